@@ -1,0 +1,32 @@
+import { z } from "zod";
+
+/**
+ * What jiji-agent says on /run/jiji/agent/agent.sock: NDJSON, from the agent to whoever connects; nothing is read.
+ *
+ * - `state`: first line of every connection, and again whenever anything in it changes; it is whole each time.
+ * - `tick`: once a second when nothing else was said, so that 3 s of silence mean that the agent is gone.
+ * - `news`: container records of another server, ahead of the store (rev decides which is newer).
+ */
+export const agentLineSchema = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("state"),
+    /** this server's id */
+    self: z.string(),
+    /** IPv4 networks of the server's own engines, whose containers may ask questions */
+    networks: z.array(z.string()),
+    /** every member, this one included: the pinned id → name and subnet number */
+    servers: z.array(z.object({ id: z.string(), name: z.string(), subnet: z.int().min(0).max(254) })),
+    /** ids of members whose containers must not be answered from here (design: reachability) */
+    unreachable: z.array(z.string()),
+    /** whether this server's own rows count: its agent has compared them with the engine since it started */
+    ready: z.boolean(),
+  }),
+  z.object({ type: z.literal("tick") }),
+  z.object({
+    type: z.literal("news"),
+    records: z.array(z.object({ serverId: z.string(), n: z.int().min(0), record: z.string() })),
+  }),
+]);
+
+export type AgentLine = z.infer<typeof agentLineSchema>;
+export type AgentStateLine = Extract<AgentLine, { type: "state" }>;

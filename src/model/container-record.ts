@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { parseIpv4, type Ipv4 } from "./address.ts";
+import { parseDnsLabel, type DnsLabel } from "./names.ts";
+
+export const CONTAINER_STATES = ["starting", "healthy", "unhealthy", "draining", "stopped"] as const;
+
+/** Only `healthy` is answered; every other state is known, and not answered. */
+export type ContainerState = (typeof CONTAINER_STATES)[number];
+
+/** One container of the engine network, as its server's agent writes it. */
+export interface ContainerRecord {
+  /** the engine's full id, 64 hex digits */
+  readonly containerId: string;
+  readonly project: DnsLabel;
+  readonly service: DnsLabel;
+  readonly instance: DnsLabel | null;
+  /** null while the engine has given it none (created, stopped) */
+  readonly address: Ipv4 | null;
+  readonly state: ContainerState;
+  /** exposed ports, e.g. {port: 80, protocol: "tcp"} */
+  readonly ports: readonly { readonly port: number; readonly protocol: "tcp" | "udp" | "sctp" }[];
+  /** published facts for TXT answers and inspect; at most 2 kB as JSON */
+  readonly meta: Readonly<Record<string, string>>;
+  /** the owner's own counter, max(last + 1, its clock in ms): the larger is the newer, within one owner only */
+  readonly rev: number;
+}
+
+const label = z.string().refine((text): text is DnsLabel => parseDnsLabel(text) !== undefined);
+
+const schema = z.object({
+  containerId: z.string().regex(/^[0-9a-f]{64}$/),
+  project: label,
+  service: label,
+  instance: label.nullable(),
+  address: z
+    .string()
+    .refine((text): text is Ipv4 => parseIpv4(text) !== undefined)
+    .nullable(),
+  state: z.enum(CONTAINER_STATES),
+  ports: z
+    .array(z.object({ port: z.int().min(1).max(65535), protocol: z.enum(["tcp", "udp", "sctp"]) }))
+    .max(256)
+    .default([]),
+  meta: z.record(z.string(), z.string()).default({}),
+  rev: z.int().min(0),
+});
+
+/** JSON with a fixed key order, so that equal records are equal texts. */
+export function encodeContainerRecord(record: ContainerRecord): string {
+  return JSON.stringify({
+    containerId: record.containerId,
+    project: record.project,
+    service: record.service,
+    instance: record.instance,
+    address: record.address,
+    state: record.state,
+    ports: record.ports.map(({ port, protocol }) => ({ port, protocol })),
+    meta: Object.fromEntries(Object.entries(record.meta).sort(([a], [b]) => (a < b ? -1 : 1))),
+    rev: record.rev,
+  });
+}
+
+/**
+ * Reads a record of any origin. Empty, unparsable or half-filled text gives undefined: such a row is not there. Whether
+ * the address is one of the owner's is the reader's check, since only it knows the owner's pinned subnet.
+ */
+export function parseContainerRecord(text: string): ContainerRecord | undefined {
+  if (text === "" || text.length > 16_384) return undefined;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const parsed = schema.safeParse(json);
+  return parsed.success ? (parsed.data as ContainerRecord) : undefined;
+}

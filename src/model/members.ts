@@ -1,0 +1,19 @@
+import type { ServerId } from "./keys.ts";
+import type { SignedServerRecord } from "./server-record.ts";
+
+/** Who was removed from the mesh. The id never comes back; the number stays taken until `gc --force`. */
+export interface Tombstone {
+  readonly id: ServerId;
+  readonly name: string;
+  readonly subnet: number;
+}
+
+/**
+ * /opt/jiji/members.json: every member that this server knows, itself included, and who was removed. It only grows, but
+ * for tombstones; peers, routes, jiji0.conf and the store's bootstrap list are pure functions of it.
+ */
+export interface MembersFile {
+  readonly version: 1;
+  readonly members: readonly SignedServerRecord[];
+  readonly removed: readonly Tombstone[];
+}

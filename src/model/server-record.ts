@@ -1,0 +1,129 @@
+import { createPublicKey, sign, verify, type KeyObject } from "node:crypto";
+import { z } from "zod";
+import { parseEndpoint, type Endpoint } from "./address.ts";
+import { MAX_SERVERS, type SubnetNumber } from "./cluster.ts";
+import {
+  parseIdentityPublicKey,
+  parseServerId,
+  parseWireGuardPublicKey,
+  serverIdOf,
+  type IdentityPublicKey,
+  type ServerId,
+  type WireGuardPublicKey,
+} from "./keys.ts";
+import { parseDnsLabel, type DnsLabel } from "./names.ts";
+
+/** What a server says of itself to the mesh. Only that server makes it, signed with its identity key. */
+export interface ServerRecord {
+  readonly name: DnsLabel;
+  readonly subnet: SubnetNumber;
+  readonly publicKey: WireGuardPublicKey;
+  readonly idKey: IdentityPublicKey;
+  /** where peers reach its WireGuard, best first; literal addresses only; may be empty behind NAT */
+  readonly endpoints: readonly Endpoint[];
+  /** cannot be reached from outside: peers wait for it to call */
+  readonly nat: boolean;
+  /** release of jiji that wrote the record */
+  readonly version: string;
+  /** the owner's own counter, max(last + 1, its clock in ms): the larger is the newer */
+  readonly rev: number;
+}
+
+/** A record as it travels and is stored: the text that was signed, verbatim, and the signature over it. */
+export interface SignedServerRecord {
+  readonly id: ServerId;
+  /** JSON of a {@link ServerRecord} */
+  readonly record: string;
+  /** Ed25519 over {@link signedText}, base64 */
+  readonly sig: string;
+}
+
+/** A verified record together with its server's id. */
+export interface Member extends ServerRecord {
+  readonly id: ServerId;
+}
+
+const branded = <T>(parse: (text: string) => T | undefined) =>
+  z.string().transform((text, context): T => {
+    const value = parse(text);
+    if (value !== undefined) return value;
+    context.addIssue({ code: "custom", message: "malformed" });
+    return z.NEVER;
+  });
+
+const recordSchema = z.object({
+  name: branded(parseDnsLabel),
+  subnet: z
+    .int()
+    .min(0)
+    .max(MAX_SERVERS - 1)
+    .transform((n) => n as SubnetNumber),
+  publicKey: branded(parseWireGuardPublicKey),
+  idKey: branded(parseIdentityPublicKey),
+  endpoints: z.array(branded(parseEndpoint)).max(16),
+  nat: z.boolean(),
+  version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
+  rev: z.int().min(0),
+});
+
+/** Reads signed records from JSON of any origin (a file of ours, standard input): shape only, nothing is verified. */
+export const signedServerRecordSchema = z.object({
+  id: branded(parseServerId),
+  record: z.string().max(4096),
+  sig: z.string().max(200),
+});
+
+function signedText(record: string): Buffer {
+  return Buffer.from(`jiji server record\n${record}`, "utf8");
+}
+
+/** Signs a record with the server's Ed25519 private key. */
+export function signServerRecord(record: ServerRecord, privateKey: KeyObject): SignedServerRecord {
+  const text = JSON.stringify({
+    name: record.name,
+    subnet: record.subnet,
+    publicKey: record.publicKey,
+    idKey: record.idKey,
+    endpoints: record.endpoints,
+    nat: record.nat,
+    version: record.version,
+    rev: record.rev,
+  });
+  return {
+    id: serverIdOf(record.idKey),
+    record: text,
+    sig: sign(null, signedText(text), privateKey).toString("base64"),
+  };
+}
+
+/** A node:crypto key from the 32 raw bytes of an Ed25519 public key (RFC 8410 §4: fixed SPKI prefix). */
+export function identityKeyObject(key: IdentityPublicKey): KeyObject {
+  const spki = Buffer.concat([Buffer.from("302a300506032b6570032100", "hex"), Buffer.from(key, "base64")]);
+  return createPublicKey({ key: spki, format: "der", type: "spki" });
+}
+
+/**
+ * Reads and verifies a record: it parses, its id is the hash of its identity key, and that key signed the text.
+ * Anything else gives the reason as text; such a record is treated as not there.
+ */
+export function verifyServerRecord(
+  signed: SignedServerRecord,
+): { readonly ok: true; readonly member: Member } | { readonly ok: false; readonly why: string } {
+  let json: unknown;
+  try {
+    json = JSON.parse(signed.record);
+  } catch {
+    return { ok: false, why: "the record is not JSON" };
+  }
+  const parsed = recordSchema.safeParse(json);
+  if (!parsed.success) {
+    return { ok: false, why: `the record's ${parsed.error.issues[0]?.path.join(".") || "shape"} is malformed` };
+  }
+  const record = parsed.data;
+  if (serverIdOf(record.idKey) !== signed.id) return { ok: false, why: "the id does not belong to the identity key" };
+  const signature = Buffer.from(signed.sig, "base64");
+  if (signature.length !== 64 || !verify(null, signedText(signed.record), identityKeyObject(record.idKey), signature)) {
+    return { ok: false, why: "the signature is not the identity key's" };
+  }
+  return { ok: true, member: { id: signed.id, ...record } };
+}
