@@ -24,7 +24,12 @@ export const PATHS = {
   dnsControlSocket: "/run/jiji/dns/control.sock",
   agentSocket: "/run/jiji/agent/agent.sock",
   storeRelaySocket: "/run/jiji/agent/store.sock",
+  run: "/run/jiji",
   lock: "/run/jiji/lock",
+  /** held for the time of one apply, so that setup and repair do not meet on one server */
+  applyLock: "/run/jiji/apply.lock",
+  /** a file per unit that has to be restarted since a file that it reads changes or has changed */
+  pendingRestarts: "/run/jiji/restart",
   embeddedStoreFolder: "/var/lib/jiji-store",
   embeddedStoreDatabase: "/var/lib/jiji-store/state.db",
   embeddedStoreToken: "/opt/jiji/store.token",

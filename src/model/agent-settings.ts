@@ -1,0 +1,26 @@
+import { z } from "zod";
+
+/**
+ * /opt/jiji/agent/settings.json: where the agent finds what it works with. Everything else it reads from identity.json,
+ * members.json and spec.json itself. No secret stands here, only the path of the file that holds one.
+ */
+export const agentSettingsSchema = z.object({
+  version: z.literal(1),
+  store: z.object({
+    /** e.g. http://127.0.0.1:31220 */
+    url: z.string(),
+    /** the file that holds the bearer token, alone on its line */
+    tokenFile: z.string(),
+  }),
+  engine: z.object({
+    kind: z.enum(["docker", "podman"]),
+    /** the engine's API socket, e.g. /run/docker.sock */
+    socket: z.string(),
+    /** the containers' network */
+    network: z.string(),
+  }),
+  /** sockets that the agent makes, /run/jiji/agent/… */
+  sockets: z.object({ agent: z.string(), store: z.string() }),
+});
+
+export type AgentSettings = z.infer<typeof agentSettingsSchema>;
