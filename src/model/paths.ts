@@ -1,3 +1,5 @@
+import type { Sha256 } from "./keys.ts";
+
 /** Every place on a server that jiji writes to. Literal, so that a reader can search for one. */
 export const PATHS = {
   executable: "/opt/jiji/bin/jiji",
@@ -40,3 +42,11 @@ export const PATHS = {
   dockerDaemon: "/etc/docker/daemon.json",
   containersConf: "/etc/containers/containers.conf",
 } as const;
+
+/**
+ * Where an upload with this content waits for apply to rename it into place. It was checked against the hash before it
+ * got this name, in a folder that only root can enter, so a file that stands here is the one that the hash names.
+ */
+export function stagedFile(sha256: Sha256): string {
+  return `${PATHS.staging}/${sha256}/file`;
+}
