@@ -20,6 +20,15 @@ export interface TransactionResult {
   readonly version: number | null;
 }
 
+/**
+ * A result that is read while it comes, so that its size does not matter. Iterating throws a {@link StoreError} when
+ * the answer ends before its end mark; leaving the loop early closes it.
+ */
+export interface QueryStream extends AsyncIterable<Row> {
+  readonly columns: readonly string[];
+  close(): void;
+}
+
 /** What a subscription says, in this order: snapshot rows, `ready`, then changes for ever. */
 export type SubscriptionEvent =
   | { readonly type: "columns"; readonly columns: readonly string[] }
@@ -49,6 +58,8 @@ export interface StoreClient {
   transact(statements: readonly Statement[], options?: { signal?: AbortSignal }): Promise<TransactionResult>;
   /** One read-only statement, whole. Throws {@link StoreError}, also when the answer ends before its end mark. */
   query(statement: Statement, options?: { signal?: AbortSignal; timeoutSeconds?: number }): Promise<QueryResult>;
+  /** The same, row by row. Resolves when the columns are known. Throws {@link StoreError}. */
+  stream(statement: Statement, options?: { signal?: AbortSignal; timeoutSeconds?: number }): Promise<QueryStream>;
   /** Resolves when the head of the answer has come. Throws {@link StoreError}. */
   subscribe(statement: Statement, options?: { signal?: AbortSignal }): Promise<Subscription>;
   close(): void;
