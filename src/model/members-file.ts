@@ -1,0 +1,44 @@
+import { z } from "zod";
+import { parseServerId } from "./keys.ts";
+import type { MembersFile } from "./members.ts";
+import { signedServerRecordSchema } from "./server-record.ts";
+
+const schema = z.object({
+  version: z.literal(1),
+  members: z.array(signedServerRecordSchema),
+  removed: z.array(
+    z.object({
+      id: z.string().transform((text, context) => {
+        const id = parseServerId(text);
+        if (id !== undefined) return id;
+        context.addIssue({ code: "custom", message: "malformed" });
+        return z.NEVER;
+      }),
+      name: z.string(),
+      subnet: z.int(),
+    }),
+  ),
+});
+
+/** A mesh that nobody has joined yet. */
+export const EMPTY_MEMBERS: MembersFile = { version: 1, members: [], removed: [] };
+
+/** Reads members.json; undefined when it is malformed. Signatures are not verified here. */
+export function parseMembersFile(text: string): MembersFile | undefined {
+  try {
+    const parsed = schema.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The text of members.json, in a fixed order, so that equal content is equal text. */
+export function encodeMembersFile(file: MembersFile): string {
+  const byId = (a: { id: string }, b: { id: string }): number => (a.id < b.id ? -1 : 1);
+  return `${JSON.stringify({
+    version: 1,
+    members: file.members.toSorted(byId).map(({ id, record, sig }) => ({ id, record, sig })),
+    removed: file.removed.toSorted(byId).map(({ id, name, subnet }) => ({ id, name, subnet })),
+  })}\n`;
+}
