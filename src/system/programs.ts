@@ -1,0 +1,68 @@
+import { constants } from "node:os";
+import { ProgramMissing, type ProgramResult, type Programs, type RunOptions } from "./host.ts";
+
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const DEFAULT_TIMEOUT_MS = 120_000;
+
+/** A daemon that a program leaves behind may hold its output open for ever; after the exit we wait this long for it. */
+const OUTPUT_GRACE_MS = 1000;
+
+/** A program did not end in time; it was killed. */
+export class ProgramTimeout extends Error {
+  constructor(argv: readonly string[], timeoutMs: number) {
+    super(`${argv.slice(0, 3).join(" ")} did not end within ${timeoutMs / 1000} s`);
+    this.name = "ProgramTimeout";
+  }
+}
+
+/** Starts real programs: no shell, nothing of our own environment, standard input closed after `input`. */
+export const systemPrograms: Programs = {
+  async run(argv: readonly [string, ...string[]], options: RunOptions = {}): Promise<ProgramResult> {
+    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    const child = spawn(argv, options.input);
+    const stdout = collect(child.stdout);
+    const stderr = collect(child.stderr);
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      child.kill("SIGKILL");
+    }, timeoutMs);
+    await child.exited;
+    clearTimeout(timer);
+    await Promise.race([Promise.all([stdout.done, stderr.done]), Bun.sleep(OUTPUT_GRACE_MS)]);
+    if (timedOut) throw new ProgramTimeout(argv, timeoutMs);
+    return { code: exitCode(child), stdout: stdout.text(), stderr: stderr.text() };
+  },
+};
+
+function spawn(argv: readonly [string, ...string[]], input: string | Uint8Array | undefined) {
+  try {
+    return Bun.spawn([...argv], {
+      env: { PATH, LC_ALL: "C" },
+      cwd: "/",
+      stdin: input === undefined ? "ignore" : typeof input === "string" ? Buffer.from(input, "utf8") : input,
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new ProgramMissing(argv[0]);
+    throw error;
+  }
+}
+
+function exitCode(child: {
+  readonly exitCode: number | null;
+  readonly signalCode: NodeJS.Signals | number | null;
+}): number {
+  const signal = child.signalCode;
+  if (signal !== null) return 128 + (typeof signal === "number" ? signal : constants.signals[signal]);
+  return child.exitCode ?? 255;
+}
+
+function collect(stream: ReadableStream<Uint8Array>): { readonly done: Promise<void>; text(): string } {
+  const chunks: Uint8Array[] = [];
+  const done = (async () => {
+    for await (const chunk of stream) chunks.push(chunk);
+  })().catch(() => undefined);
+  return { done, text: () => Buffer.concat(chunks).toString("utf8") };
+}
