@@ -1,0 +1,218 @@
+import { z } from "zod";
+import { parseNumericAddress, splitHostPort } from "../model/address.ts";
+import { parseClusterCidr } from "../model/cluster.ts";
+import { normalizeToLabel, parseDnsLabel } from "../model/names.ts";
+import { parseProxyJump, SSH_HOST, SSH_USER, parseSshHost, parseSshUser } from "./ssh-words.ts";
+import { describeCidrMistake } from "./cidr-mistake.ts";
+
+/**
+ * The shape of deploy.yml, as it is written: the one source of what is accepted, of the messages, and of the JSON
+ * Schema that editors use. What needs more than one place of the file to be judged is in cross-checks.ts.
+ */
+
+const LABEL_PATTERN = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+
+function labelMistake(what: string, text: string): string {
+  const suggestion = normalizeToLabel(text);
+  const meant = suggestion === undefined || suggestion === text ? "" : `; did you mean "${suggestion}"?`;
+  return `${what} "${text}" is not a DNS label: lower-case letters, digits and inner hyphens, at most 63${meant}`;
+}
+
+const label = (what: string) =>
+  z
+    .string()
+    .refine((text) => parseDnsLabel(text) !== undefined, {
+      error: (issue) => labelMistake(what, String(issue.input)),
+    })
+    .meta({ pattern: LABEL_PATTERN });
+
+function hostMistake(text: string): string {
+  const split = splitHostPort(text);
+  if (split !== undefined) return `"${text}" holds a port: write host: ${split.host} and port: ${split.port}`;
+  return `"${text}" cannot be a host: letters, digits, ".", "_" and "-", the first not "-" or "."`;
+}
+
+const host = z
+  .string()
+  .refine((text) => parseSshHost(text) !== undefined, {
+    error: (issue) => hostMistake(String(issue.input)),
+  })
+  .meta({ pattern: SSH_HOST.source });
+
+const user = z
+  .string()
+  .refine((text) => parseSshUser(text) !== undefined, {
+    error: (issue) => `"${String(issue.input)}" cannot be a user: letters, digits, ".", "_" and "-", the first not "-" or "."`,
+  })
+  .meta({ pattern: SSH_USER.source });
+
+const port = z.int().min(1).max(65535);
+
+/** One line that goes into ssh's configuration as a quoted word: no quotes, backslashes or control characters. */
+const path = z
+  .string()
+  .regex(/^[^"'\\\p{Cc}]+$/u, { error: "a path may not hold quotes, backslashes or control characters" });
+
+const engine = z.enum(["docker", "podman"]);
+
+const endpoint = z.string().refine((text) => parseEndpointWords(text) !== undefined, {
+  error: (issue) =>
+    `"${String(issue.input)}" is not an endpoint: give an address or host name with a port, such as 203.0.113.9:31820`,
+});
+
+/** Splits `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address; undefined for anything else. */
+export function parseEndpointWords(
+  text: string,
+): { readonly host: string; readonly port: number | undefined } | undefined {
+  const split = splitHostPort(text);
+  if (split !== undefined) return isEndpointHost(split.host) ? split : undefined;
+  const bare = /^\[([^\]]+)\]$/.exec(text)?.[1] ?? text;
+  return isEndpointHost(bare) ? { host: bare, port: undefined } : undefined;
+}
+
+function isEndpointHost(text: string): boolean {
+  return parseNumericAddress(text) !== undefined || (!text.includes(":") && parseSshHost(text) !== undefined);
+}
+
+const upstream = z.string().refine((text) => parseUpstreamWords(text) !== undefined, {
+  error: (issue) => `"${String(issue.input)}" is not a resolver: give its address, with a port if it is not 53`,
+});
+
+/** Reads `192.0.2.53` or `192.0.2.53:5353` (IPv6 in brackets when a port follows); undefined for anything else. */
+export function parseUpstreamWords(text: string): { readonly address: string; readonly port: number } | undefined {
+  const words = parseEndpointWords(text);
+  const address = words === undefined ? undefined : parseNumericAddress(words.host);
+  return words === undefined || address === undefined ? undefined : { address, port: words.port ?? 53 };
+}
+
+export const serverShape = {
+  host: host.describe("Host name, address or alias of the ssh configuration under which the server is reached"),
+  user: user.optional().describe("Login name, when it differs from ssh.user"),
+  port: port.optional().describe("Port of sshd, when it differs from ssh.port"),
+  arch: z
+    .enum(["x64", "arm64", "amd64", "x86_64", "aarch64"])
+    .optional()
+    .describe("Processor architecture; when given, a server with another one is refused"),
+  engine: engine.optional().describe("Container engine of this server; wins over builder.engine"),
+  endpoint: z
+    .union([endpoint, z.array(endpoint).min(1).max(8)], { error: "give one endpoint or a list of them" })
+    .optional()
+    .describe("Where the other servers reach this one's WireGuard, if not at `host`; several are tried in turn"),
+  nat: z.boolean().optional().describe("The server cannot be reached from outside: the others wait for it to call"),
+};
+
+export const sshShape = {
+  user: user.optional().describe("Login name on the servers; anybody but root needs sudo without a password"),
+  port: port.optional().describe("Port of sshd"),
+  private_keys: z.array(path).optional().describe("Private keys to log in with"),
+  keys_only: z.boolean().optional().describe("Offer only these keys, not those of the ssh agent"),
+  proxy: z
+    .string()
+    .refine((text) => parseProxyJump(text) !== undefined, {
+      error: (issue) => `"${String(issue.input)}" is not a jump host: [user@]host[:port], several with commas between`,
+    })
+    .optional()
+    .describe("Jump host, [user@]host[:port]; several with commas between"),
+  proxy_command: z
+    .string()
+    .regex(/^[^\p{Cc}]+$/u, { error: "a proxy command is one line" })
+    .optional()
+    .describe("Program that connects to the server; jiji asks before it is run for the first time"),
+  config: z
+    .union([z.boolean(), path, z.array(path).min(1)], { error: "give true, false, a path or a list of paths" })
+    .optional()
+    .describe("OpenSSH configuration that applies underneath: the user's own (true), none (false), or these files"),
+  timeout: z.int().min(1000).max(600_000).optional().describe("Time to connect, in milliseconds"),
+  keys: z.array(path).optional().meta({ description: "Earlier name of private_keys", deprecated: true }),
+  key_path: path.optional().meta({ description: "Earlier name of private_keys, for one key", deprecated: true }),
+};
+
+/** Keys of the earlier program for which OpenSSH has its own answer: accepted and left alone. */
+export const FORMER_SSH_KEYS = [
+  "key_passphrase",
+  "key_data",
+  "connect_timeout",
+  "command_timeout",
+  "options",
+  "max_concurrent_starts",
+  "pool_idle_timeout",
+  "dns_retries",
+  "log_level",
+] as const;
+
+const former = z.unknown().optional().meta({ description: "Accepted and left alone", deprecated: true });
+
+export const dnsShape = {
+  ttl: z.int().min(0).max(86_400).optional().describe("Seconds that answers may be kept; default 60"),
+  local_first: z.boolean().optional().describe("Answer with containers of the asking server first"),
+  upstreams: z
+    .array(upstream)
+    .max(8)
+    .optional()
+    .describe("Resolvers for every other name; default: those of the server's system"),
+};
+
+export const storeShape = { embedded: label("server") };
+
+export const networkShape = {
+  enabled: z.boolean().optional().describe("false: network commands refuse, but for teardown"),
+  cluster_cidr: z
+    .string()
+    .refine((text) => parseClusterCidr(text) !== undefined, {
+      error: (issue) => describeCidrMistake(String(issue.input)),
+    })
+    .optional()
+    .describe("Network of all servers and containers, prefix /8 to /24; default 10.210.0.0/16"),
+  store: z
+    .union([z.literal("corrosion"), z.strictObject(storeShape)], {
+      error: "give `corrosion`, or { embedded: SERVER } for a trial",
+    })
+    .optional()
+    .describe("Where the records are kept; default corrosion"),
+  dns: z.strictObject(dnsShape).optional(),
+  mtu: z
+    .union([z.literal("auto"), z.int().min(1280).max(8920)], { error: "give `auto` or a number from 1280 to 8920" })
+    .optional()
+    .describe("Largest packet inside the tunnel, in bytes; auto is 1420"),
+};
+
+export const builderShape = {
+  engine: engine.optional().describe("Container engine of the servers; default: what is found on each"),
+};
+
+/** Keys of deploying: accepted and left alone. */
+export const DEPLOY_KEYS = ["services", "environment", "secrets", "secrets_path"] as const;
+
+const deployKey = z.unknown().optional().describe("Belongs to deploying; network commands leave it alone");
+
+export const topShape = {
+  project: label("project").describe("Name of the project, a DNS label; part of every service's name"),
+  builder: z.looseObject(builderShape).optional(),
+  ssh: z
+    .strictObject({ ...sshShape, ...Object.fromEntries(FORMER_SSH_KEYS.map((key) => [key, former])) })
+    .optional()
+    .describe("How the servers are reached; OpenSSH's own configuration applies underneath"),
+  servers: z
+    .record(z.string(), z.strictObject(serverShape))
+    .describe("The servers by name; a name is a DNS label")
+    .meta({ propertyNames: { pattern: LABEL_PATTERN }, minProperties: 1 }),
+  network: z.strictObject(networkShape).optional(),
+};
+
+export const deploySchema = z.strictObject({
+  ...topShape,
+  ...Object.fromEntries(DEPLOY_KEYS.map((key) => [key, deployKey])),
+});
+
+/** The known keys at a place of the file, for the nearest to an unknown one. */
+export function knownKeysAt(path: readonly PropertyKey[]): readonly string[] {
+  const [top, second] = path;
+  if (path.length === 0) return [...Object.keys(topShape), ...DEPLOY_KEYS];
+  if (top === "ssh") return [...Object.keys(sshShape), ...FORMER_SSH_KEYS];
+  if (top === "servers" && path.length === 2) return Object.keys(serverShape);
+  if (top === "network" && path.length === 1) return Object.keys(networkShape);
+  if (top === "network" && second === "dns") return Object.keys(dnsShape);
+  if (top === "network" && second === "store") return Object.keys(storeShape);
+  return [];
+}
+
