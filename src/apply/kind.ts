@@ -29,6 +29,8 @@ export interface ResourceKind<Observed, Action> {
   /** Steps in the order in which they must run; empty when the world is as the goal says. */
   plan(goal: NodeGoal, observed: Observed, manifest: Manifest): readonly Step<Action>[];
   execute(step: Step<Action>, context: ApplyContext): Promise<void>;
+  /** What the operator should know about the world as it is and no step will change, one line each; pure. */
+  notes?(goal: NodeGoal, observed: Observed, manifest: Manifest): readonly string[];
 }
 
 /** A kind whose types are its own business, as the loop over all kinds sees it. */

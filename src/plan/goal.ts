@@ -11,7 +11,13 @@ import type { Member, SignedServerRecord } from "../model/server-record.ts";
  * - `join`: everything.
  * - `teardown`: the machine as it was before jiji, from the manifest.
  */
-export type NodeGoal = PrepareGoal | JoinGoal | { readonly phase: "teardown" };
+export type NodeGoal = PrepareGoal | JoinGoal | TeardownGoal;
+
+export interface TeardownGoal {
+  readonly phase: "teardown";
+  /** whether the operator allows the engine to be restarted */
+  readonly restartEngine?: boolean;
+}
 
 export interface PrepareGoal {
   readonly phase: "prepare";
