@@ -26,8 +26,11 @@ export interface ResourceKind<Observed, Action> {
   readonly kind: string;
   /** Looks at everything of this kind that the goal or the manifest names. */
   observe(host: Host, goal: NodeGoal, manifest: Manifest): Promise<Observed>;
-  /** Steps in the order in which they must run; empty when the world is as the goal says. */
-  plan(goal: NodeGoal, observed: Observed, manifest: Manifest): readonly Step<Action>[];
+  /**
+   * Steps in the order in which they must run; empty when the world is as the goal says. `earlier` holds the steps of the
+   * kinds before it that are planned and not yet done; most kinds have no use for it.
+   */
+  plan(goal: NodeGoal, observed: Observed, manifest: Manifest, earlier: readonly Step[]): readonly Step<Action>[];
   execute(step: Step<Action>, context: ApplyContext): Promise<void>;
   /** What the operator should know about the world as it is and no step will change, one line each; pure. */
   notes?(goal: NodeGoal, observed: Observed, manifest: Manifest): readonly string[];

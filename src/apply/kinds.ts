@@ -1,12 +1,12 @@
 import type { AnyResourceKind } from "./kind.ts";
+import type { Probes } from "./probes.ts";
 
 /**
- * Every kind of resource, in the order in which setup works; teardown goes through them backwards. Each imports nothing
- * of the others but what it needs to know about their place here:
+ * Every kind of resource, in the order in which setup works; teardown goes through them backwards:
  *
- * package → user → folder → identity → members → store token → spec → executable → file → firewall → sysctl → engine
- * network → WireGuard → route → store unit → agent unit → dns unit → engine DNS.
- *
- * The firewall stands before the first interface that it guards, and falls after the last one.
+ * package → user → folder → identity → members → store token → file (spec.json first) → executable → engine network →
+ * WireGuard → route → sysctl → firewall → store unit → agent unit → dns units → engine DNS.
  */
-export const KINDS: readonly AnyResourceKind[] = [];
+export function resourceKinds(_probes: Probes): readonly AnyResourceKind[] {
+  return [];
+}

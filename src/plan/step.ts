@@ -26,6 +26,11 @@ export interface Step<Action = unknown> {
   readonly summary: string;
   /** further lines, e.g. a diff of the file */
   readonly details?: readonly string[];
+  /**
+   * Units that have to be restarted after it. The loop remembers them (PATHS.pendingRestarts) before the step runs, so
+   * that a restart is neither forgotten after a crash nor done without need; the unit's own kind restarts it in its turn.
+   */
+  readonly restarts?: readonly string[];
   /** what the executor of that kind needs; opaque to everybody else */
   readonly action: Action;
 }

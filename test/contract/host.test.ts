@@ -136,6 +136,14 @@ for (const [name, make] of [
 }
 
 describe("only the real host", () => {
+  test.skipIf(!isRoot)("setOwner reaches a socket", async () => {
+    const { host, root } = real();
+    const server = Bun.listen({ unix: `${root}/s`, socket: { data: () => undefined } });
+    await host.files.setOwner(`${root}/s`, { mode: 0o660 });
+    expect(await host.files.stat(`${root}/s`)).toMatchObject({ value: { type: "other", mode: 0o660 } });
+    server.stop(true);
+  });
+
   test("a program gets a clean environment, no terminal, and is killed when its time is up", async () => {
     process.env["JIJI_LEAK"] = "1";
     const environment = await systemHost.programs.run(["env"]);

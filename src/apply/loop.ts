@@ -1,0 +1,141 @@
+import { JijiError } from "../model/errors.ts";
+import type { ApplyEvent } from "../model/node-protocol.ts";
+import type { NodeGoal } from "../plan/goal.ts";
+import type { Manifest } from "../plan/manifest.ts";
+import type { Step } from "../plan/step.ts";
+import type { Host } from "../system/host.ts";
+import type { AnyResourceKind, ApplyContext } from "./kind.ts";
+import { ManifestFile } from "./manifest-file.ts";
+import { markPending } from "./pending-restart.ts";
+import { removeRemains } from "./remains.ts";
+
+export interface ApplyOptions {
+  readonly host: Host;
+  /** in the order of setup; teardown goes backwards */
+  readonly kinds: readonly AnyResourceKind[];
+  readonly goal: NodeGoal;
+  /** Steps as they are done, and lines for people. */
+  readonly onEvent: (event: Extract<ApplyEvent, { type: "plan" | "step" | "progress" }>) => void;
+}
+
+/** What would have to be done for the goal, by all kinds, as the server is now. Changes nothing. */
+export async function planGoal(
+  host: Host,
+  kinds: readonly AnyResourceKind[],
+  goal: NodeGoal,
+): Promise<readonly Step[]> {
+  const { manifest } = await ManifestFile.load(host.files);
+  const steps: Step[] = [];
+  for (const kind of inOrder(kinds, goal)) steps.push(...(await planKind(kind, host, goal, manifest, [...steps])));
+  return steps;
+}
+
+/**
+ * Makes this server as the goal says and tells the steps that were done. It may stop at any point and be started again:
+ * each kind is looked at anew just before its turn, and what stood there before is on disk before it changes. Throws what
+ * a step throws; what was done until then stays done.
+ */
+export async function applyGoal({ host, kinds, goal, onEvent }: ApplyOptions): Promise<readonly Step[]> {
+  const planned = await planGoal(host, kinds, goal);
+  onEvent({ type: "plan", steps: planned.map(publicStep) });
+  const done: Step[] = [];
+  if (planned.length > 0) {
+    const file = await ManifestFile.load(host.files);
+    const report = stepReporter(planned, onEvent);
+    for (const kind of inOrder(kinds, goal))
+      done.push(...(await applyKind(kind, { host, goal, file, report, onEvent })));
+  }
+  if (goal.phase === "teardown") await finishTeardown(host);
+  return done;
+}
+
+async function finishTeardown(host: Host): Promise<void> {
+  const { manifest } = await ManifestFile.load(host.files);
+  const [left] = manifest.entries;
+  if (left !== undefined) {
+    throw new JijiError("conflict", `this release of jiji cannot put back ${left.target} (${left.kind})`, {
+      hint: "run teardown with the release that set this server up",
+    });
+  }
+  await removeRemains(host);
+}
+
+interface KindRun {
+  readonly host: Host;
+  readonly goal: NodeGoal;
+  readonly file: ManifestFile;
+  readonly report: (step: Step, state: "started" | "done") => void;
+  readonly onEvent: ApplyOptions["onEvent"];
+}
+
+async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<readonly Step[]> {
+  const { host, goal, file } = run;
+  const steps = await planKind(kind, host, goal, file.manifest);
+  if (steps.length === 0) return steps;
+  const context: ApplyContext = {
+    host,
+    goal,
+    remember: (target, before) => file.remember({ kind: kind.kind, target, before }),
+    forget: (target) => file.forget(kind.kind, target),
+    progress: (line) => run.onEvent({ type: "progress", line }),
+  };
+  for (const step of steps) {
+    run.report(step, "started");
+    for (const unit of step.restarts ?? []) await markPending(host.files, unit);
+    await kind.execute(step, context);
+    run.report(step, "done");
+  }
+  const rest = await planKind(kind, host, goal, file.manifest);
+  if (rest.length > 0) {
+    const [first] = rest as readonly [Step, ...Step[]];
+    throw new JijiError(
+      "conflict",
+      `${first.target} is not as it should be although its steps succeeded: ${first.summary}`,
+      {
+        hint: "something else on this server changes it at the same time; find out what, then run the command again",
+      },
+    );
+  }
+  return steps;
+}
+
+async function planKind(
+  kind: AnyResourceKind,
+  host: Host,
+  goal: NodeGoal,
+  manifest: Manifest,
+  earlier: readonly Step[] = [],
+): Promise<readonly Step[]> {
+  return kind.plan(goal, await kind.observe(host, goal, manifest), manifest, earlier);
+}
+
+function inOrder(kinds: readonly AnyResourceKind[], goal: NodeGoal): readonly AnyResourceKind[] {
+  return goal.phase === "teardown" ? kinds.toReversed() : kinds;
+}
+
+/** A step as people and the CLI see it: without what its executor needs. */
+export function publicStep(step: Step): Omit<Step, "action"> {
+  const { action: _action, ...shown } = step;
+  return shown;
+}
+
+/**
+ * Gives each step that is done its place in the plan that was shown. A step that only showed itself on the way (a unit
+ * that came up by itself, say) has no place there and is told as a line.
+ */
+function stepReporter(planned: readonly Step[], onEvent: ApplyOptions["onEvent"]): KindRun["report"] {
+  const open = new Map(planned.map((step, index) => [index, step]));
+  const indexOf = (step: Step): number | undefined =>
+    [...open].find(
+      ([, { kind, target, verb }]) => kind === step.kind && target === step.target && verb === step.verb,
+    )?.[0];
+  return (step, state) => {
+    const index = indexOf(step);
+    if (index === undefined) {
+      if (state === "started") onEvent({ type: "progress", line: step.summary });
+      return;
+    }
+    if (state === "done") open.delete(index);
+    onEvent({ type: "step", index, state });
+  };
+}
