@@ -1,0 +1,51 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { CommandFailed, run } from "./run-program.ts";
+
+export const ARCHITECTURES = ["x64", "arm64"] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];
+
+/**
+ * The Bun executables that become jiji: the same version as the `bun` package that runs the build, and for x64 the
+ * baseline build, since small servers often lack AVX2. Pinned by what the registry's own lock format calls integrity.
+ */
+const VERSION = "1.4.5";
+const RUNTIMES: Record<Architecture, { readonly packageName: string; readonly integrity: string }> = {
+  x64: {
+    packageName: "@oven/bun-linux-x64-baseline",
+    integrity: "sha512-s8yMwYcFnnrA178gji0gZbkE2WVDej/Ti1x770oPfihxyRxSMNhGhiAQNXV53aDeraZxksdvKV/RAdQBCd0qPA==",
+  },
+  arm64: {
+    packageName: "@oven/bun-linux-aarch64",
+    integrity: "sha512-4BXmsSKnjOrlGWqZV4x/oWa7AVoR+B6lCXddMzOAXBIm3t50eslg9wb66gmtW1AamEQ1l1CDvmmruysEhqOWMg==",
+  },
+};
+
+/** Where everything lies that is fetched once and serves every checkout. */
+export function cacheFolder(): string {
+  return process.env["JIJI_CACHE"] ?? join(homedir(), ".cache", "jiji");
+}
+
+/** The path of Bun for linux and that architecture, fetched into the cache when it is not there yet. */
+export async function bunRuntime(architecture: Architecture): Promise<string> {
+  if (Bun.version !== VERSION) throw new Error(`this is Bun ${Bun.version}, the runtimes are pinned for ${VERSION}`);
+  const folder = join(cacheFolder(), "bun", VERSION);
+  const executable = join(folder, `bun-linux-${architecture}`);
+  if (existsSync(executable)) return executable;
+  mkdirSync(folder, { recursive: true });
+  const work = mkdtempSync(join(folder, ".fetch-"));
+  try {
+    const { packageName, integrity } = RUNTIMES[architecture];
+    await run(["npm", "pack", "--silent", `${packageName}@${VERSION}`], { cwd: work });
+    const tarball = join(work, `${packageName.slice(1).replace("/", "-")}-${VERSION}.tgz`);
+    const digest = `sha512-${createHash("sha512").update(readFileSync(tarball)).digest("base64")}`;
+    if (digest !== integrity) throw new CommandFailed(`${packageName}@${VERSION} is not what was pinned: ${digest}`);
+    await run(["tar", "xzf", tarball, "-C", work, "package/bin/bun"]);
+    renameSync(join(work, "package", "bin", "bun"), executable);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return executable;
+}
