@@ -55,7 +55,7 @@ function checkDuplicateHosts(servers: Loose, ssh: Loose): CrossProblem[] {
   for (const [name, entry] of Object.entries(servers)) {
     const { host, port } = loose(entry);
     if (typeof host !== "string") continue;
-    const key = `${host.toLowerCase()} ${String(port ?? ssh["port"] ?? 22)}`;
+    const key = `${host.toLowerCase()} ${JSON.stringify(port ?? ssh["port"] ?? 22)}`;
     const other = first.get(key);
     if (other === undefined) {
       first.set(key, name);
@@ -92,7 +92,11 @@ function checkDuplicateEndpoints(servers: Loose): CrossProblem[] {
 function checkProxy(servers: Loose, ssh: Loose): CrossProblem[] {
   const problems: CrossProblem[] = [];
   if (ssh["proxy"] !== undefined && ssh["proxy_command"] !== undefined) {
-    problems.push({ path: ["ssh", "proxy_command"], on: "key", message: "give ssh.proxy or ssh.proxy_command, not both" });
+    problems.push({
+      path: ["ssh", "proxy_command"],
+      on: "key",
+      message: "give ssh.proxy or ssh.proxy_command, not both",
+    });
   }
   if (ssh["proxy"] === undefined && ssh["proxy_command"] === undefined) return problems;
   for (const [name, entry] of Object.entries(servers)) {

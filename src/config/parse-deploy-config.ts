@@ -36,7 +36,7 @@ export function parseDeployConfig(text: string): ParsedDeployConfig {
       return { at, message, ...(hint === undefined ? {} : { hint }) };
     }),
   ];
-  if (shape.data !== undefined && Object.keys(shape.data.servers as object).length === 0) {
+  if (shape.data !== undefined && Object.keys(shape.data.servers).length === 0) {
     problems.push({ at: document.keyPositionOf(["servers"]), message: "the file names no server" });
   }
   if (shape.data === undefined || problems.length > 0) return { ok: false, problems: problems.toSorted(byPlace) };
@@ -131,7 +131,9 @@ function mistake(issue: Issue): string {
     case "too_small":
       return issue.origin === "array" ? "the list is empty" : `must be at least ${issue.minimum}`;
     case "too_big":
-      return issue.origin === "array" ? `the list has more than ${issue.maximum} entries` : `must be at most ${issue.maximum}`;
+      return issue.origin === "array"
+        ? `the list has more than ${issue.maximum} entries`
+        : `must be at most ${issue.maximum}`;
     case "invalid_union":
     case "invalid_format":
     case "custom":
@@ -146,7 +148,7 @@ function kindOf(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a map of keys and values";
   if (typeof value === "string") return `"${value.length > 60 ? `${value.slice(0, 60)}…` : value}"`;
-  return String(value);
+  return JSON.stringify(value);
 }
 
 /** The file as deploySchema has accepted it. */
@@ -223,7 +225,11 @@ function build(written: Written, document: YamlDocument): DeployConfig {
 function buildSsh(ssh: NonNullable<Written["ssh"]>): SshConfig {
   const { config = true } = ssh;
   return {
-    privateKeys: [...(ssh.private_keys ?? []), ...(ssh.keys ?? []), ...(ssh.key_path === undefined ? [] : [ssh.key_path])],
+    privateKeys: [
+      ...(ssh.private_keys ?? []),
+      ...(ssh.keys ?? []),
+      ...(ssh.key_path === undefined ? [] : [ssh.key_path]),
+    ],
     keysOnly: ssh.keys_only ?? false,
     proxy: ssh.proxy === undefined ? undefined : checked(parseProxyJump(ssh.proxy)),
     proxyCommand: ssh.proxy_command,

@@ -42,7 +42,8 @@ const host = z
 const user = z
   .string()
   .refine((text) => parseSshUser(text) !== undefined, {
-    error: (issue) => `"${String(issue.input)}" cannot be a user: letters, digits, ".", "_" and "-", the first not "-" or "."`,
+    error: (issue) =>
+      `"${String(issue.input)}" cannot be a user: letters, digits, ".", "_" and "-", the first not "-" or "."`,
   })
   .meta({ pattern: SSH_USER.source });
 
@@ -215,4 +216,3 @@ export function knownKeysAt(path: readonly PropertyKey[]): readonly string[] {
   if (top === "network" && second === "store") return Object.keys(storeShape);
   return [];
 }
-

@@ -63,7 +63,11 @@ function startOf(document: Document, path: Path, what: "key" | "value"): number 
   return start;
 }
 
-function stepInto(document: Document, parent: unknown, step: PropertyKey): { key?: unknown; value: unknown } | undefined {
+function stepInto(
+  document: Document,
+  parent: unknown,
+  step: PropertyKey,
+): { key?: unknown; value: unknown } | undefined {
   const node = isNode(parent) ? resolve(document, parent) : parent;
   if (isSeq(node)) return typeof step === "number" && step in node.items ? { value: node.items[step] } : undefined;
   if (!isMap(node)) return undefined;

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { BOOTSTRAP_SCRIPTS, remoteCommand } from "./bootstrap-script.ts";
 
 test("every script can stand in single quotes, in any login shell", () => {

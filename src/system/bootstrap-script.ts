@@ -12,6 +12,8 @@ function script(lines: readonly string[]): string {
   return lines.join(" ");
 }
 
+/** POSIX patterns only: bracket expressions that negate are not read alike by all shells. */
+const DIGITS = Array.from({ length: 12 }, (_, count) => "[0-9]".repeat(count + 1)).join("|");
 const HEX_64 = "[0-9a-f]".repeat(64);
 const ENVIRONMENT = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; export PATH LC_ALL;";
 const CHECK_HASH = `case "$hash" in ${HEX_64}) ;; *) echo "jiji: malformed hash" >&2; exit 64 ;; esac;`;
@@ -27,8 +29,8 @@ const PROBE = script([
   'say system "$(uname -s)"; say machine "$(uname -m)"; say uid "$(id -u)";',
   'if [ "$(id -u)" = 0 ]; then root=""; say privilege root;',
   'elif sudo -n true 2>/dev/null; then root="sudo -n"; say privilege sudo;',
-  'else root=false; say privilege none; fi;',
-  'if [ -d /run/systemd/system ]; then say systemd yes; else say systemd no; fi;',
+  "else root=false; say privilege none; fi;",
+  "if [ -d /run/systemd/system ]; then say systemd yes; else say systemd no; fi;",
   'libc="$(getconf GNU_LIBC_VERSION 2>/dev/null)" || libc="$(ldd --version 2>&1 | head -n 2 | tr "\\n" " ")";',
   'say libc "$libc";',
   'say spec "$($root cat /opt/jiji/spec.json 2>/dev/null | tr -d "\\n")";',
@@ -47,7 +49,7 @@ const RECEIVE = script([
   ENVIRONMENT,
   "read -r hash size;",
   CHECK_HASH,
-  'case "$size" in ""|*[^0-9]*|?????????????*) echo "jiji: malformed size" >&2; exit 64 ;; esac;',
+  `case "$size" in ${DIGITS}) ;; *) echo "jiji: malformed size" >&2; exit 64 ;; esac;`,
   "[ -d /opt/jiji ] || mkdir -m 755 -p /opt/jiji;",
   "[ -d /opt/jiji/staging ] || mkdir -m 700 /opt/jiji/staging;",
   "chown 0:0 /opt/jiji/staging; chmod 700 /opt/jiji/staging;",

@@ -1,0 +1,27 @@
+/**
+ * Characters that change how a terminal shows what stands around them, or that cannot be seen: C0 and C1 controls,
+ * directional marks and overrides, zero-width and line-separating characters, tags.
+ */
+const HIDDEN =
+  /[\u0000-\u001F\u007F-\u009F\u00AD\u061C\u180E\u200B-\u200F\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB]|[\u{E0000}-\u{E007F}]|\p{Cs}/gu;
+
+/**
+ * Text of another machine as it may be shown on a terminal: one line, every control and bidirectional character written
+ * as an escape such as `\u001b`. Text without such characters stays as it is.
+ */
+export function showText(text: string): string {
+  return text.replaceAll(HIDDEN, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    if (character === "\n") return "\\n";
+    if (character === "\t") return "\\t";
+    return code > 0xffff ? `\\u{${code.toString(16)}}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
+}
+
+/** A parsed JSON value with {@link showText} applied to every string in it, keys included. */
+export function showJson(value: unknown): unknown {
+  if (typeof value === "string") return showText(value);
+  if (Array.isArray(value)) return value.map(showJson);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [showText(key), showJson(inner)]));
+}

@@ -1,0 +1,38 @@
+import { showText } from "../model/shown-text.ts";
+import type { ServerProbe } from "./connection.ts";
+
+/**
+ * Reads the probe's lines. Lines of other origin (a greeting of the login shell) are passed over; undefined when the
+ * probe did not come to its end.
+ */
+export function parseProbe(lines: readonly string[]): ServerProbe | undefined {
+  const words = new Map<string, string>();
+  const hashes = new Map<string, string>();
+  for (const line of lines) {
+    const match = /^jiji:([a-z]+) (.*)$/.exec(line);
+    if (match === null) continue;
+    const [, word = "", value = ""] = match;
+    const hash = word === "hash" ? /^([0-9a-f]{64}) +(\/opt\/jiji\/\S+)$/.exec(value) : null;
+    if (hash === null) words.set(word, value);
+    else hashes.set(hash[2] ?? "", hash[1] ?? "");
+  }
+  if (!words.has("end")) return undefined;
+  const privilege = words.get("privilege");
+  return {
+    system: showText(words.get("system") ?? ""),
+    machine: showText(words.get("machine") ?? ""),
+    privilege: privilege === "root" || privilege === "sudo" ? privilege : "none",
+    systemd: words.get("systemd") === "yes",
+    libc: parseLibc(words.get("libc") ?? ""),
+    hashes,
+    spec: words.get("spec") ?? "",
+  };
+}
+
+/** Reads what getconf or ldd say: `glibc 2.36`, `ldd (GNU libc) 2.36`, `musl libc (x86_64) Version 1.2.4`. */
+function parseLibc(text: string): ServerProbe["libc"] {
+  const version = /([0-9]+\.[0-9]+(?:\.[0-9]+)?)/.exec(text)?.[1] ?? "";
+  if (/musl/i.test(text)) return { kind: "musl", version };
+  if (/glibc|GNU libc|GLIBC/i.test(text)) return { kind: "glibc", version };
+  return { kind: "other", version };
+}
