@@ -85,7 +85,7 @@ export class CompatibleEngine implements Engine {
   async *events(signal: AbortSignal): AsyncGenerator<EngineEvent> {
     const filters = encodeURIComponent(JSON.stringify({ type: ["container", "network"] }));
     // The head may come long before the first event, so it is an event of its own and not a by-product of one.
-    const waiting: (EngineEvent | { readonly type: "end"; readonly error: unknown })[] = [];
+    const waiting: (EngineEvent | { readonly type: "end"; readonly error: Error | undefined })[] = [];
     let wake = (): void => {};
     const stop = new AbortController();
     const push = (item: (typeof waiting)[number]): void => {
@@ -104,7 +104,7 @@ export class CompatibleEngine implements Engine {
     };
     void pump().then(
       () => push({ type: "end", error: undefined }),
-      (error: unknown) => push({ type: "end", error }),
+      (error: unknown) => push({ type: "end", error: error instanceof Error ? error : new EngineError(String(error)) }),
     );
     try {
       for (;;) {

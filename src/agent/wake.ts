@@ -1,0 +1,48 @@
+import type { Clock } from "../system/host.ts";
+
+/** One loop sleeps, others wake it. A call that comes while it is awake is not lost: the next sleep ends at once. */
+export class Wake {
+  #isSet = false;
+  #resume: (() => void) | undefined;
+
+  call(): void {
+    this.#isSet = true;
+    this.#resume?.();
+  }
+
+  /** Sleeps until {@link call}, until the time is up, or until `signal` is aborted; never throws. */
+  async sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+    if (!this.#isSet && !signal.aborted) {
+      const timer = new AbortController();
+      const called = new Promise<void>((resolve) => (this.#resume = resolve));
+      const slept = clock.sleep(ms, AbortSignal.any([signal, timer.signal])).catch(() => undefined);
+      await Promise.race([called, slept]);
+      timer.abort();
+      this.#resume = undefined;
+    }
+    this.#isSet = false;
+  }
+}
+
+/** Waiting times between attempts: doubles from `firstMs` up to `lastMs`, and starts over after a success. */
+export class Backoff {
+  readonly #firstMs: number;
+  readonly #lastMs: number;
+  #nextMs: number;
+
+  constructor(firstMs: number, lastMs: number) {
+    this.#firstMs = firstMs;
+    this.#lastMs = lastMs;
+    this.#nextMs = firstMs;
+  }
+
+  nextMs(): number {
+    const ms = this.#nextMs;
+    this.#nextMs = Math.min(this.#lastMs, ms * 2);
+    return ms;
+  }
+
+  reset(): void {
+    this.#nextMs = this.#firstMs;
+  }
+}
