@@ -1,0 +1,65 @@
+/** What a running embedded store lets its faults do. */
+export interface FaultTarget {
+  /** ends every stream; with a message, an error line comes first */
+  endStreams(message?: string): void;
+  /** the next change of every subscription gets an id that is larger, or smaller, by this */
+  shiftChangeIds(by: number): void;
+  /** as after a restore from backup: no subscription is known any more, and their streams end */
+  forgetSubscriptions(): void;
+  /** lines that were held back go out */
+  resume(): void;
+}
+
+/**
+ * Faults of the embedded store on command, for tests of those who use it: everything that a real store was seen to do
+ * to its clients. One object belongs to one running store.
+ */
+export class StoreFaults {
+  /** every answer waits this long before its head */
+  answerDelayMs = 0;
+  /** every change line waits this long */
+  changeDelayMs = 0;
+  /** every request is answered with this status and an empty body */
+  refuseWith: number | undefined;
+  #stalled = false;
+  #target: FaultTarget | undefined;
+
+  /** Called by the store that obeys. */
+  attach(target: FaultTarget): void {
+    this.#target = target;
+  }
+
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
+  /** Streams stay open and say nothing, until {@link resume}; queries and transactions are answered. */
+  stall(): void {
+    this.#stalled = true;
+  }
+
+  resume(): void {
+    this.#stalled = false;
+    this.#target?.resume();
+  }
+
+  /** Ends every stream without a word. */
+  closeStreams(): void {
+    this.#target?.endStreams();
+  }
+
+  /** Sends an error line on every stream and ends it. */
+  failStreams(message: string): void {
+    this.#target?.endStreams(message);
+  }
+
+  /** Change ids jump ahead, or go back when negative, as after a restore. */
+  shiftChangeIds(by: number): void {
+    this.#target?.shiftChangeIds(by);
+  }
+
+  /** Subscriptions end and get other ids when they are asked for again. */
+  forgetSubscriptions(): void {
+    this.#target?.forgetSubscriptions();
+  }
+}
