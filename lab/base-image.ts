@@ -45,6 +45,8 @@ export async function ensureBaseImage(
     onProgress(`making the base image ${recipe.key} (once; into ${directory}) …`);
     if (common === undefined) await buildCommon(recipe, building);
     else await buildEngine(recipe, common, building);
+    // systemd compares these with /usr: without them the first start differs from all later ones.
+    for (const stamp of ["etc/.updated", "var/.updated"]) write(building, stamp, "");
     renameSync(building, image);
     onProgress(`made the base image ${recipe.key} in ${Math.round((performance.now() - started) / 1000)} s`);
   });
@@ -105,7 +107,7 @@ async function buildEngine(recipe: Recipe, common: string, root: string): Promis
 
 /** Units that a lab server does without: they take time at every start, or would touch the machine below. */
 const maskedUnits: readonly string[] = [
-  ...["console-getty.service", "getty@.service", "serial-getty@.service", "getty.target", "systemd-logind.service"],
+  ...["console-getty.service", "getty@.service", "serial-getty@.service", "getty.target"],
   ...["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer", "e2scrub_all.timer"],
   ...["e2scrub_reap.service", "man-db.timer", "systemd-pstore.service", "systemd-networkd.service"],
   ...["systemd-networkd-wait-online.service", "systemd-modules-load.service", "systemd-binfmt.service"],
@@ -137,7 +139,6 @@ async function customize(root: string): Promise<void> {
   await mustRun(["chroot", root, "systemctl", "disable", "--quiet", "sshd-keygen.service"]).catch(() => undefined);
   write(root, "etc/ssh/sshd_config.d/lab.conf", "HostKey /etc/ssh/ssh_host_ed25519_key\nMaxStartups 100\n");
   write(root, "etc/machine-id", "");
-  // Shadow's copies of its files, as every server has them that ever had a user added.
   await mustRun(["chroot", root, "systemctl", "set-default", "--quiet", "multi-user.target"]);
 }
 

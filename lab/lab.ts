@@ -20,6 +20,7 @@ import type { EngineChoice, Release } from "./recipe.ts";
 import { registryLock, removeAbandonedLabs, removeLab } from "./remove-lab.ts";
 import { type ExecResult, run } from "./run.ts";
 import { execInServer, type ServerExecOptions } from "./server-exec.ts";
+import { loadLabImage, settlePodman } from "./server-image.ts";
 import { leaderPid, powerLoss, powerOff, powerOn } from "./server-power.ts";
 import { waitUntilUp } from "./server-ready.ts";
 import { makeServerRoot, serverRoot } from "./server-root.ts";
@@ -123,7 +124,7 @@ export async function startLab(request: LabRequest): Promise<Lab> {
     await makeOperator(id);
     for (const server of request.servers) await makeServer(id, server, onProgress);
     refreshOperator(id);
-    await Promise.all(request.servers.map((server) => switchOn(id, server.name, onProgress)));
+    await Promise.all(request.servers.map((server) => firstStart(id, server.name, onProgress)));
     return labOf(id);
   } catch (error) {
     disownLab(id);
@@ -183,7 +184,7 @@ function labOf(id: string): Lab {
       await ensureBaseImage(request.release, request.engine, () => undefined);
       await makeServer(id, request);
       refreshOperator(id);
-      await switchOn(id, request.name);
+      await firstStart(id, request.name);
       return serverOf(id, State.loadServerState(id, request.name));
     },
     stop: (server) => powerOff(id, server),
@@ -222,6 +223,12 @@ async function makeServer(id: string, request: ServerRequest, onProgress?: (line
   });
   const publicKey = await Bun.file(`${operatorOf(id).privateKey}.pub`).text();
   await makeServerRoot(id, state, publicKey);
+}
+
+async function firstStart(id: string, name: string, onProgress?: (line: string) => void): Promise<void> {
+  await switchOn(id, name, onProgress);
+  await loadLabImage(id, name);
+  await settlePodman(id, name);
 }
 
 async function switchOn(id: string, name: string, onProgress?: (line: string) => void): Promise<void> {

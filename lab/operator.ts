@@ -94,10 +94,10 @@ export function renderSshConfig(operator: Operator, servers: readonly (readonly 
  */
 export function enterOperator(id: string, argv: readonly string[]): string[] {
   const operator = operatorOf(id);
-  const bind = 'mount --bind "$0" "$1" && shift && exec "$@"';
+  const bind = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';
   return [
     ...["ip", "netns", "exec", operator.namespace],
-    ...["sh", "-c", bind, join(operator.home, ".ssh"), join(realHome(), ".ssh"), ...argv],
+    ...["sh", "-c", bind, "operator", join(operator.home, ".ssh"), join(realHome(), ".ssh"), ...argv],
   ];
 }
 

@@ -9,7 +9,7 @@ export const releases: readonly Release[] = ["bookworm", "trixie", "forky"];
 export const engineChoices: readonly EngineChoice[] = ["docker", "podman", "both", "none"];
 
 /** Raise it when something but the lists below changes in how an image is made. */
-const RECIPE_VERSION = 1;
+const RECIPE_VERSION = 3;
 
 const commonPackages: readonly string[] = [
   ...["systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "procps", "kmod", "ca-certificates", "curl"],

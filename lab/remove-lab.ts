@@ -67,7 +67,8 @@ async function removeSharedRemains(): Promise<void> {
   await withLock(registryLock(), async () => {
     if (listLabIds().length > 0) return;
     removeMadeSshFolder();
-    for (const folder of ["/etc/netns", labsDirectory]) removeIfEmpty(folder);
+    const nspawn = ["locks", "propagate", "unix-export", ""].map((folder) => join("/run/systemd/nspawn", folder));
+    for (const folder of [...nspawn, "/etc/netns", labsDirectory]) removeIfEmpty(folder);
     // `ip netns add` mounts this folder on itself; without namespaces nobody needs that.
     if (existsSync("/run/netns") && readdirSync("/run/netns").length === 0) {
       await run(["umount", "/run/netns"]);

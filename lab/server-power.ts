@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { cgroupRoot, destroyCgroup, makeCgroup, serverCgroup } from "./cgroups.ts";
 import { LabError } from "./errors.ts";
@@ -126,12 +126,14 @@ async function removeRemains(id: string, name: string): Promise<void> {
   removeNspawnFiles(id, name);
 }
 
-/** systemd-nspawn removes these itself unless it is killed. */
+/** systemd-nspawn removes these itself unless it is killed. Call it before the server's root is unmounted. */
 export function removeNspawnFiles(id: string, name: string): void {
   const machine = machineName(id, name);
   for (const folder of ["propagate", "unix-export"]) {
     rmSync(`/run/systemd/nspawn/${folder}/${machine}`, { recursive: true, force: true });
   }
+  const root = statSync(serverRoot(id, name), { throwIfNoEntry: false });
+  if (root !== undefined) rmSync(`/run/systemd/nspawn/locks/inode-${root.dev}:${root.ino}`, { force: true });
   rmSync(`/run/systemd/nspawn/locks/name-${machine}`, { force: true });
   rmSync(join(serverDirectory(id, name), ".#root.lck"), { force: true });
 }

@@ -1,0 +1,65 @@
+import { LabError } from "./errors.ts";
+import { execInServer } from "./server-exec.ts";
+import { loadServerState } from "./state.ts";
+
+/** Name of the image that every server with an engine has: busybox with httpd, wget, nslookup, ping, sleep … */
+export const labImage = "jiji-lab:latest";
+
+/**
+ * Makes the image of the server's own busybox: $0 the engine, $1 the name, the rest `--change` options. A program that
+ * is the first of its container ignores SIGTERM, so the image's stop signal is one that works at once.
+ */
+const script = `
+set -eu
+name=$1; shift
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+mkdir "$folder/bin" "$folder/tmp" "$folder/etc" "$folder/www"
+cp "$(command -v busybox)" "$folder/bin/busybox"
+for applet in $(busybox --list); do
+  [ "$applet" = busybox ] || ln -s busybox "$folder/bin/$applet"
+done
+echo 'root:x:0:0:root:/:/bin/sh' >"$folder/etc/passwd"
+tar -C "$folder" -c . | "$0" import --change 'CMD ["sleep", "2147483647"]' --change 'STOPSIGNAL SIGKILL' "$@" - "$name"
+`;
+
+export interface ImageOptions {
+  /** Default: `jiji-lab:latest`. */
+  readonly name?: string;
+  /** Labels of the image itself. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Puts a busybox image into every engine of a server, without any registry. Each server gets the default one when it is
+ * made; this is for others. Throws `LabError` when an engine does not take it.
+ */
+export async function loadLabImage(id: string, server: string, options: ImageOptions = {}): Promise<void> {
+  const { engine } = loadServerState(id, server);
+  const engines = engine === "both" ? ["docker", "podman"] : engine === "none" ? [] : [engine];
+  const labels = Object.entries(options.labels ?? {}).flatMap(([key, value]) => ["--change", `LABEL ${key}=${value}`]);
+  for (const program of engines) {
+    const argv = ["sh", "-c", script, program, options.name ?? labImage, ...labels];
+    const result = await execInServer(id, server, argv, { timeoutMs: 60_000 });
+    if (result.code !== 0) throw new LabError(`${server}: ${program} import failed: ${result.stderr.trim()}`);
+  }
+}
+
+/**
+ * Lets Podman run one container on a network of its own and removes both. What Podman does at its first container ever
+ * (its nftables table, forwarding, the folder for networks) has then happened, as on any server in use, and a comparison
+ * of before and after shows only what others did.
+ */
+export async function settlePodman(id: string, server: string): Promise<void> {
+  const { engine } = loadServerState(id, server);
+  if (engine !== "podman" && engine !== "both") return;
+  const network = "settling";
+  for (const argv of [
+    ["podman", "network", "create", network],
+    ["podman", "run", "--rm", "--network", network, labImage, "true"],
+    ["podman", "network", "rm", network],
+  ]) {
+    const result = await execInServer(id, server, argv, { timeoutMs: 60_000 });
+    if (result.code !== 0) throw new LabError(`${server}: ${argv.join(" ")} failed: ${result.stderr.trim()}`);
+  }
+}
