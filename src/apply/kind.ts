@@ -7,6 +7,8 @@ import type { Step } from "../plan/step.ts";
 export interface ApplyContext {
   readonly host: Host;
   readonly goal: NodeGoal;
+  /** The manifest as it is on disk at this moment. */
+  manifest(): Manifest;
   /**
    * Remembers the state from before, once: a second call for the same thing changes nothing. It is on disk when this
    * resolves; call it before the first change of the thing.

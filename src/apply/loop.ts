@@ -75,6 +75,7 @@ async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<readonly 
   const context: ApplyContext = {
     host,
     goal,
+    manifest: () => file.manifest,
     remember: (target, before) => file.remember({ kind: kind.kind, target, before }),
     forget: (target) => file.forget(kind.kind, target),
     progress: (line) => run.onEvent({ type: "progress", line }),

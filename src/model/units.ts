@@ -1,0 +1,18 @@
+/** systemd units of jiji on a server. */
+export const UNITS = {
+  corrosion: "jiji-corrosion.service",
+  store: "jiji-store.service",
+  agent: "jiji-agent.service",
+  dnsSocket: "jiji-dns.socket",
+  dns: "jiji-dns.service",
+  /** oneshot, started by the agent on drift */
+  repair: "jiji-repair.service",
+} as const;
+
+/** Where jiji's unit files stand. */
+export const UNIT_FOLDER = "/etc/systemd/system";
+
+/** The file of one of jiji's units. */
+export function unitFile(unit: string): string {
+  return `${UNIT_FOLDER}/${unit}`;
+}

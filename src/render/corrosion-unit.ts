@@ -1,0 +1,46 @@
+import { PATHS } from "../model/paths.ts";
+import { cleanStart, COMMON_SANDBOX, renderUnitFile } from "./unit-file.ts";
+
+/**
+ * jiji-corrosion.service. Corrosion ends when its gossip address is not there, so it comes after the tunnel and is tried
+ * again for ever; it ends by itself too when its disk is full. Nothing of jiji waits for it.
+ */
+export function renderCorrosionUnit(): string {
+  return renderUnitFile("The replicated records of servers and containers.", {
+    Unit: [
+      ["Description", "jiji: records of servers and containers (Corrosion)"],
+      ["After", "network.target wg-quick@jiji0.service"],
+      ["StartLimitIntervalSec", "0"],
+    ],
+    Service: [
+      ["Type", "notify"],
+      ["User", "jiji-corrosion"],
+      ["Group", "jiji-corrosion"],
+      ["UMask", "0027"],
+      [
+        "ExecStart",
+        cleanStart(
+          ["NOTIFY_SOCKET=${NOTIFY_SOCKET}"],
+          [PATHS.corrosionExecutable, "--config", PATHS.corrosionConfig, "agent"],
+        ),
+      ],
+      ["Restart", "always"],
+      ["RestartSec", "5"],
+      ["TimeoutStartSec", "60"],
+      ["TimeoutStopSec", "30"],
+      ["LimitNOFILE", "65536"],
+      ["RuntimeDirectory", "jiji/corrosion"],
+      ["RuntimeDirectoryMode", "0750"],
+      ...COMMON_SANDBOX,
+      ["ReadWritePaths", PATHS.corrosionFolder],
+      ["CapabilityBoundingSet", ""],
+      ["MemoryDenyWriteExecute", "yes"],
+      ["PrivateUsers", "yes"],
+      ["ProtectProc", "invisible"],
+      ["RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"],
+      ["SystemCallFilter", "@system-service"],
+      ["SystemCallErrorNumber", "EPERM"],
+    ],
+    Install: [["WantedBy", "multi-user.target"]],
+  });
+}

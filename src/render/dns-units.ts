@@ -1,0 +1,75 @@
+import { endpointOf, type Ipv4 } from "../model/address.ts";
+import { PATHS } from "../model/paths.ts";
+import { PORTS } from "../model/ports.ts";
+import { cleanStart, COMMON_SANDBOX, renderUnitFile } from "./unit-file.ts";
+
+/**
+ * jiji-dns.socket: holds port 53 on the server's own address, whether that address is there yet or not, so that boot
+ * order does not matter, a restart of the service loses no question, and the service needs no capability.
+ */
+export function renderDnsSocket(address: Ipv4): string {
+  const listen = endpointOf(address, PORTS.dns) ?? "";
+  return renderUnitFile("Port 53 on this server's own address in the mesh.", {
+    Unit: [
+      ["Description", "jiji: port 53 for the names of services"],
+      ["Before", "docker.service podman.service"],
+    ],
+    Socket: [
+      ["ListenDatagram", listen],
+      ["ListenStream", listen],
+      ["FreeBind", "yes"],
+      ["ReceiveBuffer", "4M"],
+      ["SendBuffer", "4M"],
+      ["Backlog", "1024"],
+      // a service that ends again and again must not take its socket with it
+      ["TriggerLimitIntervalSec", "0"],
+    ],
+    Install: [["WantedBy", "sockets.target"]],
+  });
+}
+
+/** jiji-dns.service: an unprivileged user without any capability, who reads the agent's sockets by his group. */
+export function renderDnsUnit(): string {
+  return renderUnitFile("Answers the names of services.", {
+    Unit: [
+      ["Description", "jiji: names of services"],
+      ["After", "network.target jiji-dns.socket"],
+      ["Wants", "jiji-agent.service"],
+      ["StartLimitIntervalSec", "0"],
+    ],
+    Service: [
+      ["Type", "exec"],
+      ["Sockets", "jiji-dns.socket"],
+      ["User", "jiji-dns"],
+      ["Group", "jiji-dns"],
+      ["SupplementaryGroups", "jiji"],
+      ["UMask", "0027"],
+      [
+        "ExecStart",
+        cleanStart(
+          ["LISTEN_PID=${LISTEN_PID}", "LISTEN_FDS=${LISTEN_FDS}"],
+          [PATHS.dnsExecutable, "dns", "serve", "--settings", PATHS.dnsSettings],
+        ),
+      ],
+      ["Restart", "always"],
+      ["RestartSec", "100ms"],
+      ["LimitNOFILE", "65536"],
+      ["StateDirectory", "jiji-dns"],
+      ["StateDirectoryMode", "0750"],
+      ["RuntimeDirectory", "jiji/dns"],
+      ["RuntimeDirectoryMode", "0750"],
+      ...COMMON_SANDBOX,
+      ["CapabilityBoundingSet", ""],
+      ["DevicePolicy", "closed"],
+      ["PrivateUsers", "yes"],
+      ["ProtectProc", "invisible"],
+      ["ProcSubset", "pid"],
+      ["RemoveIPC", "yes"],
+      ["RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"],
+      ["SystemCallFilter", "@system-service"],
+      ["SystemCallFilter", "~@privileged @resources"],
+      ["SystemCallErrorNumber", "EPERM"],
+    ],
+    Install: [["WantedBy", "multi-user.target"]],
+  });
+}

@@ -1,0 +1,45 @@
+/** The sections of a systemd unit in order; each line is `key=value` with a value that this release wrote or parsed. */
+export type UnitSections = Readonly<Record<string, readonly (readonly [key: string, value: string])[]>>;
+
+/** The text of a unit file. Throws when a value could begin another line, which no parsed value can. */
+export function renderUnitFile(comment: string, sections: UnitSections): string {
+  const blocks = Object.entries(sections).map(([name, lines]) =>
+    [`[${name}]`, ...lines.map(([key, value]) => `${key}=${checked(key, value)}`)].join("\n"),
+  );
+  return `# ${comment}\n# Written by jiji; the next setup replaces it.\n\n${blocks.join("\n\n")}\n`;
+}
+
+function checked(key: string, value: string): string {
+  if (/[\n\r\0\\]/.test(value)) throw new TypeError(`the value of ${key} is not one line`);
+  return value;
+}
+
+/**
+ * The command line of a service that starts with nothing but these variables, whatever systemd was told to hand on: a
+ * compiled Bun program and Corrosion both obey variables that a stray setting could carry.
+ */
+export function cleanStart(variables: readonly string[], argv: readonly string[]): string {
+  return ["/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"]
+    .concat(variables, argv)
+    .join(" ");
+}
+
+/** What none of jiji's services needs. A JIT needs memory that is written and executed, so that is not taken away. */
+export const COMMON_SANDBOX: readonly (readonly [string, string])[] = [
+  ["NoNewPrivileges", "yes"],
+  ["ProtectSystem", "strict"],
+  ["ProtectHome", "yes"],
+  ["PrivateTmp", "yes"],
+  ["PrivateDevices", "yes"],
+  ["ProtectClock", "yes"],
+  ["ProtectHostname", "yes"],
+  ["ProtectKernelLogs", "yes"],
+  ["ProtectKernelModules", "yes"],
+  ["ProtectKernelTunables", "yes"],
+  ["ProtectControlGroups", "yes"],
+  ["LockPersonality", "yes"],
+  ["RestrictNamespaces", "yes"],
+  ["RestrictRealtime", "yes"],
+  ["RestrictSUIDSGID", "yes"],
+  ["SystemCallArchitectures", "native"],
+];
