@@ -38,8 +38,10 @@ export interface ServerProbe {
   readonly privilege: "root" | "sudo" | "none";
   readonly systemd: boolean;
   readonly libc: { readonly kind: "glibc" | "musl" | "other"; readonly version: string };
-  /** SHA-256 by path: the installed executables and the uploads that wait */
-  readonly hashes: ReadonlyMap<string, string>;
+  /** sizes in bytes of the installed executables, by path */
+  readonly installed: ReadonlyMap<string, number>;
+  /** SHA-256 of the uploads that wait; they were compared with it when they arrived */
+  readonly staged: ReadonlySet<string>;
   /** the text of /opt/jiji/spec.json; empty when there is none */
   readonly spec: string;
 }

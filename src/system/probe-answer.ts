@@ -7,14 +7,17 @@ import type { ServerProbe } from "./connection.ts";
  */
 export function parseProbe(lines: readonly string[]): ServerProbe | undefined {
   const words = new Map<string, string>();
-  const hashes = new Map<string, string>();
+  const installed = new Map<string, number>();
+  const staged = new Set<string>();
   for (const line of lines) {
     const match = /^jiji:([a-z]+) (.*)$/.exec(line);
     if (match === null) continue;
     const [, word = "", value = ""] = match;
-    const hash = word === "hash" ? /^([0-9a-f]{64}) +(\/opt\/jiji\/\S+)$/.exec(value) : null;
-    if (hash === null) words.set(word, value);
-    else hashes.set(hash[2] ?? "", hash[1] ?? "");
+    const file = word === "file" ? /^([0-9]{1,15}) (\/\S+)$/.exec(value) : null;
+    const upload = word === "staged" ? /^\/opt\/jiji\/staging\/([0-9a-f]{64})\/file$/.exec(value) : null;
+    if (file !== null) installed.set(file[2] ?? "", Number(file[1]));
+    else if (upload !== null) staged.add(upload[1] ?? "");
+    else words.set(word, value);
   }
   if (!words.has("end")) return undefined;
   const privilege = words.get("privilege");
@@ -24,7 +27,8 @@ export function parseProbe(lines: readonly string[]): ServerProbe | undefined {
     privilege: privilege === "root" || privilege === "sudo" ? privilege : "none",
     systemd: words.get("systemd") === "yes",
     libc: parseLibc(words.get("libc") ?? ""),
-    hashes,
+    installed,
+    staged,
     spec: words.get("spec") ?? "",
   };
 }

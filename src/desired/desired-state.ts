@@ -1,0 +1,123 @@
+import type { DeployConfig } from "../config/deploy-config.ts";
+import type { DnsLabel } from "../model/names.ts";
+import type { NodeSpec, StoreChoice } from "../model/node-spec.ts";
+import { allocate, type Seat } from "./allocation.ts";
+import { chooseEngine, findUnfit } from "./fitness.ts";
+import { collectMesh, type Mesh } from "./mesh.ts";
+import type { ObservedServer, Problem } from "./observed-server.ts";
+import type { ReleaseChoice } from "./release-choice.ts";
+
+/** How every server of the file that answered should be. */
+export interface DesiredState {
+  readonly servers: ReadonlyMap<DnsLabel, DesiredServer>;
+  readonly mesh: Mesh;
+  /** for people: what was decided that the file does not say */
+  readonly notes: readonly string[];
+}
+
+export interface DesiredServer {
+  readonly seat: Seat;
+  readonly spec: NodeSpec;
+  /** false: it keeps the spec that it has and is only told of the others */
+  readonly selected: boolean;
+}
+
+/**
+ * From the file and what all servers say of themselves to one spec per server, or to all the reasons why not. Pure: the
+ * same input gives the same specs, in whatever order the servers come.
+ */
+export function computeDesiredState(
+  config: DeployConfig,
+  observed: readonly ObservedServer[],
+  release: ReleaseChoice,
+): { readonly ok: true; readonly state: DesiredState } | { readonly ok: false; readonly problems: readonly Problem[] } {
+  const servers = observed.toSorted((a, b) => (a.config.name < b.config.name ? -1 : 1));
+  const { mesh, problems: meshProblems } = collectMesh(servers);
+  const { seats, problems: seatProblems } = allocate(config.network.clusterCidr, servers, mesh);
+  const store = chooseStore(config, servers, seats);
+  const problems = [
+    ...meshProblems,
+    ...seatProblems,
+    ...store.problems,
+    ...servers
+      .filter(({ selected }) => selected)
+      .flatMap((server) => findUnfit(server, seats.get(server.config.name), config.network, release)),
+  ];
+  if (problems.length > 0 || store.choice === undefined) return { ok: false, problems };
+  const desired = new Map<DnsLabel, DesiredServer>();
+  const notes: string[] = [];
+  for (const server of servers) {
+    const seat = seats.get(server.config.name);
+    if (seat === undefined) continue;
+    const spec = server.selected ? specOf(server, seat, config, release, store.choice) : existingSpec(server);
+    if (spec === undefined) continue;
+    desired.set(server.config.name, { seat, spec, selected: server.selected });
+    if (seat.name !== server.config.name) {
+      notes.push(`${server.config.name} is called ${seat.name} in the mesh; that name stays`);
+    }
+  }
+  return { ok: true, state: { servers: desired, mesh, notes: [...notes, ...pathlessPairs(config)] } };
+}
+
+function existingSpec(server: ObservedServer): NodeSpec | undefined {
+  return server.facts.spec.state === "found" ? server.facts.spec.value : undefined;
+}
+
+function specOf(
+  server: ObservedServer,
+  seat: Seat,
+  config: DeployConfig,
+  release: ReleaseChoice,
+  store: StoreChoice,
+): NodeSpec | undefined {
+  const { arch } = server.facts;
+  const engine = chooseEngine(server);
+  if ((arch !== "x64" && arch !== "arm64") || engine === undefined) return undefined;
+  const corrosion = release.corrosion?.byArch[arch];
+  return {
+    version: 1,
+    name: seat.name,
+    subnet: seat.subnet,
+    cluster: { cidr: config.network.clusterCidr, mtuBytes: config.network.mtuBytes },
+    engine,
+    store,
+    dns: config.network.dns,
+    endpoints: server.endpoints,
+    nat: server.config.nat,
+    release: {
+      jiji: { version: release.jiji.version, sha256: release.jiji.byArch[arch].sha256 },
+      ...(release.corrosion === undefined || corrosion === undefined
+        ? {}
+        : { corrosion: { version: release.corrosion.version, sha256: corrosion.sha256 } }),
+    },
+  };
+}
+
+function chooseStore(
+  config: DeployConfig,
+  servers: readonly ObservedServer[],
+  seats: ReadonlyMap<DnsLabel, Seat>,
+): { readonly choice: StoreChoice | undefined; readonly problems: Problem[] } {
+  const { store } = config.network;
+  const stored = servers.flatMap(({ facts }) => (facts.spec.state === "found" ? [facts.spec.value.store] : []))[0];
+  if (store.kind === "corrosion") return { choice: { kind: "corrosion" }, problems: [] };
+  const holder = seats.get(store.holder)?.subnet ?? (stored?.kind === "embedded" ? stored.holder : undefined);
+  if (holder === undefined) {
+    const message = `${store.holder} is to hold the embedded store, but it cannot be reached or is left out`;
+    const hint = `set ${store.holder} up first, or name another server under network.store.embedded`;
+    return { choice: undefined, problems: [{ server: store.holder, code: "store-holder-away", message, hint }] };
+  }
+  if (stored?.kind === "embedded" && stored.holder !== holder) {
+    const message = `the mesh's embedded store is on number ${stored.holder}, the file puts it on ${store.holder} (${holder})`;
+    const hint = "the store cannot move while the mesh stands; name the same server as before";
+    return { choice: undefined, problems: [{ server: store.holder, code: "mesh-differs", message, hint }] };
+  }
+  return { choice: { kind: "embedded", holder }, problems: [] };
+}
+
+/** Two servers behind NAT never meet; that is no failure, but nobody should have to find out by waiting. */
+function pathlessPairs(config: DeployConfig): string[] {
+  const hidden = config.servers.filter(({ nat }) => nat).map(({ name }) => name);
+  if (hidden.length < 2) return [];
+  return [`${hidden.toSorted().join(", ")} are all behind NAT (nat: true): they have no direct path to each other`];
+}

@@ -1,0 +1,26 @@
+import type { Endpoint } from "../model/address.ts";
+import type { DnsLabel } from "../model/names.ts";
+import type { NodeFacts } from "../model/node-protocol.ts";
+import type { ServerConfig } from "../config/deploy-config.ts";
+
+/** A server of the file that answered: what the file says of it, and what it says of itself. */
+export interface ObservedServer {
+  readonly config: ServerConfig;
+  readonly facts: NodeFacts;
+  /** literal addresses at which peers reach its WireGuard, best first; empty behind NAT */
+  readonly endpoints: readonly Endpoint[];
+  /** false: `-H` leaves it out, so it is only told of newcomers */
+  readonly selected: boolean;
+}
+
+/**
+ * A reason not to go on, found before the first change. All of them are collected and shown together.
+ */
+export interface Problem {
+  /** the server's name in the file; undefined when it is about several */
+  readonly server: DnsLabel | undefined;
+  /** stable, for scripts and tests: "port-taken", "engine-missing", … */
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
