@@ -1,8 +1,9 @@
 // Runs a TypeScript entry point of this repository with the pinned Bun, after installing the npm packages when they
 // are missing or older than the lock file. Plain Node, no dependency: it is the first thing that runs after a clone.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
+import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -31,9 +32,12 @@ if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== lockHash) {
 }
 
 const bun = join(root, "node_modules", ".bin", "bun");
-const result = spawnSync(bun, ["--no-env-file", join(root, entry), ...args], { stdio: "inherit" });
-if (result.error !== undefined) {
-  console.error(`error: could not start Bun (${result.error.message})`);
+const child = spawn(bun, ["--no-env-file", join(root, entry), ...args], { stdio: "inherit" });
+child.on("error", (error) => {
+  console.error(`error: could not start Bun (${error.message})`);
   process.exit(1);
-}
-process.exit(result.status ?? 1);
+});
+// The child tidies up (a lab, for one) before it ends, and this process stays until then. Ctrl-C has reached both.
+process.on("SIGINT", () => undefined);
+for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));

@@ -1,0 +1,110 @@
+// The direction of imports (docs/architecture.md): bin > cli > agent, dns > apply > plan > render, desired > config,
+// store, engine, system > model. A folder may import from its own layer's files and from every layer below it.
+const layers = [
+  ["model"],
+  ["config", "store", "engine", "system"],
+  ["render", "desired"],
+  ["plan"],
+  ["apply"],
+  ["agent", "dns"],
+  ["cli"],
+  ["bin"],
+];
+
+/** Folders that touch no disk, network, clock or randomness. */
+const pureFolders = ["model", "config", "desired", "plan", "render"];
+
+/** Node's modules without side effects; making keys is the caller's business, hashing and checking signatures is not. */
+const pureBuiltins = "^(node:)?(path|crypto|util|buffer|assert|querystring|url|punycode|string_decoder)(/|$)";
+
+const tests = "\\.test\\.ts$";
+const inFolders = (folders) => `^src/(${folders.join("|")})/`;
+
+const upward = layers.slice(0, -1).map((folders, index) => ({
+  name: `no-upward-import-from-${folders.join("-")}`,
+  comment: "imports point downwards only: move what both need into the lower folder",
+  severity: "error",
+  from: { path: inFolders(folders), pathNot: tests },
+  to: { path: inFolders(layers.slice(index + 1).flat()) },
+}));
+
+const sideways = layers
+  .filter((folders) => folders.length > 1)
+  .flat()
+  .map((folder) => ({
+    name: `no-sideways-import-from-${folder}`,
+    comment: "folders of one layer do not know each other: move what both need into the layer below",
+    severity: "error",
+    from: { path: inFolders([folder]), pathNot: tests },
+    to: { path: inFolders(layers.find((folders) => folders.includes(folder)).filter((other) => other !== folder)) },
+  }));
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    ...upward,
+    ...sideways,
+    {
+      name: "known-folders-only",
+      comment: "a new folder under src needs its place in the order above",
+      severity: "error",
+      from: { path: "^src/", pathNot: inFolders(layers.flat()) },
+      to: {},
+    },
+    {
+      name: "pure-folders-have-no-effects",
+      comment: "what decides must be testable without a machine: take the value as a parameter",
+      severity: "error",
+      from: { path: inFolders(pureFolders), pathNot: tests },
+      to: { dependencyTypes: ["core"], pathNot: pureBuiltins },
+    },
+    {
+      name: "pure-folders-know-no-ports",
+      comment: "what decides knows neither the machine nor a store nor an engine: types that both need stand in model",
+      severity: "error",
+      from: { path: inFolders(pureFolders), pathNot: tests },
+      to: { path: inFolders(["system", "store", "engine"]) },
+    },
+    {
+      name: "product-does-not-know-its-workshop",
+      comment: "src is what is shipped; lab, test, bench and scripts are not",
+      severity: "error",
+      from: { path: "^src/", pathNot: tests },
+      to: { path: "^(lab|test|bench|scripts)/" },
+    },
+    {
+      name: "product-has-no-development-packages",
+      comment: "what src imports must stand in package.json's dependencies",
+      severity: "error",
+      from: { path: "^src/", pathNot: tests },
+      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"], pathNot: "^bun(:|$)|@types/bun" },
+    },
+    {
+      name: "no-test-is-imported",
+      comment: "what two tests need stands in a file of its own under test/",
+      severity: "error",
+      from: {},
+      to: { path: tests },
+    },
+    { name: "no-cycles", severity: "error", from: {}, to: { circular: true } },
+    {
+      name: "everything-resolves",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true, pathNot: "^bun(:|$)" },
+    },
+  ],
+  options: {
+    // Without this TypeScript 7's missing API makes the tool report success over no module at all.
+    parser: "swc",
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "^(dist|node_modules)/" },
+    builtInModules: { add: ["bun", "bun:ffi", "bun:sqlite", "bun:test", "bun:jsc"] },
+    enhancedResolveOptions: {
+      extensions: [".ts", ".mjs", ".js", ".json"],
+      exportsFields: ["exports"],
+      conditionNames: ["import", "default"],
+    },
+  },
+};

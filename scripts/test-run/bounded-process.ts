@@ -1,0 +1,94 @@
+import { join } from "node:path";
+
+/** The repository's root folder. */
+export const repository = join(import.meta.dir, "..", "..");
+
+export interface BoundedOptions {
+  readonly timeoutMs: number;
+  /** added to this process's environment */
+  readonly env?: Readonly<Record<string, string>>;
+  /** output as it comes, both streams */
+  readonly onOutput?: (text: string) => void;
+  /** how long the process may tidy up after SIGTERM before its group is killed */
+  readonly graceMs?: number;
+}
+
+export interface Ended {
+  /** 128 + signal number when it was killed */
+  readonly code: number;
+  /** both streams in the order in which they came */
+  readonly output: string;
+  readonly stdout: string;
+  readonly timedOut: boolean;
+  readonly durationMs: number;
+  readonly pid: number;
+}
+
+const running = new Map<number, () => void>();
+
+/**
+ * Runs a program in a process group of its own, without standard input, in the repository's folder. When the time is
+ * up the program itself gets SIGTERM, so that it can take down what it made, and after the grace the whole group gets
+ * SIGKILL; the group is also killed after a normal end, so nothing is left behind. Rejects only when it cannot start.
+ */
+export async function runBounded(argv: readonly string[], options: BoundedOptions): Promise<Ended> {
+  const started = performance.now();
+  const child = Bun.spawn([...argv], {
+    cwd: repository,
+    env: { ...process.env, ...options.env },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    detached: true,
+  });
+  let killTimer: Timer | undefined;
+  const end = () => {
+    signalGroup(child.pid, "SIGTERM", false);
+    killTimer ??= setTimeout(() => signalGroup(child.pid, "SIGKILL", true), options.graceMs ?? 5_000);
+  };
+  running.set(child.pid, end);
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    end();
+  }, options.timeoutMs);
+
+  const chunks: string[] = [];
+  const take = (text: string) => {
+    chunks.push(text);
+    options.onOutput?.(text);
+  };
+  let stdout = "";
+  const takeStdout = (text: string) => {
+    stdout += text;
+    take(text);
+  };
+  const closed = Promise.all([drain(child.stdout, takeStdout), drain(child.stderr, take)]);
+  const code = await child.exited;
+  clearTimeout(timer);
+  clearTimeout(killTimer);
+  running.delete(child.pid);
+  signalGroup(child.pid, "SIGKILL", true);
+  // A descendant in another group may hold the pipes open for ever.
+  await Promise.race([closed, Bun.sleep(2_000)]);
+  const durationMs = performance.now() - started;
+  return { code, output: chunks.join(""), stdout, timedOut, durationMs, pid: child.pid };
+}
+
+/** Ends everything that runs, as a time limit would; whoever waits for it sees it end. */
+export function endRunning(): void {
+  for (const end of running.values()) end();
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals, whole: boolean): void {
+  try {
+    process.kill(whole ? -pid : pid, signal);
+  } catch {
+    // It has ended.
+  }
+}
+
+async function drain(stream: ReadableStream<Uint8Array>, take: (text: string) => void): Promise<void> {
+  const decoder = new TextDecoder();
+  for await (const bytes of stream) take(decoder.decode(bytes, { stream: true }));
+}
