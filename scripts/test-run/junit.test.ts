@@ -7,7 +7,7 @@ test("passed, failed, skipped and to-do cases of nested suites", () => {
   <testsuite name="a.test.ts" file="a.test.ts">
     <testsuite name="outer &lt;x&gt; &amp; &quot;q&quot;" file="a.test.ts" line="2">
       <testcase name="ok" classname="outer &lt;x&gt; &amp; &quot;q&quot;" time="0.0125" file="a.test.ts" line="3" />
-      <testcase name="left out" classname="outer" time="0" file="a.test.ts"><skipped /></testcase>
+      <testcase name="left out" classname="inner &gt; outer" time="0" file="a.test.ts"><skipped /></testcase>
       <testcase name="later" classname="outer" time="0" file="a.test.ts">
         <skipped message="TODO" />
       </testcase>
@@ -19,7 +19,7 @@ test("passed, failed, skipped and to-do cases of nested suites", () => {
 </testsuites>`);
   expect(results).toEqual([
     { name: 'a.test.ts › outer <x> & "q" › ok', status: "passed", durationMs: 12.5 },
-    { name: "a.test.ts › outer › left out", status: "skipped", durationMs: 0, why: "" },
+    { name: "a.test.ts › outer › inner › left out", status: "skipped", durationMs: 0, why: "" },
     { name: "a.test.ts › outer › later", status: "skipped", durationMs: 0, why: "TODO" },
     { name: "a.test.ts › bad", status: "failed", durationMs: 500, why: "expected\n1 > 2" },
   ]);

@@ -22,7 +22,9 @@ export function parseJunit(xml: string): TestResult[] {
   const results: TestResult[] = [];
   for (const [, attributeText = "", body = ""] of xml.matchAll(/<testcase\b([^>]*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g)) {
     const attributes = parseAttributes(attributeText);
-    const name = [attributes["file"], attributes["classname"], attributes["name"]].filter(Boolean).join(" › ");
+    // Bun writes the innermost suite first.
+    const suites = (attributes["classname"] ?? "").split(" > ").toReversed();
+    const name = [attributes["file"], ...suites, attributes["name"]].filter(Boolean).join(" › ");
     const durationMs = Number(attributes["time"] ?? 0) * 1000;
     const failure = /<(?:failure|error)\b([^>]*)/.exec(body);
     const skipped = /<skipped\b([^>]*)/.exec(body);

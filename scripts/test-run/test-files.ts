@@ -18,9 +18,10 @@ export const TEST_STAGES: readonly Stage[] = [
   }),
   testStage({
     name: "contract",
-    about: "one set of cases for each implementation: host, store (real Corrosion too), DNS over real sockets",
+    about: "the same cases for each implementation: host, store, real engines in the lab, real Corrosion",
     folders: ["test/contract"],
     root: true,
+    lab: true,
     corrosion: true,
     timeLimitMs: 10 * minute,
     testTimeoutMs: 60_000,
