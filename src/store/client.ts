@@ -1,6 +1,6 @@
 import type { Secret } from "../model/secret.ts";
+import { LineTooLong, splitLines } from "../system/line-split.ts";
 import { sendRequest, type StoreAnswer } from "./http-request.ts";
-import { readLines } from "./ndjson.ts";
 import { storeAddress, type StoreUrl } from "./store-url.ts";
 import {
   StoreError,
@@ -29,8 +29,13 @@ export interface StoreClientOptions {
 
 /** Corrosion's own limit for a query that names none. */
 const DEFAULT_QUERY_SECONDS = 60;
-/** The store's own time-out comes first, so that its words are seen and not this one. */
-const GRACE_MS = 5000;
+/**
+ * The store's own time-out comes first, so that its words are seen and not the client's. It must not be relied on:
+ * Corrosion v1.0.0 measures each row by itself, and earlier ones do not stop a query at all.
+ */
+const GRACE_MS = 1000;
+/** Node's timers end there. */
+const LONGEST_MS = 2 ** 31 - 1;
 /** A transaction waits for the writers before it; the store itself sets no limit. */
 const TRANSACTION_TIMEOUT_MS = 60_000;
 /** Corrosion gives a subscription's first query 15 s. */
@@ -84,17 +89,29 @@ class HttpStoreClient implements StoreClient {
   ): Promise<QueryStream> {
     const seconds = options.timeoutSeconds ?? DEFAULT_QUERY_SECONDS;
     if (!Number.isInteger(seconds) || seconds < 0) throw new TypeError(`not whole seconds: ${seconds}`);
+    // 0 means no limit to the store.
+    const limitMs = seconds === 0 ? LONGEST_MS : Math.min(seconds * 1000 + GRACE_MS, LONGEST_MS);
+    const startedMs = performance.now();
     const path = `/v1/queries?timeout=${seconds}`;
-    // 0 means no limit to the store; Node's timers end at 2^31 ms.
-    const headTimeoutMs = seconds === 0 ? 2 ** 31 - 1 : Math.min(seconds * 1000 + GRACE_MS, 2 ** 31 - 1);
-    const answer = await this.#post(path, encodeStatement(statement), headTimeoutMs, options.signal);
+    const answer = await this.#post(path, encodeStatement(statement), limitMs, options.signal);
+    const over = new AbortController();
+    const timer = setTimeout(
+      () => {
+        over.abort(new StoreError(`the store's answer had no end after ${seconds} s`));
+        answer.close();
+      },
+      Math.max(0, limitMs - (performance.now() - startedMs)),
+    );
+    const release = (): void => {
+      clearTimeout(timer);
+      this.#release(answer);
+    };
     const lines = this.#lines(answer);
     try {
-      const columns = await readColumns(lines);
-      return new HttpQueryStream(columns, lines, () => this.#release(answer));
+      return new HttpQueryStream(await readColumns(lines), lines, over.signal, release);
     } catch (error) {
-      this.#release(answer);
-      throw error;
+      release();
+      throw over.signal.aborted ? over.signal.reason : error;
     }
   }
 
@@ -134,7 +151,7 @@ class HttpStoreClient implements StoreClient {
   }
 
   #lines(answer: StoreAnswer): AsyncGenerator<string> {
-    return readLines(answer.body, this.#options.maxLineBytes ?? MAX_LINE_BYTES);
+    return splitLines(answer.body, this.#options.maxLineBytes ?? MAX_LINE_BYTES);
   }
 
   async #wholeBody(answer: StoreAnswer): Promise<string> {
@@ -176,7 +193,9 @@ function refusal(status: number, body: string): StoreError {
 
 function brokenOff(cause?: unknown): StoreError {
   const options = cause === undefined ? undefined : { cause };
-  return cause instanceof StoreError ? cause : new StoreError("the store's answer broke off", undefined, options);
+  if (cause instanceof StoreError) return cause;
+  if (cause instanceof LineTooLong) return new StoreError(`the store's answer was left: ${cause.message}`);
+  return new StoreError("the store's answer broke off", undefined, options);
 }
 
 function decodeTransaction(body: string, count: number): TransactionResult {
@@ -243,11 +262,13 @@ function decodeNumberedRow(json: unknown): { readonly rowId: number; readonly va
 class HttpQueryStream implements QueryStream {
   readonly columns: readonly string[];
   readonly #lines: AsyncGenerator<string>;
+  readonly #over: AbortSignal;
   readonly #release: () => void;
 
-  constructor(columns: readonly string[], lines: AsyncGenerator<string>, release: () => void) {
+  constructor(columns: readonly string[], lines: AsyncGenerator<string>, over: AbortSignal, release: () => void) {
     this.columns = columns;
     this.#lines = lines;
+    this.#over = over;
     this.#release = release;
   }
 
@@ -265,11 +286,11 @@ class HttpQueryStream implements QueryStream {
         yield row.values;
       }
     } catch (cause) {
-      throw brokenOff(cause);
+      throw this.#over.aborted ? this.#over.reason : brokenOff(cause);
     } finally {
       this.#release();
     }
-    throw brokenOff();
+    throw this.#over.aborted ? this.#over.reason : brokenOff();
   }
 }
 
@@ -308,7 +329,7 @@ class HttpSubscription implements Subscription {
       const next = await this.#lines.next();
       return next.done === true ? undefined : next.value;
     } catch (error) {
-      if (error instanceof StoreError) throw error;
+      if (error instanceof LineTooLong) throw brokenOff(error);
       return undefined;
     }
   }

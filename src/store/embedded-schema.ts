@@ -8,6 +8,8 @@ export interface TableShape {
   readonly primaryKey: readonly string[];
   /** every column that is stored, so not the generated ones */
   readonly stored: readonly string[];
+  /** every column that is not part of the key, generated ones too */
+  readonly others: readonly string[];
 }
 
 /** The store's own tables begin with this; the API does not show them as part of the schema. */
@@ -97,5 +99,6 @@ function readShape(database: Database, table: string): TableShape {
     name: table,
     primaryKey: key.map((column) => column.name),
     stored: columns.filter((column) => Number(column.hidden) === 0).map((column) => column.name),
+    others: columns.filter((column) => Number(column.pk) === 0).map((column) => column.name),
   };
 }

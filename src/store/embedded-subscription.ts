@@ -51,9 +51,14 @@ export function findRows(database: EmbeddedDatabase, statement: DecodedStatement
   const inspected = database.inspect(statement);
   const parsed = parseSubscriptionQuery(statement.sql);
   if (!parsed.ok) throw new SqlRefused(parsed.why);
-  const { sources, head, tail, nested } = parsed.query;
+  const { sources, head, tail, names, nested } = parsed.query;
   for (const table of [...sources.map((source) => source.table), ...inspected.tablesRead]) {
     if (shapeOf(database, table) === undefined) throw new SqlRefused(`table not found in schema: ${table}`);
+  }
+  for (const { table } of sources) {
+    const others = shapeOf(database, table)?.others ?? [];
+    if (!names.has("*") && !others.some((column) => names.has(column.toLowerCase())))
+      throw new SqlRefused(onlyKeys(table));
   }
   const keys = sources.flatMap((source) => keyColumns(database, source));
   const hidden = keys.map((column, index) => `${column} AS __jiji_key_${index}`).join(", ");
@@ -69,6 +74,11 @@ export function findRows(database: EmbeddedDatabase, statement: DecodedStatement
     findByKey: byKey,
     keyLength: keys.length,
   };
+}
+
+/** Corrosion takes such a statement, and then never tells of an inserted row; so nobody may come to rely on it here. */
+function onlyKeys(table: string): string {
+  return `unsupported statement: it names no column of ${table} but its key`;
 }
 
 /** SQLite's names of tables know no case. */

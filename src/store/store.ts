@@ -56,7 +56,10 @@ export interface Subscription extends AsyncIterable<SubscriptionEvent> {
 export interface StoreClient {
   /** All or nothing. Throws {@link StoreError}. */
   transact(statements: readonly Statement[], options?: { signal?: AbortSignal }): Promise<TransactionResult>;
-  /** One read-only statement, whole. Throws {@link StoreError}, also when the answer ends before its end mark. */
+  /**
+   * One read-only statement, whole. Throws {@link StoreError}, also when the answer ends before its end mark or takes
+   * longer than `timeoutSeconds` (default 60; 0 is no limit).
+   */
   query(statement: Statement, options?: { signal?: AbortSignal; timeoutSeconds?: number }): Promise<QueryResult>;
   /** The same, row by row. Resolves when the columns are known. Throws {@link StoreError}. */
   stream(statement: Statement, options?: { signal?: AbortSignal; timeoutSeconds?: number }): Promise<QueryStream>;

@@ -7,6 +7,8 @@ export interface SubscriptionQuery {
   /** its text in two parts: hidden columns go between them */
   readonly head: string;
   readonly tail: string;
+  /** every name in it, unquoted and in lower case, and `*` */
+  readonly names: ReadonlySet<string>;
   /** whether it has a SELECT inside, so that other rows than its own may decide what it gives */
   readonly nested: boolean;
 }
@@ -50,7 +52,8 @@ export function parseSubscriptionQuery(sql: string): Parsed {
   const cut = first?.end ?? 0;
   const nested = tokens.slice(1).some((token) => isKeyword(token, "SELECT"));
   const last = tokens.at(-1)?.end;
-  return { ok: true, query: { sources, head: sql.slice(0, cut), tail: sql.slice(cut, last), nested } };
+  const names = new Set(tokens.map((token) => unquote(token.text).toLowerCase()));
+  return { ok: true, query: { sources, head: sql.slice(0, cut), tail: sql.slice(cut, last), names, nested } };
 }
 
 /** The tokens outside all parentheses; an opening one stands for its content. */

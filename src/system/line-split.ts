@@ -1,25 +1,29 @@
-/** Lines longer than this are cut off: nothing that jiji's own programs say is as long. */
+/** Lines longer than this are cut off, unless told otherwise: nothing that jiji's own programs say is as long. */
 export const MAX_LINE_BYTES = 1024 * 1024;
 
-/** A line went on beyond {@link MAX_LINE_BYTES}. */
+/** A line went on beyond the limit. */
 export class LineTooLong extends Error {
-  constructor() {
-    super("a line of more than 1 MB came back");
+  constructor(maxBytes: number = MAX_LINE_BYTES) {
+    super(`a line of more than ${maxBytes / 1024 / 1024} MB came back`);
     this.name = "LineTooLong";
   }
 }
 
 /**
  * Cuts a stream of bytes into lines of UTF-8 text (malformed bytes become U+FFFD), without their ends; what follows the
- * last line end counts as a line when it is not empty. Throws {@link LineTooLong}.
+ * last line end counts as a line when it is not empty. However the bytes are cut into chunks, the lines are the same.
+ * Throws {@link LineTooLong}, so that a sender cannot fill the memory.
  */
-export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+export async function* splitLines(
+  chunks: AsyncIterable<Uint8Array>,
+  maxLineBytes: number = MAX_LINE_BYTES,
+): AsyncGenerator<string> {
   let rest: Uint8Array[] = [];
   let restBytes = 0;
   for await (const chunk of chunks) {
     let start = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
-      if (restBytes + end - start > MAX_LINE_BYTES) throw new LineTooLong();
+      if (restBytes + end - start > maxLineBytes) throw new LineTooLong(maxLineBytes);
       yield text([...rest, chunk.subarray(start, end)]);
       rest = [];
       restBytes = 0;
@@ -27,11 +31,12 @@ export async function* splitLines(chunks: AsyncIterable<Uint8Array>): AsyncGener
     }
     rest.push(chunk.subarray(start));
     restBytes += chunk.length - start;
-    if (restBytes > MAX_LINE_BYTES) throw new LineTooLong();
+    if (restBytes > maxLineBytes) throw new LineTooLong(maxLineBytes);
   }
   if (restBytes > 0) yield text(rest);
 }
 
+/** Bytes are decoded together, since a chunk may end inside a character. */
 function text(parts: readonly Uint8Array[]): string {
   const line = Buffer.concat(parts).toString("utf8");
   return line.endsWith("\r") ? line.slice(0, -1) : line;
