@@ -1,7 +1,6 @@
 import { JijiError } from "../model/errors.ts";
 import { PATHS } from "../model/paths.ts";
-import { ABSENT, type Reading } from "../model/reading.ts";
-import { Secret } from "../model/secret.ts";
+import { ABSENT } from "../model/reading.ts";
 import { UNIT_FOLDER } from "../model/units.ts";
 import { desiredFiles, type FileInputs } from "../plan/desired-files.ts";
 import { FILE_KIND, planFiles, RELOAD_MARKER, type FileAction, type ObservedFiles } from "../plan/file.ts";
@@ -14,6 +13,7 @@ import type { ApplyContext, ResourceKind } from "./kind.ts";
 import { restoreManaged, seeFile, writeManaged } from "./managed-file.ts";
 import { clearPending, markPending, observePending } from "./pending-restart.ts";
 import { runChecked } from "./run-checked.ts";
+import { readToken } from "./token-kind.ts";
 
 /** Files that are written whole and that no other kind owns: spec.json, settings, unit files, Corrosion's. */
 export const fileKind: ResourceKind<ObservedFiles, FileAction> = {
@@ -36,15 +36,6 @@ async function desiredNow(files: Files, goal: NodeGoal): Promise<readonly Desire
   const token = goal.spec.store.kind === "corrosion" ? await readToken(files, PATHS.corrosionToken) : ABSENT;
   const inputs: FileInputs = { corrosionToken: known(token, PATHS.corrosionToken) };
   return desiredFiles(goal, inputs);
-}
-
-/** A token as it stands in its file, alone on its line. */
-export async function readToken(files: Files, path: string): Promise<Reading<Secret>> {
-  const text = await files.read(path);
-  if (text.state !== "found") return text;
-  const token = text.value.trim();
-  if (/^[0-9A-Za-z_-]{32,128}$/.test(token)) return { state: "found", value: new Secret(token) };
-  return { state: "unknown", why: `${path} does not hold a token` };
 }
 
 async function execute(step: Step<FileAction>, context: ApplyContext): Promise<void> {
