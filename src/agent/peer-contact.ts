@@ -1,0 +1,204 @@
+import type { Packet, Probe } from "./packet.ts";
+
+/** One exchange per pair in this time. */
+export const PERIOD_MS = 1_000;
+
+/** Each exchange is shifted by up to this in both directions, so that a mesh's probes do not fall into step. */
+const JITTER_MS = 50;
+
+/** A probe without an answer for so long is missed. */
+export const MISS_MS = 700;
+
+/** Three periods and the last one's miss: nothing was proved for that long. */
+export const LOST_MS = 3 * PERIOD_MS + MISS_MS;
+
+/** Without any proof for so long, each side asks by itself, over a socket that hears of refused ports. */
+const SUSPICION_MS = PERIOD_MS + JITTER_MS + MISS_MS;
+const SUSPICION_PERIOD_MS = 500;
+
+/** Losses within this time of the one before are one flapping. */
+const FLAP_WINDOW_MS = 60_000;
+const FIRST_HOLD_MS = 2_000;
+const LONGEST_HOLD_MS = 30_000;
+
+const REMEMBERED_PROBES = 8;
+const LOSS_WINDOW = 64;
+
+/** How long a peer that has just been lost for the n-th time in a row waits after it is heard again. */
+export function holdMs(losses: number): number {
+  return losses < 2 ? 0 : Math.min(LONGEST_HOLD_MS, FIRST_HOLD_MS * 2 ** (losses - 2));
+}
+
+/**
+ * What is known of one peer. Contact is proved by an answer to an own ping, or by a ping that says that an own pong was
+ * heard: either way both directions work.
+ */
+export class PeerContact {
+  readonly #starts: boolean;
+  readonly #random: () => number;
+  /** sequence → when it was sent */
+  readonly #sent = new Map<number, number>();
+  /** sequence → when it was answered */
+  readonly #answered = new Map<number, number>();
+  readonly #outcomes: boolean[] = [];
+  #sequence: number;
+  #heardSequence = 0;
+  #provedAtMs: number;
+  #isLost: boolean;
+  #losses = 0;
+  #lostAtMs = Number.NEGATIVE_INFINITY;
+  #countsFromMs = Number.NEGATIVE_INFINITY;
+  #pingAtMs: number;
+  #suspicionAtMs = Number.NEGATIVE_INFINITY;
+  #hasFollowedUp = false;
+
+  isReady = true;
+  isAgentDown = false;
+  roundTripMs: number | undefined;
+
+  /** @param starts whether this side starts the exchanges @param isLost it was unreachable already */
+  constructor(starts: boolean, nowMs: number, random: () => number, isLost: boolean) {
+    this.#starts = starts;
+    this.#random = random;
+    this.#isLost = isLost;
+    this.#provedAtMs = isLost ? Number.NEGATIVE_INFINITY : nowMs;
+    this.#sequence = 1 + Math.floor(random() * 0x7fff_ffff);
+    this.#pingAtMs = starts ? nowMs + random() * PERIOD_MS : Number.POSITIVE_INFINITY;
+  }
+
+  /** Heard, or lost so lately that three probes have not been missed yet. */
+  get isHeard(): boolean {
+    return !this.#isLost;
+  }
+
+  /** Heard, and for long enough if it was lost again and again. */
+  isReachable(nowMs: number): boolean {
+    return !this.#isLost && nowMs >= this.#countsFromMs;
+  }
+
+  /** Silent for so long that, if everybody fell silent at once, this peer is among them. */
+  isDoubtful(nowMs: number): boolean {
+    return nowMs - this.#provedAtMs >= LOST_MS - PERIOD_MS - 2 * JITTER_MS;
+  }
+
+  get lossPercent(): number | null {
+    if (this.#outcomes.length === 0) return null;
+    const lost = this.#outcomes.filter((wasAnswered) => !wasAnswered).length;
+    return Math.round((lost * 1000) / this.#outcomes.length) / 10;
+  }
+
+  receive(probe: Probe, isSelfReady: boolean, nowMs: number): readonly Packet[] {
+    return probe.type === "ping" ? this.#answer(probe, isSelfReady, nowMs) : this.#take(probe, isSelfReady, nowMs);
+  }
+
+  #answer(ping: Probe, isSelfReady: boolean, nowMs: number): readonly Packet[] {
+    const answeredAtMs = this.#answered.get(ping.heard);
+    if (answeredAtMs !== undefined && nowMs - answeredAtMs < SUSPICION_MS + JITTER_MS) {
+      this.#prove(nowMs);
+      if (!this.#starts && ping.roundTripMs !== undefined) this.roundTripMs = ping.roundTripMs;
+    }
+    this.#hear(ping);
+    remember(this.#answered, ping.sequence, nowMs);
+    const isConfirmed = nowMs - this.#provedAtMs < PERIOD_MS + MISS_MS && !this.#isLost;
+    return [probe("pong", isSelfReady, { sequence: ping.sequence, isConfirmed })];
+  }
+
+  #take(pong: Probe, isSelfReady: boolean, nowMs: number): readonly Packet[] {
+    const sentAtMs = this.#sent.get(pong.sequence);
+    if (sentAtMs === undefined) return [];
+    this.#sent.delete(pong.sequence);
+    this.#record(true);
+    this.roundTripMs = nowMs - sentAtMs;
+    this.#heardSequence = pong.sequence;
+    this.#prove(nowMs);
+    this.#hear(pong);
+    // The other side does not know yet that it is heard: tell it at once and not with the next exchange.
+    if (pong.isConfirmed || this.#hasFollowedUp) return [];
+    this.#hasFollowedUp = true;
+    return [this.#ping(isSelfReady, nowMs)];
+  }
+
+  #hear(probe: Probe): void {
+    this.isAgentDown = false;
+    this.isReady = probe.isReady;
+  }
+
+  #prove(nowMs: number): void {
+    this.#provedAtMs = nowMs;
+    if (!this.#isLost) return;
+    this.#isLost = false;
+    this.#countsFromMs = nowMs + holdMs(this.#losses);
+  }
+
+  refused(nowMs: number): void {
+    this.isAgentDown = true;
+    if (!this.#isLost) this.#provedAtMs = nowMs;
+  }
+
+  /** Time passed in which nothing could be heard, since this process did not run. */
+  forgive(ms: number): void {
+    this.#provedAtMs += ms;
+    for (const [sequence, sentAtMs] of this.#sent) this.#sent.set(sequence, sentAtMs + ms);
+  }
+
+  /** Lets time pass; gives the ping that is due, if one is. */
+  tick(isSelfReady: boolean, nowMs: number): { readonly packet: Packet; readonly isDirect: boolean } | undefined {
+    if (nowMs >= this.#countsFromMs) this.#countsFromMs = Number.NEGATIVE_INFINITY;
+    if (!this.#isLost && nowMs - this.#provedAtMs >= LOST_MS) this.#lose(nowMs);
+    for (const [sequence, sentAtMs] of this.#sent) {
+      if (nowMs - sentAtMs < LOST_MS) break;
+      this.#sent.delete(sequence);
+      this.#record(false);
+    }
+    if (!this.#isLost && nowMs - this.#provedAtMs >= SUSPICION_MS && nowMs >= this.#suspicionAtMs) {
+      this.#suspicionAtMs = nowMs + SUSPICION_PERIOD_MS;
+      return { packet: this.#ping(isSelfReady, nowMs), isDirect: true };
+    }
+    if (nowMs < this.#pingAtMs) return undefined;
+    // From the time when it was due: a late tick must not make the exchanges rarer.
+    const dueAtMs = Math.max(this.#pingAtMs, nowMs - PERIOD_MS / 2);
+    this.#pingAtMs = dueAtMs + PERIOD_MS + (this.#random() * 2 - 1) * JITTER_MS;
+    this.#hasFollowedUp = false;
+    return { packet: this.#ping(isSelfReady, nowMs), isDirect: false };
+  }
+
+  nextDueMs(): number {
+    if (this.#isLost) return this.#pingAtMs;
+    const suspicionAtMs = Math.max(this.#provedAtMs + SUSPICION_MS, this.#suspicionAtMs);
+    const countsFromMs = this.#countsFromMs > 0 ? this.#countsFromMs : Number.POSITIVE_INFINITY;
+    return Math.min(this.#pingAtMs, suspicionAtMs, this.#provedAtMs + LOST_MS, countsFromMs);
+  }
+
+  #ping(isSelfReady: boolean, nowMs: number): Packet {
+    this.#sequence = this.#sequence >= 0xffff_ffff ? 1 : this.#sequence + 1;
+    if (remember(this.#sent, this.#sequence, nowMs)) this.#record(false);
+    const { roundTripMs } = this;
+    return probe("ping", isSelfReady, { sequence: this.#sequence, heard: this.#heardSequence, roundTripMs });
+  }
+
+  #lose(nowMs: number): void {
+    this.#isLost = true;
+    this.#losses = nowMs - this.#lostAtMs <= FLAP_WINDOW_MS ? this.#losses + 1 : 1;
+    this.#lostAtMs = nowMs;
+    this.#heardSequence = 0;
+    this.#answered.clear();
+  }
+
+  #record(wasAnswered: boolean): void {
+    this.#outcomes.push(wasAnswered);
+    if (this.#outcomes.length > LOSS_WINDOW) this.#outcomes.shift();
+  }
+}
+
+/** Keeps the latest few; gives whether an older one had to go. */
+function remember(times: Map<number, number>, sequence: number, nowMs: number): boolean {
+  times.set(sequence, nowMs);
+  if (times.size <= REMEMBERED_PROBES) return false;
+  const [oldest] = times.keys();
+  if (oldest !== undefined) times.delete(oldest);
+  return true;
+}
+
+function probe(type: Probe["type"], isReady: boolean, rest: Partial<Probe> & Pick<Probe, "sequence">): Probe {
+  return { type, isReady, isConfirmed: false, heard: 0, roundTripMs: undefined, ...rest };
+}

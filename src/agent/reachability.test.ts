@@ -1,0 +1,350 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { holdMs } from "./peer-contact.ts";
+import { Reachability } from "./reachability.ts";
+
+/** A reproducible chance (mulberry32). */
+function chance(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+interface Datagram {
+  readonly atMs: number;
+  readonly from: number;
+  readonly to: number;
+  readonly packet: Parameters<Reachability["receive"]>[1];
+}
+
+/** Agents on an imagined network, in imagined time: every decision is the product's, every fault is the test's. */
+class World {
+  nowMs = 1_000;
+  readonly agents = new Map<number, Reachability>();
+  /** servers that are switched off: nothing answers for them */
+  readonly off = new Set<number>();
+  /** servers that run without an agent: their kernel refuses */
+  readonly agentless = new Set<number>();
+  /** whether a datagram passes */
+  passes: (from: number, to: number) => boolean = () => true;
+  delayMs = 1;
+  sent = 0;
+  /** changes of what a server hides */
+  changes = 0;
+  readonly #random: () => number;
+  readonly #count: number;
+  readonly #apart: ReadonlySet<number>;
+  #waiting: Datagram[] = [];
+  readonly #hidden = new Map<number, string>();
+
+  constructor(count: number, seed = 1, apart: readonly number[] = []) {
+    this.#random = chance(seed);
+    this.#count = count;
+    this.#apart = new Set(apart);
+    for (let n = 0; n < count; n++) this.startAgent(n);
+  }
+
+  startAgent(n: number, options: { readonly isReady?: boolean; readonly lost?: readonly string[] } = {}): void {
+    const agent = new Reachability(n, this.#random);
+    const others = Array.from({ length: this.#count }, (_, subnet) => subnet).filter((subnet) => subnet !== n);
+    const members = others.map((subnet) => ({
+      id: String(subnet),
+      subnet,
+      isApart: this.#apart.has(n) && this.#apart.has(subnet),
+    }));
+    agent.setReady(options.isReady ?? true);
+    agent.setMembers(members, this.nowMs, new Set(options.lost ?? []));
+    this.agents.set(n, agent);
+  }
+
+  cut(n: number): void {
+    this.passes = (from, to) => from !== n && to !== n;
+  }
+
+  heal(): void {
+    this.passes = () => true;
+  }
+
+  hidden(n: number): readonly string[] {
+    return this.agents.get(n)?.hidden(this.nowMs) ?? [];
+  }
+
+  isRunning(n: number): boolean {
+    return !this.off.has(n) && !this.agentless.has(n);
+  }
+
+  run(ms: number, isOver: () => boolean = () => false): number {
+    const begin = this.nowMs;
+    while (this.nowMs < begin + ms && !isOver()) {
+      this.nowMs += 10;
+      this.#deliver();
+      for (const [n, agent] of this.agents) {
+        if (!this.isRunning(n)) continue;
+        if (agent.nextDueMs() <= this.nowMs) this.#tick(n, agent);
+        const text = agent.hidden(this.nowMs).join();
+        if (text !== (this.#hidden.get(n) ?? "")) this.changes++;
+        this.#hidden.set(n, text);
+      }
+    }
+    return this.nowMs - begin;
+  }
+
+  #tick(n: number, agent: Reachability): void {
+    for (const { to, packet, isDirect } of agent.tick(this.nowMs)) {
+      if (packet.type !== "ping" && packet.type !== "pong") continue;
+      const peer = Number(to);
+      if (isDirect && this.agentless.has(peer) && this.passes(n, peer)) agent.refused(to, this.nowMs);
+      else this.#send(n, peer, packet);
+    }
+  }
+
+  #send(from: number, to: number, packet: Datagram["packet"]): void {
+    this.sent++;
+    if (this.passes(from, to)) this.#waiting.push({ atMs: this.nowMs + this.delayMs, from, to, packet });
+  }
+
+  #deliver(): void {
+    const due = this.#waiting.filter(({ atMs }) => atMs <= this.nowMs);
+    this.#waiting = this.#waiting.filter(({ atMs }) => atMs > this.nowMs);
+    for (const { from, to, packet } of due) {
+      if (!this.isRunning(to)) continue;
+      for (const answer of this.agents.get(to)?.receive(String(from), packet, this.nowMs) ?? []) {
+        if (answer.type === "ping" || answer.type === "pong") this.#send(to, from, answer);
+      }
+    }
+  }
+}
+
+describe("a quiet mesh", () => {
+  test("hides nobody and costs one exchange per pair and second", () => {
+    const world = new World(10);
+    world.run(3_000);
+    const before = world.sent;
+    world.run(20_000);
+    expect(world.changes).toBe(0);
+    const perPairAndSecond = (world.sent - before) / 45 / 20;
+    expect(perPairAndSecond).toBeGreaterThan(1.9);
+    expect(perPairAndSecond).toBeLessThan(2.1);
+  });
+
+  test("with 5 % loss each way hides nobody for ten minutes", () => {
+    for (const seed of [1, 2, 3]) {
+      const world = new World(3, seed);
+      const random = chance(seed + 100);
+      world.passes = () => random() >= 0.05;
+      world.delayMs = 20;
+      world.run(600_000);
+      expect(world.changes).toBe(0);
+    }
+  });
+
+  test("knows the round trip on both sides, and the loss", () => {
+    const world = new World(2);
+    world.delayMs = 20;
+    world.run(5_000);
+    for (const n of [0, 1]) {
+      const [report] = world.agents.get(n)?.report(world.nowMs) ?? [];
+      expect(report?.roundTripMs).toBeGreaterThanOrEqual(40);
+      expect(report?.roundTripMs).toBeLessThanOrEqual(60);
+      expect(report).toMatchObject({ isHeard: true, counts: true, isReady: true, isAgentDown: false });
+    }
+    expect(world.agents.get(0)?.report(world.nowMs)[0]?.lossPercent).toBe(0);
+  });
+});
+
+describe("a server that falls silent", () => {
+  test("is hidden by all others within 4 s of its last packet, and counts within 2 s of its return", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const world = new World(5, seed);
+      world.run(3_000 + seed * 137);
+      world.cut(2);
+      const others = [0, 1, 3, 4];
+      const lostMs = world.run(10_000, () => others.every((n) => world.hidden(n).join() === "2"));
+      expect(lostMs).toBeLessThan(4_000);
+      world.run(20_000);
+      world.heal();
+      const backMs = world.run(10_000, () => others.every((n) => world.hidden(n).length === 0));
+      expect(backMs).toBeLessThan(2_000);
+    }
+  });
+
+  test("keeps answering everything itself, also through a minority; half of two is not more than half", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const five = new World(5, seed);
+      let most = 0;
+      const watch = (): boolean => {
+        most = Math.max(most, five.hidden(2).length);
+        return false;
+      };
+      five.run(3_000 + seed * 61, watch);
+      five.cut(2);
+      five.run(10_000, watch);
+      five.heal();
+      five.run(10_000, watch);
+      expect(most).toBe(0);
+    }
+    const two = new World(2);
+    two.run(3_000);
+    two.cut(1);
+    two.run(10_000);
+    expect([two.hidden(0), two.hidden(1)]).toEqual([["1"], ["0"]]);
+  });
+
+  test("in one direction only is hidden on both sides", () => {
+    for (const [from, to] of [
+      [1, 2],
+      [2, 1],
+    ]) {
+      const world = new World(4);
+      world.run(3_000);
+      world.passes = (a, b) => !(a === from && b === to);
+      const ms = world.run(10_000, () => world.hidden(1).join() === "2" && world.hidden(2).join() === "1");
+      expect(ms).toBeLessThan(6_000);
+      world.run(30_000);
+      expect([world.hidden(0), world.hidden(1), world.hidden(2)]).toEqual([[], ["2"], ["1"]]);
+    }
+  });
+
+  test("that had no path by configuration is hidden always and counts nowhere", () => {
+    const world = new World(3, 1, [1, 2]);
+    world.run(3_000);
+    expect([world.hidden(0), world.hidden(1), world.hidden(2)]).toEqual([[], ["2"], ["1"]]);
+    world.cut(0);
+    world.run(6_000);
+    // for server 1 there are two that count, itself and server 0: one of two is not more than half
+    expect(world.hidden(1)).toEqual(["0", "2"]);
+  });
+});
+
+describe("an agent that is down", () => {
+  test("does not take its server's containers away, on either side of the exchange", () => {
+    for (const down of [0, 3]) {
+      const world = new World(4);
+      world.run(3_000);
+      world.agentless.add(down);
+      world.run(60_000);
+      for (let n = 0; n < 4; n++) if (n !== down) expect(world.hidden(n)).toEqual([]);
+      expect(
+        world.agents
+          .get(1)
+          ?.report(world.nowMs)
+          .find(({ id }) => id === String(down))?.isAgentDown,
+      ).toBe(true);
+      world.agentless.delete(down);
+      world.startAgent(down);
+      world.run(10_000);
+      expect(world.hidden(1)).toEqual([]);
+    }
+  });
+
+  test("while its server dies after all is hidden within 4 s", () => {
+    const world = new World(4);
+    world.run(3_000);
+    world.agentless.add(0);
+    world.run(10_000);
+    world.off.add(0);
+    world.agentless.delete(0);
+    expect(world.run(10_000, () => [1, 2, 3].every((n) => world.hidden(n).join() === "0"))).toBeLessThan(4_000);
+  });
+
+  test("after a boot restores nothing: only an agent that has seen its engine does", () => {
+    for (const rebooted of [0, 3]) {
+      const world = new World(4);
+      world.run(3_000);
+      world.off.add(rebooted);
+      world.run(6_000);
+      const others = [0, 1, 2, 3].filter((n) => n !== rebooted);
+      world.off.delete(rebooted);
+      world.agentless.add(rebooted);
+      world.run(10_000);
+      for (const n of others) expect(world.hidden(n)).toEqual([String(rebooted)]);
+      world.agentless.delete(rebooted);
+      world.startAgent(rebooted, { isReady: false });
+      world.run(10_000);
+      for (const n of others) expect(world.hidden(n)).toEqual([String(rebooted)]);
+      world.agents.get(rebooted)?.setReady(true);
+      expect(world.run(10_000, () => others.every((n) => world.hidden(n).length === 0))).toBeLessThan(2_000);
+    }
+  });
+
+  test("whose boot was too quick to be missed is hidden until it has seen its engine", () => {
+    const world = new World(3);
+    world.run(3_000);
+    world.off.add(1);
+    world.run(1_000);
+    world.off.delete(1);
+    world.startAgent(1, { isReady: false });
+    world.run(2_000);
+    expect(world.hidden(0)).toEqual(["1"]);
+  });
+});
+
+test("an agent that is restarted remembers who was unreachable, and lets a refused port restore nobody", () => {
+  const world = new World(4);
+  world.run(3_000);
+  world.off.add(0);
+  world.run(6_000);
+  const lost = world.agents.get(3)?.lost(world.nowMs) ?? [];
+  expect(lost).toEqual(["0"]);
+  world.off.delete(0);
+  world.agentless.add(0);
+  world.startAgent(3, { lost });
+  world.run(10_000);
+  expect(world.hidden(3)).toEqual(["0"]);
+});
+
+test("time in which the process did not run is nobody's silence", () => {
+  const world = new World(3);
+  world.run(5_000);
+  world.agents.get(1)?.tick(world.nowMs + 60_000);
+  expect(world.agents.get(1)?.hidden(world.nowMs + 60_000)).toEqual([]);
+});
+
+describe("a link that flaps", () => {
+  test("waits longer each time, from the second loss within a minute on, up to 30 s", () => {
+    expect([1, 2, 3, 4, 5, 6, 7, 50].map((losses) => holdMs(losses))).toEqual([
+      0, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000,
+    ]);
+  });
+
+  test("does not make the answers flap", () => {
+    const world = new World(4);
+    world.run(3_000);
+    for (let time = 0; time < 40; time++) {
+      world.cut(1);
+      world.run(4_500);
+      world.heal();
+      world.run(3_000);
+    }
+    // 40 losses, of which each of the three others shows no more than the first few
+    expect(world.changes).toBeLessThanOrEqual(3 * 7);
+    world.run(31_000);
+    expect([0, 1, 2, 3].map((n) => world.hidden(n))).toEqual([[], [], [], []]);
+  });
+
+  test("whatever the network does: when it has been well for 35 s, nobody is hidden", () => {
+    const faults = fc.array(
+      fc.record({ from: fc.nat(3), to: fc.nat(3), ms: fc.integer({ min: 100, max: 9_000 }), isOff: fc.boolean() }),
+      { maxLength: 8 },
+    );
+    fc.assert(
+      fc.property(faults, fc.nat(1000), (list, seed) => {
+        const world = new World(4, seed);
+        for (const { from, to, ms, isOff } of list) {
+          if (isOff) world.off.add(from);
+          else world.passes = (a, b) => !(a === from && b === to);
+          world.run(ms);
+          world.off.clear();
+        }
+        world.heal();
+        world.run(35_000);
+        expect([0, 1, 2, 3].map((n) => world.hidden(n))).toEqual([[], [], [], []]);
+      }),
+      { numRuns: 15 },
+    );
+  });
+});

@@ -1,0 +1,180 @@
+import type { Packet, Probe } from "./packet.ts";
+import { LOST_MS, PeerContact } from "./peer-contact.ts";
+
+/** A member as the probes see it. */
+export interface ProbedMember {
+  readonly id: string;
+  readonly subnet: number;
+  /** neither side can be reached from outside, so that there is no path by configuration */
+  readonly isApart: boolean;
+}
+
+/** A tick that comes later than this was held up. */
+const STALL_MS = 400;
+
+/** A datagram to send. `isDirect`: over a connected socket, so that the kernel's "port unreachable" comes back with a name. */
+export interface Outgoing {
+  readonly to: string;
+  readonly packet: Packet;
+  readonly isDirect: boolean;
+}
+
+/** One peer's line of the latency matrix. */
+export interface PeerReport {
+  readonly id: string;
+  /** probes are answered, or were so lately that it still counts */
+  readonly isHeard: boolean;
+  /** its containers may be answered from here, as far as this peer is concerned */
+  readonly counts: boolean;
+  /** its server answers, its agent does not */
+  readonly isAgentDown: boolean;
+  readonly isReady: boolean;
+  readonly isApart: boolean;
+  readonly roundTripMs: number | null;
+  /** of the latest probes, 0 to 100; null before the first */
+  readonly lossPercent: number | null;
+}
+
+/**
+ * Which members' containers must not be answered from here: a state machine without clock, sockets or chance of its own.
+ * Times are monotonic ms; `random` gives 0 ≤ x < 1.
+ *
+ * One exchange per pair and second, started by the lower number. Three missed ones say unreachable, an echo says reachable;
+ * a refused port (the server lives, its agent does not) keeps a reachable server so but restores none. What was lost twice
+ * within a minute waits before it counts again. A server whose agent says that it has not looked at its engine since it
+ * booted does not count either way. Nothing here ever removes a member or writes a row.
+ */
+export class Reachability {
+  readonly #selfSubnet: number;
+  readonly #random: () => number;
+  readonly #peers = new Map<string, PeerContact>();
+  readonly #apart = new Set<string>();
+  #isReady = false;
+  /** until when silence is taken for this server's own */
+  #cutOffUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor(selfSubnet: number, random: () => number) {
+    this.#selfSubnet = selfSubnet;
+    this.#random = random;
+  }
+
+  /** What this server says of itself in every packet. */
+  setReady(isReady: boolean): void {
+    this.#isReady = isReady;
+  }
+
+  /**
+   * Takes over who the members are, without this server. A newcomer counts as reachable until three misses, unless
+   * `lost` says that it was unreachable before this agent was restarted.
+   */
+  setMembers(members: readonly ProbedMember[], nowMs: number, lost: ReadonlySet<string> = new Set()): void {
+    const ids = new Set(members.map(({ id }) => id));
+    for (const id of this.#peers.keys()) if (!ids.has(id)) this.#peers.delete(id);
+    this.#apart.clear();
+    for (const { id, subnet, isApart } of members) {
+      if (isApart) this.#apart.add(id);
+      if (isApart) this.#peers.delete(id);
+      else if (!this.#peers.has(id)) {
+        const starts = this.#selfSubnet < subnet;
+        this.#peers.set(id, new PeerContact(starts, nowMs, this.#random, lost.has(id)));
+      }
+    }
+  }
+
+  /** A ping or pong came from that member's own address. Gives what to send back. */
+  receive(id: string, probe: Probe, nowMs: number): readonly Packet[] {
+    return this.#peers.get(id)?.receive(probe, this.#isReady, nowMs) ?? [];
+  }
+
+  /** The member's kernel answered that nobody listens. */
+  refused(id: string, nowMs: number): void {
+    this.#peers.get(id)?.refused(nowMs);
+  }
+
+  /** Lets time pass. Gives what is due to be sent. */
+  tick(nowMs: number): readonly Outgoing[] {
+    // Time in which this process did not run is nobody's silence.
+    const lateMs = nowMs - this.nextDueMs();
+    if (lateMs > STALL_MS) for (const peer of this.#peers.values()) peer.forgive(lateMs);
+    if (nowMs >= this.#cutOffUntilMs) this.#cutOffUntilMs = Number.NEGATIVE_INFINITY;
+    const outgoing: Outgoing[] = [];
+    for (const [to, peer] of this.#peers) {
+      const due = peer.tick(this.#isReady, nowMs);
+      if (due !== undefined) outgoing.push({ to, ...due });
+    }
+    this.#judge(nowMs);
+    return outgoing;
+  }
+
+  /**
+   * When more than half of all that count, this server included, cannot be heard, it is more likely this server that is
+   * cut off. The others fall silent, and are heard again, one after the other within a period, so those that are silent
+   * for nearly long enough count already, and afterwards each gets the time in which it would be heard.
+   */
+  #judge(nowMs: number): void {
+    let silent = 0;
+    for (const peer of this.#peers.values()) if (!peer.isReachable(nowMs) || peer.isDoubtful(nowMs)) silent++;
+    if (silent * 2 > this.#peers.size + 1) this.#cutOffUntilMs = nowMs + LOST_MS;
+  }
+
+  /** When {@link tick} has something to do next; infinity without peers. */
+  nextDueMs(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const peer of this.#peers.values()) next = Math.min(next, peer.nextDueMs());
+    return this.#cutOffUntilMs > 0 ? Math.min(next, this.#cutOffUntilMs) : next;
+  }
+
+  /**
+   * Ids of members whose containers must not be answered from here, sorted: those without a path by configuration, those
+   * that have not looked at their engine since they booted, and those that cannot be heard, unless this server is cut off.
+   */
+  hidden(nowMs: number): readonly string[] {
+    const hidden = [...this.#apart];
+    const isCutOff = nowMs < this.#cutOffUntilMs;
+    for (const [id, peer] of this.#peers) {
+      const isReachable = peer.isReachable(nowMs);
+      if (isReachable ? !peer.isReady : !isCutOff) hidden.push(id);
+    }
+    return hidden.toSorted();
+  }
+
+  /** Ids of members that cannot be heard, whatever is concluded from that; for {@link setMembers} after a restart. */
+  lost(nowMs: number): readonly string[] {
+    return [...this.#peers].flatMap(([id, peer]) => (peer.isReachable(nowMs) ? [] : [id])).toSorted();
+  }
+
+  /** Whether a datagram to that member has a chance to arrive. */
+  isHeard(id: string): boolean {
+    return this.#peers.get(id)?.isHeard ?? false;
+  }
+
+  /** The measured round trip to that member, if there is one. */
+  roundTripMs(id: string): number | undefined {
+    return this.#peers.get(id)?.roundTripMs;
+  }
+
+  report(nowMs: number): readonly PeerReport[] {
+    const hidden = new Set(this.hidden(nowMs));
+    const apart = [...this.#apart].map((id) => ({
+      id,
+      isHeard: false,
+      counts: false,
+      isAgentDown: false,
+      isReady: false,
+      isApart: true,
+      roundTripMs: null,
+      lossPercent: null,
+    }));
+    const peers = [...this.#peers].map(([id, peer]) => ({
+      id,
+      isHeard: peer.isHeard,
+      counts: !hidden.has(id),
+      isAgentDown: peer.isAgentDown,
+      isReady: peer.isReady,
+      isApart: false,
+      roundTripMs: peer.roundTripMs ?? null,
+      lossPercent: peer.lossPercent,
+    }));
+    return [...peers, ...apart].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  }
+}
