@@ -12,7 +12,6 @@ export interface ReleaseChoice {
 
 export interface ReleaseFile {
   readonly sha256: Sha256;
-  readonly sizeBytes: number;
   /** the newest glibc symbol version that the file asks for, e.g. "2.34" */
   readonly glibc: string;
 }

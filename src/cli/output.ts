@@ -1,0 +1,90 @@
+import { createColors } from "picocolors";
+import { JijiError } from "../model/errors.ts";
+import type { TextSink } from "./context.ts";
+
+export type Colors = ReturnType<typeof createColors>;
+
+export type Verbosity = "quiet" | "normal" | "verbose";
+
+/**
+ * What a command says: data on standard output, progress and errors on standard error. Colours go to terminals only, and
+ * not even there when NO_COLOR is set (https://no-color.org).
+ */
+export class Output {
+  readonly verbosity: Verbosity;
+  /** colours for standard output */
+  readonly colors: Colors;
+  readonly columns: number;
+  readonly #stdout: TextSink;
+  readonly #stderr: TextSink;
+  readonly #errorColors: Colors;
+
+  constructor(
+    sinks: { readonly stdout: TextSink; readonly stderr: TextSink },
+    env: Readonly<Record<string, string | undefined>>,
+    verbosity: Verbosity,
+  ) {
+    this.verbosity = verbosity;
+    this.#stdout = sinks.stdout;
+    this.#stderr = sinks.stderr;
+    const allowed = (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
+    this.colors = createColors(allowed && sinks.stdout.isTerminal);
+    this.#errorColors = createColors(allowed && sinks.stderr.isTerminal);
+    this.columns = sinks.stdout.columns ?? 120;
+  }
+
+  /** What the command is for: a table, JSON. */
+  data(text: string): void {
+    this.#stdout.write(`${text}\n`);
+  }
+
+  json(value: unknown): void {
+    this.data(JSON.stringify(value, null, 2));
+  }
+
+  /** What is going on, for people who wait. */
+  progress(text: string): void {
+    if (this.verbosity !== "quiet") this.#stderr.write(`${text}\n`);
+  }
+
+  /** The same about one server. */
+  server(name: string, text: string): void {
+    this.progress(`  ${this.#errorColors.cyan(name)}  ${text}`);
+  }
+
+  detail(text: string): void {
+    if (this.verbosity === "verbose") this.#stderr.write(`${this.#errorColors.dim(text)}\n`);
+  }
+
+  warn(message: string, hint?: string): void {
+    this.#stderr.write(`${this.#errorColors.yellow("warning:")} ${message}\n`);
+    this.#hint(hint);
+  }
+
+  error(message: string, hint?: string): void {
+    this.#stderr.write(`${this.#errorColors.red("error:")} ${message}\n`);
+    this.#hint(hint);
+  }
+
+  failure(error: JijiError): void {
+    this.error(error.server === undefined ? error.message : `${error.server}: ${error.message}`, error.hint);
+  }
+
+  #hint(hint: string | undefined): void {
+    if (hint !== undefined) this.#stderr.write(`${this.#errorColors.dim("hint:")} ${hint}\n`);
+  }
+}
+
+/** Any thrown value as an error for people; a bug keeps its stack for the report. */
+export function asJijiError(error: unknown, server?: string): JijiError {
+  if (error instanceof JijiError) {
+    if (error.server !== undefined || server === undefined) return error;
+    return new JijiError(error.kind, error.message, { server, hint: error.hint, cause: error });
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return new JijiError("remote", `this is a bug of jiji: ${message}`, {
+    server,
+    hint: error instanceof Error ? (error.stack?.split("\n").slice(1, 4).join(" ").replaceAll(/\s+/g, " ") ?? "") : "",
+    cause: error,
+  });
+}

@@ -1,0 +1,61 @@
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { found, unknown, ABSENT, type Reading } from "../model/reading.ts";
+
+/**
+ * Files of the operator's machine, read and written with the operator's own rights.
+ */
+export function readLocalFile(path: string): Reading<Buffer> {
+  try {
+    return found(readFileSync(path));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return code === "ENOENT" || code === "ENOTDIR" ? ABSENT : unknown(message);
+  }
+}
+
+export interface LocalOwner {
+  readonly uid: number;
+  /** permission bits */
+  readonly mode: number;
+}
+
+/** Who owns the file and who may write it; undefined when it cannot be looked at. */
+export function localOwner(path: string): LocalOwner | undefined {
+  try {
+    const { uid, mode } = statSync(path);
+    return { uid, mode: mode & 0o7777 };
+  } catch {
+    return undefined;
+  }
+}
+
+export function localFileExists(path: string): boolean {
+  return existsSync(path);
+}
+
+export function isReadableLocally(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Writes beside the place and renames, so that a reader sees the old or the new content; makes missing folders. */
+export function writeLocalFile(path: string, content: string | Uint8Array, mode: number): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.new`;
+  writeFileSync(temporary, content, { mode });
+  renameSync(temporary, path);
+}
