@@ -1,0 +1,48 @@
+import { systemClock } from "../src/system/clock.ts";
+import type { Clock } from "../src/system/host.ts";
+
+/** A clock whose waits are shorter than asked for, and countable, so that tests wait for them instead of for time. */
+export class FastClock implements Clock {
+  readonly #speed: number;
+  readonly #untouched: readonly number[];
+  readonly #waits = new Map<number, number>();
+  readonly #watchers = new Set<() => void>();
+
+  /** waits of the `untouched` lengths take their full time */
+  constructor(speed: number, untouched: readonly number[] = []) {
+    this.#speed = speed;
+    this.#untouched = untouched;
+  }
+
+  nowMs(): number {
+    return systemClock.nowMs();
+  }
+
+  monotonicMs(): number {
+    return systemClock.monotonicMs();
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    this.#waits.set(ms, this.waits(ms) + 1);
+    for (const watcher of this.#watchers) watcher();
+    await systemClock.sleep(this.#untouched.includes(ms) ? ms : ms / this.#speed, signal);
+  }
+
+  /** How often that many milliseconds were asked for. */
+  waits(ms: number): number {
+    return this.#waits.get(ms) ?? 0;
+  }
+
+  /** Resolves when that wait has begun so many times more. */
+  async untilWaits(ms: number, times: number): Promise<void> {
+    const goal = this.waits(ms) + times;
+    await new Promise<void>((resolve) => {
+      const watcher = (): void => {
+        if (this.waits(ms) < goal) return;
+        this.#watchers.delete(watcher);
+        resolve();
+      };
+      this.#watchers.add(watcher);
+    });
+  }
+}
