@@ -35,7 +35,11 @@ export const PATHS = {
   embeddedStoreFolder: "/var/lib/jiji-store",
   embeddedStoreDatabase: "/var/lib/jiji-store/state.db",
   embeddedStoreToken: "/opt/jiji/store.token",
+  firewallFolder: "/opt/jiji/firewall",
   firewall: "/opt/jiji/firewall/rules.nft",
+  /** accepts for iptables and ip6tables, only where something there may drop */
+  firewallChains4: "/opt/jiji/firewall/rules.v4",
+  firewallChains6: "/opt/jiji/firewall/rules.v6",
   sysctl: "/etc/sysctl.d/60-jiji.conf",
   sysusers: "/etc/sysusers.d/jiji.conf",
   tmpfiles: "/etc/tmpfiles.d/jiji.conf",

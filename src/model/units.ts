@@ -1,5 +1,9 @@
 /** systemd units of jiji on a server. */
 export const UNITS = {
+  /** oneshot, loads packet filter and guarding routes at boot */
+  firewall: "jiji-firewall.service",
+  /** wg-quick's, for jiji0 */
+  tunnel: "wg-quick@jiji0.service",
   corrosion: "jiji-corrosion.service",
   store: "jiji-store.service",
   agent: "jiji-agent.service",

@@ -1,0 +1,175 @@
+import { parseClusterCidr, type ClusterCidr } from "../model/cluster.ts";
+import { PATHS } from "../model/paths.ts";
+import { unitFile, UNITS } from "../model/units.ts";
+import {
+  FIREWALL_KIND,
+  FIREWALL_TARGETS,
+  firewallChains,
+  firewallFiles,
+  planFirewall,
+  type FirewallAction,
+  type FirewallObserved,
+} from "../plan/firewall.ts";
+import { OWN_CHAINS, strayHooks, type DesiredChains } from "../plan/firewall-hooks.ts";
+import { hookState, type FilterTable } from "../plan/iptables-filter.ts";
+import { known } from "../plan/managed-file.ts";
+import { manifestEntry } from "../plan/manifest.ts";
+import type { Step } from "../plan/step.ts";
+import { GUARD_METRIC, guardRoute, guardRules } from "../render/guard-routes.ts";
+import { renderIptablesChains } from "../render/iptables-chains.ts";
+import { FILTER_TABLE } from "../render/packet-filter.ts";
+import type { Host } from "../system/host.ts";
+import { observeFilter, observeFirewall } from "./firewall-live.ts";
+import type { ApplyContext, ResourceKind } from "./kind.ts";
+import { restoreManaged, writeManaged } from "./managed-file.ts";
+import { runChecked } from "./run-checked.ts";
+
+/**
+ * The packet filter: our own nftables table, our own chains where iptables may drop, the routes that guard the cluster
+ * without any filter, and the unit that loads all of them at boot. No rule of anybody else is ever changed.
+ */
+export const firewallKind: ResourceKind<FirewallObserved, FirewallAction> = {
+  kind: FIREWALL_KIND,
+  observe: observeFirewall,
+  plan: planFirewall,
+  execute,
+};
+
+async function execute({ action }: Step<FirewallAction>, context: ApplyContext): Promise<void> {
+  const { host } = context;
+  switch (action.op) {
+    case "guard":
+      return guard(context, action.cluster);
+    case "unguard":
+      return unguard(context);
+    case "write":
+      return write(context, action.path);
+    case "restore":
+      return restore(context, action.path);
+    case "load":
+      await context.remember(FIREWALL_TARGETS.table, null);
+      await runChecked(host, ["nft", "-f", PATHS.firewall]);
+      return;
+    case "unload":
+      return unload(context);
+    case "chains":
+      return setChains(context, action.family);
+    case "start":
+      await context.remember(UNITS.firewall, null);
+      await runChecked(host, ["systemctl", "daemon-reload"]);
+      await runChecked(host, ["systemctl", "enable", "--now", UNITS.firewall], {
+        hint: `journalctl -u ${UNITS.firewall} -n 50`,
+      });
+      return;
+    case "stop":
+      await runChecked(host, ["systemctl", "disable", "--now", UNITS.firewall]);
+      return context.forget(UNITS.firewall);
+  }
+}
+
+async function guard(context: ApplyContext, cluster: ClusterCidr): Promise<void> {
+  const { host } = context;
+  const before = manifestEntry(context.manifest(), FIREWALL_KIND, FIREWALL_TARGETS.guard);
+  await context.remember(FIREWALL_TARGETS.guard, { cluster });
+  await runChecked(host, ["ip", "route", "replace", ...guardRoute(cluster)]);
+  const other = guardedCluster(before?.before);
+  await clearGuardRules(host);
+  for (const rule of guardRules(cluster)) await runChecked(host, ["ip", "rule", "add", ...rule.args]);
+  if (other !== undefined && other !== cluster) await removeGuardRoute(host, other);
+}
+
+async function unguard(context: ApplyContext): Promise<void> {
+  const { host } = context;
+  await clearGuardRules(host);
+  const entry = manifestEntry(context.manifest(), FIREWALL_KIND, FIREWALL_TARGETS.guard);
+  const cluster = guardedCluster(entry?.before);
+  if (cluster !== undefined) await removeGuardRoute(host, cluster);
+  await context.forget(FIREWALL_TARGETS.guard);
+}
+
+function guardedCluster(before: unknown): ClusterCidr | undefined {
+  const value = typeof before === "object" && before !== null && "cluster" in before ? before.cluster : undefined;
+  return typeof value === "string" ? parseClusterCidr(value) : undefined;
+}
+
+async function clearGuardRules(host: Host): Promise<void> {
+  const { guardRules: rules } = await observeFirewall(host, { phase: "teardown" });
+  for (const { preference } of known(rules, "the routing rules") ?? []) {
+    await runChecked(host, ["ip", "rule", "del", "pref", String(preference)]);
+  }
+}
+
+async function removeGuardRoute(host: Host, cluster: ClusterCidr): Promise<void> {
+  const { guardedClusters } = await observeFirewall(host, { phase: "teardown" });
+  if (!(known(guardedClusters, "the routes") ?? []).includes(cluster)) return;
+  await runChecked(host, ["ip", "route", "del", "unreachable", cluster, "metric", String(GUARD_METRIC)]);
+}
+
+async function write(context: ApplyContext, path: string): Promise<void> {
+  const { goal, host } = context;
+  if (goal.phase !== "join") return;
+  const file = firewallFiles(goal.spec, await observeFirewall(host, goal)).find((each) => each.path === path);
+  if (file === undefined) throw new Error(`${path} is not desired`);
+  await writeManaged(context, file);
+  if (path === unitFile(UNITS.firewall)) await runChecked(host, ["systemctl", "daemon-reload"]);
+}
+
+async function restore(context: ApplyContext, path: string): Promise<void> {
+  const entry = manifestEntry(context.manifest(), FIREWALL_KIND, path);
+  if (entry !== undefined) await restoreManaged(context.host, path, entry.before);
+  if (path === unitFile(UNITS.firewall)) await runChecked(context.host, ["systemctl", "daemon-reload"]);
+  await context.forget(path);
+}
+
+async function unload(context: ApplyContext): Promise<void> {
+  const { host } = context;
+  // `add` first, so that a table that is gone already is no failure
+  const commands = `add table inet ${FILTER_TABLE}\ndelete table inet ${FILTER_TABLE}\n`;
+  await runChecked(host, ["nft", "-f", "-"], { input: commands });
+  await context.forget(FIREWALL_TARGETS.table);
+}
+
+/** Brings our chains of one family to what the goal wants; at teardown, nothing. */
+async function setChains(context: ApplyContext, family: 4 | 6): Promise<void> {
+  const { host, goal } = context;
+  const target = family === 4 ? FIREWALL_TARGETS.chains4 : FIREWALL_TARGETS.chains6;
+  await context.remember(target, null);
+  const table = known(await observeFilter(host, family), target);
+  const wanted: DesiredChains =
+    goal.phase === "join"
+      ? firewallChains(goal.spec, await observeFirewall(host, goal))[family]
+      : { chains: [], hooks: [] };
+  if (table !== undefined) await changeChains(host, family === 4 ? "iptables" : "ip6tables", table, wanted);
+  if (goal.phase === "teardown") await context.forget(target);
+}
+
+async function changeChains(
+  host: Host,
+  iptables: "iptables" | "ip6tables",
+  table: FilterTable,
+  wanted: DesiredChains,
+): Promise<void> {
+  const run = (...args: readonly string[]): Promise<unknown> => runChecked(host, [iptables, "-w", "10", ...args]);
+  if (wanted.chains.length > 0) {
+    await runChecked(host, [`${iptables}-restore`, "-w", "10", "--noflush"], {
+      input: renderIptablesChains(wanted.chains),
+    });
+  }
+  for (const { from, to } of wanted.hooks) {
+    const { positions, isRight } = hookState(table, from, to, OWN_CHAINS);
+    if (isRight) continue;
+    if (!table.rules.has(from) && from === "DOCKER-USER") await run("-N", from);
+    await run("-I", from, "1", "-j", to);
+    // the others have moved down by one; from the last, so that the rest keep their places
+    for (const position of positions.toReversed()) await run("-D", from, String(position + 1));
+  }
+  for (const { from, to } of strayHooks(table, wanted)) {
+    const { positions } = hookState(table, from, to, OWN_CHAINS);
+    for (const position of positions.toReversed()) await run("-D", from, String(position));
+  }
+  for (const name of OWN_CHAINS) {
+    if (!table.rules.has(name) || wanted.chains.some((chain) => chain.name === name)) continue;
+    await run("-F", name);
+    await run("-X", name);
+  }
+}

@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { found, type Reading } from "../model/reading.ts";
+import type { ObservedRoute } from "../plan/route.ts";
+import type { Host } from "../system/host.ts";
+import { lookJson } from "./look.ts";
+
+/** A network interface of this server. */
+export interface Link {
+  readonly name: string;
+  readonly mtuBytes: number;
+  /** administratively up */
+  readonly up: boolean;
+  /** IPv4 with prefix length, e.g. 10.210.0.1/24 */
+  readonly addresses: readonly string[];
+}
+
+const linksSchema = z.array(
+  // ip -j prints an empty object for what a filter left out
+  z.union([
+    z.object({
+      ifname: z.string(),
+      mtu: z.int(),
+      flags: z.array(z.string()),
+      addr_info: z.array(z.object({ family: z.string(), local: z.string(), prefixlen: z.int() }).partial()).default([]),
+    }),
+    z.object({}).strict(),
+  ]),
+);
+
+const routesSchema = z.array(
+  z.object({
+    type: z.string().default("unicast"),
+    dst: z.string(),
+    dev: z.string().nullable().default(null),
+    gateway: z.string().nullable().default(null),
+    metric: z.number().default(0),
+  }),
+);
+
+/** All network interfaces with their IPv4 addresses. */
+export async function observeLinks(host: Host): Promise<Reading<readonly Link[]>> {
+  const links = await lookJson(host, ["ip", "-j", "-4", "addr", "show"], linksSchema);
+  const all = await lookJson(host, ["ip", "-j", "link", "show"], linksSchema);
+  if (links.state !== "found") return links;
+  if (all.state !== "found") return all;
+  const addresses = new Map(
+    links.value.flatMap((link) =>
+      "ifname" in link ? [[link.ifname, link.addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`)]] : [],
+    ),
+  );
+  return found(
+    all.value.flatMap((link) =>
+      "ifname" in link
+        ? [
+            {
+              name: link.ifname,
+              mtuBytes: link.mtu,
+              up: link.flags.includes("UP"),
+              addresses: addresses.get(link.ifname) ?? [],
+            },
+          ]
+        : [],
+    ),
+  );
+}
+
+/** The IPv4 routes of the main table. */
+export async function observeRoutes(host: Host): Promise<Reading<readonly ObservedRoute[]>> {
+  const routes = await lookJson(host, ["ip", "-j", "-4", "route", "show", "table", "main"], routesSchema);
+  if (routes.state !== "found") return routes;
+  return found(
+    routes.value.map(({ dst, ...route }) => ({
+      ...route,
+      dst: dst === "default" ? "0.0.0.0/0" : dst.includes("/") ? dst : `${dst}/32`,
+    })),
+  );
+}

@@ -1,0 +1,42 @@
+import type { z } from "zod";
+import { found, unknown, type Reading } from "../model/reading.ts";
+import type { Host, ProgramResult, RunOptions } from "../system/host.ts";
+
+type Argv = readonly [string, ...string[]];
+
+/**
+ * What a program that only looks says on standard output. A failure, and a program that is missing, are unknown: they
+ * do not mean that the thing is absent.
+ */
+export async function look(host: Host, argv: Argv, options?: RunOptions): Promise<Reading<string>> {
+  try {
+    const result = await host.programs.run(argv, options);
+    return result.code === 0
+      ? found(result.stdout)
+      : unknown(`${argv.join(" ")} failed (exit ${result.code}): ${lastLine(result)}`);
+  } catch (error) {
+    return unknown(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** As {@link look}, for a program that prints one JSON value; some print nothing at all for an empty list. */
+export async function lookJson<T>(host: Host, argv: Argv, schema: z.ZodType<T>): Promise<Reading<T>> {
+  const output = await look(host, argv);
+  return output.state === "found" ? readJson(output.value, schema, argv.join(" ")) : output;
+}
+
+/** Reads JSON that `what` printed; anything that the schema does not know is unknown. */
+export function readJson<T>(text: string, schema: z.ZodType<T>, what: string): Reading<T> {
+  try {
+    const parsed = schema.safeParse(JSON.parse(text.trim() === "" ? "[]" : text));
+    return parsed.success ? found(parsed.data) : unknown(`${what} printed something else than expected`);
+  } catch {
+    return unknown(`${what} did not print JSON`);
+  }
+}
+
+/** The last line that a program wrote, from standard error if there is any; at most 300 characters. */
+export function lastLine({ stderr, stdout }: ProgramResult): string {
+  const line = (stderr.trim() === "" ? stdout : stderr).trim().split("\n").at(-1) ?? "";
+  return line.slice(0, 300);
+}

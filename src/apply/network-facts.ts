@@ -1,0 +1,184 @@
+import { parseCidr } from "../model/cluster.ts";
+import { ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../model/address.ts";
+import type { EngineKind } from "../model/node-spec.ts";
+import { BRIDGE, ENGINE_NETWORK, INTERFACE } from "../model/ports.ts";
+import { found, type Reading } from "../model/reading.ts";
+import { ENGINE_NETWORK_KIND, networkTarget } from "../plan/engine-network.ts";
+import { manifestEntry, type Manifest } from "../plan/manifest.ts";
+import type { Problem } from "../plan/step.ts";
+import { WIREGUARD_KIND } from "../plan/wireguard.ts";
+import { UNITS } from "../model/units.ts";
+import { GUARD_METRIC } from "../render/guard-routes.ts";
+import type { Host } from "../system/host.ts";
+import { listDockerNetworks, observeDockerNetwork } from "./docker-network.ts";
+import { DNS_FILES } from "../plan/engine-dns.ts";
+import { observeLinks, observeRoutes } from "./links.ts";
+import { look } from "./look.ts";
+import { listPodmanNetworks, observePodmanNetwork } from "./podman-network.ts";
+
+/** A range of addresses that something on this server uses. */
+export interface UsedNetwork {
+  readonly cidr: string;
+  /** for people, e.g. `route through eth0`, `docker network web` */
+  readonly what: string;
+}
+
+const OWN_LINKS: readonly (string | null)[] = [INTERFACE, BRIDGE];
+
+/**
+ * Networks that this server's interfaces, routes and engines use, jiji's own left out: whatever lies on jiji0 and its
+ * bridge, the route that guards the cluster, the engines' network "jiji". An engine that is not installed has none.
+ */
+export async function observeUsedNetworks(host: Host): Promise<Reading<readonly UsedNetwork[]>> {
+  const links = await observeLinks(host);
+  if (links.state !== "found") return links;
+  const routes = await observeRoutes(host);
+  if (routes.state !== "found") return routes;
+  const docker = await listDockerNetworks(host);
+  if (docker.state === "unknown") return docker;
+  const podman = await listPodmanNetworks(host);
+  if (podman.state === "unknown") return podman;
+  const used = [
+    ...links.value
+      .filter(({ name }) => name !== "lo" && !OWN_LINKS.includes(name))
+      .flatMap(({ name, addresses }) => addresses.map((address) => ({ cidr: networkOf(address), what: name }))),
+    ...routes.value
+      .filter((route) => !OWN_LINKS.includes(route.dev) && route.dst !== "0.0.0.0/0")
+      .filter((route) => !(route.type === "unreachable" && route.metric === GUARD_METRIC))
+      .map(({ dst, dev, type }) => ({ cidr: dst, what: dev === null ? `${type} route` : `route through ${dev}` })),
+    ...engineNetworks("docker", docker),
+    ...engineNetworks("podman", podman),
+  ];
+  const seen = new Set<string>();
+  return found(
+    used.filter(({ cidr, what }) => {
+      const isNew = parseCidr(cidr) !== undefined && !seen.has(`${cidr} ${what}`);
+      seen.add(`${cidr} ${what}`);
+      return isNew;
+    }),
+  );
+}
+
+function engineNetworks(
+  engine: EngineKind,
+  listed: Reading<readonly { readonly name: string; readonly subnets: readonly string[] }[]>,
+): readonly UsedNetwork[] {
+  if (listed.state !== "found") return [];
+  return listed.value
+    .filter(({ name }) => name !== ENGINE_NETWORK)
+    .flatMap(({ name, subnets }) => subnets.map((cidr) => ({ cidr, what: `${engine} network ${name}` })));
+}
+
+/** 192.0.2.7/24 → 192.0.2.0/24 */
+function networkOf(address: string): string {
+  const [host = "", prefix = "32"] = address.split("/");
+  const parsed = parseIpv4(host);
+  if (parsed === undefined) return address;
+  const size = 2 ** (32 - Number(prefix));
+  return `${ipv4FromNumber(Math.floor(ipv4ToNumber(parsed) / size) * size)}/${prefix}`;
+}
+
+/**
+ * Why this server's network is unfit for jiji with that engine, apart from overlaps and ports; empty when it is fit. What
+ * cannot be seen is an obstacle too.
+ */
+export async function observeNetworkObstacles(
+  host: Host,
+  engine: EngineKind,
+  manifest: Manifest,
+): Promise<readonly Problem[]> {
+  const problems = [
+    ...(await interfaceObstacles(host, manifest)),
+    ...(await engineNetworkObstacles(host, engine, manifest)),
+    ...(engine === "docker" ? await dockerObstacles(host) : []),
+    ...(await dnsFileObstacles(host, engine)),
+  ];
+  return problems;
+}
+
+async function interfaceObstacles(host: Host, manifest: Manifest): Promise<readonly Problem[]> {
+  const links = await observeLinks(host);
+  if (links.state !== "found") {
+    const why = links.state === "unknown" ? links.why : "nothing was listed";
+    return [{ code: "interfaces-unknown", message: `cannot see the interfaces: ${why}`, hint: "install iproute2" }];
+  }
+  const names = new Set(links.value.map(({ name }) => name));
+  const isOurs = (kind: string, target: string): boolean => manifestEntry(manifest, kind, target) !== undefined;
+  const problems: Problem[] = [];
+  const taken = (name: string): void => {
+    problems.push({
+      code: "interface-taken",
+      message: `there is an interface ${name} that jiji did not make`,
+      hint: `remove it (ip link delete ${name}) if nothing needs it any more`,
+    });
+  };
+  if (names.has(INTERFACE) && !isOurs(WIREGUARD_KIND, UNITS.tunnel)) taken(INTERFACE);
+  const hasNetwork = (["docker", "podman"] as const).some((each) => isOurs(ENGINE_NETWORK_KIND, networkTarget(each)));
+  if (names.has(BRIDGE) && !hasNetwork) taken(BRIDGE);
+  return problems;
+}
+
+async function engineNetworkObstacles(host: Host, engine: EngineKind, manifest: Manifest): Promise<readonly Problem[]> {
+  const network = engine === "docker" ? await observeDockerNetwork(host) : await observePodmanNetwork(host);
+  if (network.state === "unknown") {
+    return [{ code: "engine-silent", message: network.why, hint: `look at ${engine} on the server` }];
+  }
+  if (network.state === "absent" || network.value.isLabelled) return [];
+  if (manifestEntry(manifest, ENGINE_NETWORK_KIND, networkTarget(engine)) !== undefined) return [];
+  const dns = network.value.hasDns ? ", with a DNS server of its own" : "";
+  return [
+    {
+      code: "network-taken",
+      message: `${engine} has a network ${ENGINE_NETWORK} that jiji did not make${dns}`,
+      hint: `remove it: ${engine} network rm ${ENGINE_NETWORK}`,
+    },
+  ];
+}
+
+async function dockerObstacles(host: Host): Promise<readonly Problem[]> {
+  const problems: Problem[] = [];
+  const version = await look(host, ["docker", "version", "--format", "{{.Server.Version}}"]);
+  if (version.state === "found" && /^28\.[01]\./.test(version.value)) {
+    problems.push({
+      code: "docker-drops-tunnel",
+      message: `Docker ${version.value.trim()} drops what comes from the tunnel and has no option against it`,
+      hint: "upgrade Docker to 28.2 or later",
+    });
+  }
+  const pid = await look(host, ["systemctl", "show", "-p", "MainPID", "--value", "docker.service"]);
+  const commandLine = await host.files.read(`/proc/${pid.state === "found" ? Number(pid.value) : 0}/cmdline`);
+  const options = commandLine.state === "found" ? commandLine.value.split("\0") : [];
+  const given = options.find((option) => /^--dns(?:-search)?(?:=|$)/.test(option));
+  if (given !== undefined) {
+    problems.push({
+      code: "docker-dns-option",
+      message: `Docker is started with ${given}, and refuses the same setting in ${DNS_FILES.docker.path}`,
+      hint: "move it from the unit's command line into that file",
+    });
+  }
+  return [...problems, ...(await backendObstacles(host))];
+}
+
+/** Docker's own nftables backend has no chain in which others may accept. */
+async function backendObstacles(host: Host): Promise<readonly Problem[]> {
+  const info = await look(host, ["docker", "info", "--format", "{{json .FirewallBackend}}"]);
+  if (info.state !== "found" || !info.value.includes("nftables")) return [];
+  return [
+    {
+      code: "docker-nftables",
+      message: "Docker uses its nftables backend, in which nobody else can let the mesh pass",
+      hint: `set "firewall-backend": "iptables" in ${DNS_FILES.docker.path} and restart Docker`,
+    },
+  ];
+}
+
+async function dnsFileObstacles(host: Host, engine: EngineKind): Promise<readonly Problem[]> {
+  const { path, format } = DNS_FILES[engine];
+  const text = await host.files.read(path);
+  if (text.state === "absent") return [];
+  if (text.state === "found" && format.read(text.value) !== undefined) return [];
+  const why = text.state === "unknown" ? text.why : `it is not what ${engine} can read`;
+  return [
+    { code: "engine-config", message: `cannot read ${path}: ${why}`, hint: `correct it, then run the command again` },
+  ];
+}

@@ -1,0 +1,46 @@
+import type { ClusterCidr } from "../model/cluster.ts";
+import { PORTS } from "../model/ports.ts";
+
+/** The worst metric there is: any other route to the same place wins. */
+export const GUARD_METRIC = 4_294_967_295;
+
+/** Preferences of our own rules in the routing policy database: before the main table, after the local one. */
+export const GUARD_PREFERENCES: readonly number[] = [31_280, 31_281, 31_282];
+
+/** A rule of the routing policy database, under a preference of our own. */
+export interface GuardRule {
+  readonly preference: number;
+  /** as `ip rule show` prints it after the preference */
+  readonly shown: string;
+  /** arguments of `ip rule add` and `ip rule del` */
+  readonly args: readonly string[];
+}
+
+/**
+ * The part of the guard that stands without any packet filter, so also while somebody flushes the ruleset: what is for
+ * the cluster and has no better route is unreachable, and nothing is routed on to the ports on which servers trust
+ * each other by address; only what this server itself sends goes there.
+ *
+ * They are marked as the kernel's own, since systemd-networkd removes what it does not know, but never those.
+ */
+export function guardRoute(cluster: ClusterCidr): readonly string[] {
+  return ["unreachable", cluster, "metric", String(GUARD_METRIC), "proto", "kernel"];
+}
+
+/** See {@link guardRoute}. In order; the first one lets this server's own packets past the other two. */
+export function guardRules(cluster: ClusterCidr): readonly GuardRule[] {
+  const ports = `${PORTS.gossip}-${PORTS.embeddedStore}`;
+  const matches = [
+    ["iif", "lo", "lookup", "main"],
+    ["ipproto", "udp", "dport", ports, "prohibit"],
+    ["ipproto", "tcp", "dport", ports, "prohibit"],
+  ];
+  return GUARD_PREFERENCES.map((preference, index) => {
+    const match = matches[index] ?? [];
+    return {
+      preference,
+      shown: `from all to ${cluster} ${match.join(" ")}`,
+      args: ["pref", String(preference), "to", cluster, ...match, "protocol", "kernel"],
+    };
+  });
+}
