@@ -63,6 +63,7 @@ export class FakeHost implements Host {
   /** changes made so far: file changes and programs that were run */
   changes = 0;
   #stopAt = Number.POSITIVE_INFINITY;
+  #hasStopped = false;
 
   constructor(options: FakeHostOptions = {}) {
     for (const folder of ["/", "/etc", "/opt", "/run", "/usr", "/var", "/var/lib"]) this.#folder(folder);
@@ -88,11 +89,20 @@ export class FakeHost implements Host {
   /** Takes back {@link stopAfter}. */
   runOn(): void {
     this.#stopAt = Number.POSITIVE_INFINITY;
+    this.#hasStopped = false;
+  }
+
+  /** Whether a change was refused since {@link stopAfter}: from then on the machine does nothing any more. */
+  get hasStopped(): boolean {
+    return this.#hasStopped;
   }
 
   /** Called before every change. */
   change(): void {
-    if (this.changes >= this.#stopAt) throw new FakeCrash();
+    if (this.changes >= this.#stopAt) {
+      this.#hasStopped = true;
+      throw new FakeCrash();
+    }
     this.changes++;
   }
 

@@ -8,16 +8,16 @@ export interface ApplyContext {
   readonly host: Host;
   readonly goal: NodeGoal;
   /** The manifest as it is on disk at this moment. */
-  manifest(): Manifest;
+  readonly manifest: () => Manifest;
   /**
    * Remembers the state from before, once: a second call for the same thing changes nothing. It is on disk when this
    * resolves; call it before the first change of the thing.
    */
-  remember(target: string, before: unknown): Promise<void>;
+  readonly remember: (target: string, before: unknown) => Promise<void>;
   /** Forgets the entry, after the state from before is back. */
-  forget(target: string): Promise<void>;
+  readonly forget: (target: string) => Promise<void>;
   /** A line for people about what is going on; it never holds a secret. */
-  progress(line: string): void;
+  readonly progress: (line: string) => void;
 }
 
 /**

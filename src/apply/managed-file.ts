@@ -56,7 +56,7 @@ export async function restoreManaged(host: Host, path: string, before: unknown):
   else await host.files.write(path, file.content, file);
   for (const folder of madeFolders.toReversed()) {
     const names = await host.files.list(folder);
-    if (names.state !== "found" || names.value.length > 0) break;
-    await host.files.remove(folder);
+    if (names.state === "unknown" || (names.state === "found" && names.value.length > 0)) break;
+    if (names.state === "found") await host.files.remove(folder);
   }
 }

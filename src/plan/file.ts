@@ -34,7 +34,8 @@ export function planFiles(goal: NodeGoal, observed: ObservedFiles, manifest: Man
   if (goal.phase === "prepare") return [];
   const wanted = new Set(observed.desired.map(({ path }) => path));
   const steps: Step<FileAction>[] = [];
-  for (const entry of manifest.entries) {
+  // backwards: the folders that were made for the first file go with it, and by then it is the last one in them
+  for (const entry of manifest.entries.toReversed()) {
     if (entry.kind === FILE_KIND && !wanted.has(entry.target)) steps.push(planRestore(FILE_KIND, entry));
   }
   for (const desired of observed.desired) {

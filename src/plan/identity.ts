@@ -26,6 +26,7 @@ export function planIdentity(
   if (goal.phase === "teardown") {
     return manifest.entries
       .filter(({ kind }) => kind === IDENTITY_KIND)
+      .toReversed()
       .map((entry) => planRestore(IDENTITY_KIND, entry));
   }
   const { name, subnet } = goal.spec;

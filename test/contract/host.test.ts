@@ -81,7 +81,7 @@ for (const [name, make] of [
       });
       await host.files.write(`${root}/a/b/c`, "", { mode: 0o644 });
       expect(await host.files.stat(`${root}/a/b`)).toMatchObject({ value: { type: "folder", mode: 0o755 } });
-      expect(await host.files.list(`${root}`)).toMatchObject({ state: "found" });
+      expect(await host.files.list(root)).toMatchObject({ state: "found" });
       expect(await host.files.list(`${root}/a`)).toEqual({ state: "found", value: ["b"] });
     });
 
