@@ -34,7 +34,7 @@ const PROBE = script([
   'libc="$(getconf GNU_LIBC_VERSION 2>/dev/null)" || libc="$(ldd --version 2>&1 | head -n 2 | tr "\\n" " ")";',
   'say libc "$libc";',
   'say spec "$($root cat /opt/jiji/spec.json 2>/dev/null | tr -d "\\n")";',
-  '$root stat -c "jiji:file %s %n" /opt/jiji/bin/jiji /opt/jiji/corrosion/corrosion 2>/dev/null;',
+  '$root stat -c "jiji:file %s %n" /opt/jiji/bin/jiji /opt/jiji/corrosion/corrosion /opt/jiji/manifest.json 2>/dev/null;',
   "$root find /opt/jiji/staging -type f -name file 2>/dev/null |",
   'while read -r path; do say staged "$path"; done;',
   'say end ""; exec cat >/dev/null',

@@ -38,7 +38,7 @@ export interface ServerProbe {
   readonly privilege: "root" | "sudo" | "none";
   readonly systemd: boolean;
   readonly libc: { readonly kind: "glibc" | "musl" | "other"; readonly version: string };
-  /** sizes in bytes of the installed executables, by path */
+  /** sizes in bytes of the installed executables and the manifest, by path */
   readonly installed: ReadonlyMap<string, number>;
   /** SHA-256 of the uploads that wait; they were compared with it when they arrived */
   readonly staged: ReadonlySet<string>;

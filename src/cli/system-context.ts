@@ -1,0 +1,67 @@
+import { lookup } from "node:dns/promises";
+import { homedir, hostname, userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline/promises";
+import { JijiError } from "../model/errors.ts";
+import { systemClock } from "../system/clock.ts";
+import { openSsh } from "../system/ssh.ts";
+import type { CliContext, TextSink } from "./context.ts";
+import { OFFICIAL_SOURCE } from "./corrosion-release.ts";
+
+/** The operator's machine as it is. Ctrl-C once ends in order; twice ends at once. */
+export function systemContext(): CliContext {
+  const { env } = process;
+  const home = env["HOME"] ?? homedir();
+  const interrupted = new AbortController();
+  process.on("SIGINT", () => {
+    if (interrupted.signal.aborted) process.exit(130);
+    interrupted.abort(new JijiError("cancelled", "interrupted"));
+  });
+  process.on("SIGTERM", () => interrupted.abort(new JijiError("cancelled", "terminated")));
+  return {
+    env,
+    cwd: process.cwd(),
+    home,
+    stdout: sinkOf(process.stdout),
+    stderr: sinkOf(process.stderr),
+    canAsk: process.stdin.isTTY && process.stderr.isTTY,
+    ask: (question) => ask(question, interrupted.signal),
+    openSsh: (settings) => openSsh(settings),
+    lookup: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+    clock: systemClock,
+    self: `${userName()}@${hostname()} (process ${process.pid})`,
+    releaseFolder: join(dirname(process.execPath), "server"),
+    cacheFolder: env["JIJI_CACHE"] ?? join(home, ".cache", "jiji"),
+    corrosion: OFFICIAL_SOURCE,
+    interrupted: interrupted.signal,
+  };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.() ?? "?"}`;
+  }
+}
+
+function sinkOf(stream: NodeJS.WriteStream): TextSink {
+  // A reader that has seen enough (`| head`) ends the output, not the command.
+  stream.on("error", () => undefined);
+  return {
+    write: (text) => void stream.write(text),
+    isTerminal: stream.isTTY,
+    columns: stream.isTTY ? stream.columns : undefined,
+  };
+}
+
+async function ask(question: string, signal: AbortSignal): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  lines.on("SIGINT", () => process.emit("SIGINT"));
+  try {
+    const answer = await lines.question(`${question} [y/N] `, { signal });
+    return /^(y|yes)$/i.test(answer.trim());
+  } finally {
+    lines.close();
+  }
+}
