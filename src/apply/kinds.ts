@@ -1,3 +1,4 @@
+import { engineDnsKind } from "./engine-dns.ts";
 import { engineNetworkKind } from "./engine-network.ts";
 import { executableKind } from "./executable-kind.ts";
 import { fileKind } from "./file-kind.ts";
@@ -39,5 +40,6 @@ export function resourceKinds(probes: Probes): readonly AnyResourceKind[] {
     storeUnitKind(probes),
     agentUnitKind(probes),
     dnsUnitKind(probes),
+    engineDnsKind,
   ];
 }

@@ -46,7 +46,7 @@ const READS = {
   [UNITS.corrosion]: [PATHS.corrosionExecutable, PATHS.corrosionSchema, PATHS.corrosionToken],
   [UNITS.store]: [PATHS.executable, PATHS.embeddedStoreToken],
   [UNITS.agent]: [PATHS.executable, PATHS.agentSettings, PATHS.spec],
-  [UNITS.dns]: [PATHS.executable],
+  [UNITS.dns]: [PATHS.executable, PATHS.dnsSettings],
 };
 
 function machine(): { host: FakeHost; linux: FakeLinux } {

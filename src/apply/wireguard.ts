@@ -17,11 +17,11 @@ import type { ApplyContext, ResourceKind } from "./kind.ts";
 import { restoreManaged, seeFile, writeManaged } from "./managed-file.ts";
 import { runChecked } from "./run-checked.ts";
 import { observeUnit } from "./unit-state.ts";
-import { loadWireGuardPublicKey, makeWireGuardKey } from "./wireguard-key.ts";
+import { loadWireGuardPublicKey } from "./wireguard-key.ts";
 import { observeTunnel } from "./wireguard-tunnel.ts";
 
 /**
- * The tunnel: the key, jiji0.conf, wg-quick's unit and the peers of the running interface. A tunnel that is up is never
+ * The tunnel: jiji0.conf, wg-quick's unit and the peers of the running interface. A tunnel that is up is never
  * taken down or restarted, whatever changes; only teardown does that.
  */
 export const wireguardKind: ResourceKind<WireguardObserved, WireguardAction> = {
@@ -44,8 +44,6 @@ async function observe(host: Host): Promise<WireguardObserved> {
 async function execute({ action }: Step<WireguardAction>, context: ApplyContext): Promise<void> {
   const { host, goal } = context;
   switch (action.op) {
-    case "make-key":
-      return makeKey(context);
     case "write":
       if (goal.phase === "join") await writeManaged(context, wireguardConfigFile(goal));
       return;
@@ -72,15 +70,6 @@ async function execute({ action }: Step<WireguardAction>, context: ApplyContext)
     case "restore":
       return restore(context, action.path);
   }
-}
-
-async function makeKey(context: ApplyContext): Promise<void> {
-  await writeManaged(context, {
-    path: PATHS.wireguardKey,
-    content: `${makeWireGuardKey().reveal()}\n`,
-    mode: 0o600,
-    isSecret: true,
-  });
 }
 
 /**

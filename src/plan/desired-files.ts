@@ -8,6 +8,7 @@ import { renderAgentUnit } from "../render/agent-unit.ts";
 import { renderCorrosionConfig, withoutBootstrap } from "../render/corrosion-config.ts";
 import { renderCorrosionUnit } from "../render/corrosion-unit.ts";
 import { renderDnsSocket, renderDnsUnit } from "../render/dns-units.ts";
+import { renderDnsSettings } from "../render/dns-settings.ts";
 import { renderRepairUnit } from "../render/repair-unit.ts";
 import { renderStoreUnit } from "../render/store-unit.ts";
 import { renderTmpfiles } from "../render/system-files.ts";
@@ -29,6 +30,7 @@ export function desiredFiles(goal: JoinGoal, inputs: FileInputs): readonly Desir
   return [
     { path: PATHS.spec, content: encodeNodeSpecFile(spec), mode: 0o644, restarts: [UNITS.agent] },
     { path: PATHS.tmpfiles, content: renderTmpfiles(), mode: 0o644 },
+    { path: PATHS.dnsSettings, content: renderDnsSettings(spec), mode: 0o644, restarts: [UNITS.dns] },
     { path: PATHS.agentSettings, content: renderAgentSettings(spec), mode: 0o644, restarts: [UNITS.agent] },
     ...(spec.store.kind === "corrosion" ? corrosionFiles(goal, inputs) : []),
     ...(isHolder ? [unit(UNITS.store, renderStoreUnit(address))] : []),

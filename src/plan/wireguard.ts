@@ -67,7 +67,6 @@ export interface PeerChange {
 }
 
 export type WireguardAction =
-  | { readonly op: "make-key" }
   | WriteFileAction
   | { readonly op: "start" }
   | { readonly op: "set-key" }
@@ -82,24 +81,18 @@ export type WireguardAction =
 
 type WireguardStep = Step<WireguardAction>;
 
-/** See ResourceKind.plan. Live peers are changed one by one, and only in what differs; nobody is ever removed here. */
+/** See ResourceKind.plan. The key is made with the identity, before. Live peers are changed one by one, and only in what differs; nobody is ever removed here. */
 export function planWireguard(
   goal: NodeGoal,
   observed: WireguardObserved,
   manifest: Manifest,
 ): readonly WireguardStep[] {
   if (goal.phase === "teardown") return planTeardown(observed, manifest);
-  const steps = planKey(observed);
-  return goal.phase === "prepare" ? steps : [...steps, ...planJoin(goal, observed)];
+  return goal.phase === "prepare" ? [] : planJoin(goal, observed);
 }
 
 function step(target: string, verb: WireguardStep["verb"], summary: string, action: WireguardAction): WireguardStep {
   return { kind: WIREGUARD_KIND, target, verb, summary, action };
-}
-
-function planKey({ key }: WireguardObserved): readonly WireguardStep[] {
-  if (known(key, PATHS.wireguardKey) !== undefined) return [];
-  return [step(PATHS.wireguardKey, "create", "make the WireGuard key; it never leaves the server", { op: "make-key" })];
 }
 
 function planJoin(goal: JoinGoal, observed: WireguardObserved): readonly WireguardStep[] {
