@@ -1,8 +1,6 @@
 import { expectSuccess } from "./jiji.ts";
+import { labImage } from "./server-image.ts";
 import type { ExecResult, Lab } from "./lab.ts";
-
-/** The image that every lab server has: busybox with httpd, wget, nslookup, ping, sleep. */
-export const LAB_IMAGE = "jiji-lab:latest";
 
 function engineProgram(lab: Lab, server: string): "docker" | "podman" {
   return lab.servers.find((candidate) => candidate.name === server)?.engine === "podman" ? "podman" : "docker";
@@ -34,7 +32,7 @@ export async function startWebContainer(
     "--network",
     "jiji",
     ...labels,
-    LAB_IMAGE,
+    labImage,
   ];
   expectSuccess(await lab.exec(server, [...run, ...webCommand(container.text)]), `${server}: start ${container.name}`);
 }
@@ -59,7 +57,7 @@ export async function startComposeProject(
 ): Promise<void> {
   const file = JSON.stringify({
     services: {
-      [service]: { image: LAB_IMAGE, command: webCommand(text), networks: ["jiji"], stop_grace_period: "1s" },
+      [service]: { image: labImage, command: webCommand(text), networks: ["jiji"], stop_grace_period: "1s" },
     },
     networks: { jiji: { external: true } },
   });
@@ -90,7 +88,7 @@ async function compose(
 /** Runs a program in a fresh container on the network `jiji`. */
 export async function runInContainer(lab: Lab, server: string, argv: readonly string[]): Promise<ExecResult> {
   const program = engineProgram(lab, server);
-  return lab.exec(server, [program, "run", "--rm", "--network", "jiji", LAB_IMAGE, ...argv]);
+  return lab.exec(server, [program, "run", "--rm", "--network", "jiji", labImage, ...argv]);
 }
 
 export async function stopContainer(lab: Lab, server: string, name: string): Promise<void> {

@@ -1,0 +1,182 @@
+import { existsSync } from "node:fs";
+import { Command } from "commander";
+import { buildExecutable } from "../scripts/build.ts";
+import { findCorrosion, type CorrosionChoice } from "./corrosion-choice.ts";
+import { expectSuccess, runJiji, writeDeployFile } from "./jiji.ts";
+import { startLab, type Lab, type ServerRequest } from "./lab.ts";
+import { machineSnapshot } from "./machine-snapshot.ts";
+import { diffSnapshots, snapshotServer, type ServerSnapshot } from "./snapshot.ts";
+import { waitFor } from "./wait.ts";
+import {
+  addressesOf,
+  removeContainer,
+  runInContainer,
+  startComposeProject,
+  startWebContainer,
+  stopComposeProject,
+} from "./workload.ts";
+
+/**
+ * The whole product in one go, on real servers: three of them, one file, one command, and a page fetched by name across
+ * the tunnel. Ends with exit 0 only when every step did what it says and nothing was left behind.
+ */
+const SERVERS: readonly ServerRequest[] = [
+  { name: "web1", release: "trixie", engine: "docker" },
+  { name: "home", release: "trixie", engine: "podman" },
+  { name: "db1", release: "trixie", engine: "docker" },
+];
+
+const started = performance.now();
+
+function seconds(since: number): string {
+  return `${((performance.now() - since) / 1000).toFixed(1)} s`;
+}
+
+async function step<T>(title: string, work: () => Promise<T>): Promise<T> {
+  const begin = performance.now();
+  console.error(`\n▸ ${title}`);
+  const value = await work();
+  console.error(`  done in ${seconds(begin)}`);
+  return value;
+}
+
+function show(line: string): void {
+  console.error(`  ${line}`);
+}
+
+/** Runs jiji and lets the reader see the command and all that it says. */
+async function jiji(lab: Lab, args: readonly string[], codes: readonly number[] = [0]): Promise<void> {
+  show(`$ jiji ${args.join(" ")}`);
+  const result = await runJiji(lab, args, { onStderr: (chunk) => process.stderr.write(chunk) });
+  process.stdout.write(result.stdout);
+  expectSuccess(result, `jiji ${args.join(" ")}`, codes);
+}
+
+async function fetchByName(lab: Lab, from: string, name: string, text: string): Promise<void> {
+  await waitFor(
+    async () => {
+      const page = await runInContainer(lab, from, ["wget", "-q", "-T", "2", "-O", "-", `http://${name}/`]);
+      return { done: page.stdout.trim() === text, seen: page.stdout + page.stderr };
+    },
+    { timeoutMs: 15_000, what: `${name} to answer “${text}” on ${from}` },
+  );
+  show(`a container on ${from} fetched http://${name}/ → “${text}”`);
+}
+
+async function tour(lab: Lab): Promise<void> {
+  await step("Start an HTTP service as a Compose project on web1, and one with plain labels on home", async () => {
+    await startComposeProject(lab, "web1", "shop", "web", "hello from web1, Docker Compose");
+    await startWebContainer(lab, "home", {
+      name: "api",
+      project: "shop",
+      service: "api",
+      text: "hello from home, Podman",
+    });
+  });
+  await step("Fetch both by name from containers on db1", async () => {
+    await fetchByName(lab, "db1", "shop-web.jiji", "hello from web1, Docker Compose");
+    await fetchByName(lab, "db1", "shop-api.jiji", "hello from home, Podman");
+  });
+  await step("See the network", async () => {
+    await jiji(lab, ["network", "status"]);
+    await jiji(lab, ["network", "dns"]);
+  });
+  await step("Stop the Compose project: its address leaves the answer", async () => {
+    await stopComposeProject(lab, "web1", "shop");
+    const begin = performance.now();
+    await waitFor(
+      async () => {
+        const addresses = await addressesOf(lab, "db1", await serverDnsAddress(lab, "db1"), "shop-web.jiji");
+        if (addresses.length > 0) throw new Error(addresses.join(" "));
+        return true;
+      },
+      { timeoutMs: 10_000, what: "shop-web.jiji to have no address on db1" },
+    );
+    show(`gone from db1's answers after ${seconds(begin)}`);
+  });
+}
+
+/** The server's own address in the cluster, as its WireGuard interface has it. */
+async function serverDnsAddress(lab: Lab, server: string): Promise<string> {
+  const result = expectSuccess(
+    await lab.exec(server, ["ip", "-4", "-o", "address", "show", "dev", "jiji0"]),
+    `${server}: jiji0`,
+  );
+  const address = /inet ([0-9.]+)/.exec(result.stdout)?.[1];
+  if (address === undefined) throw new Error(`${server}: jiji0 has no address: ${result.stdout}`);
+  return address;
+}
+
+async function teardown(lab: Lab, before: ReadonlyMap<string, ServerSnapshot>): Promise<void> {
+  await step("Tear down, and compare every server with before", async () => {
+    await removeContainer(lab, "home", "api");
+    await jiji(lab, ["network", "teardown", "--yes"]);
+    const left: string[] = [];
+    await Promise.all(
+      lab.servers.map(async ({ name }) => {
+        const snapshot = before.get(name);
+        if (snapshot === undefined) return;
+        for (const line of diffSnapshots(snapshot, await snapshotServer(lab, name))) left.push(`${name}: ${line}`);
+      }),
+    );
+    if (left.length > 0) throw new Error(`teardown left something behind:\n${left.join("\n")}`);
+    show("files, users, units, packet filters, routes and engine networks are as before");
+  });
+}
+
+function storeOf(corrosion: CorrosionChoice): {
+  readonly setup: readonly string[];
+  readonly network?: Record<string, unknown>;
+} {
+  if (corrosion.kind === "binary") return { setup: ["--corrosion-binary", corrosion.path] };
+  return { setup: [], network: { store: { embedded: "web1" } } };
+}
+
+async function main(keep: boolean): Promise<void> {
+  const machineBefore = await machineSnapshot();
+  await step("Build the executable", () => buildExecutable({ onProgress: show }));
+  const corrosion = await step("Find Corrosion", () => findCorrosion(show));
+  const lab = await step("Bring up three servers", () => startLab({ servers: SERVERS, onProgress: show }));
+  let finished = false;
+  try {
+    const before = new Map<string, ServerSnapshot>();
+    await step("Look at every server before jiji", async () => {
+      await Promise.all(lab.servers.map(async ({ name }) => before.set(name, await snapshotServer(lab, name))));
+    });
+    const store = storeOf(corrosion);
+    writeDeployFile(lab, { project: "shop", ...(store.network === undefined ? {} : { network: store.network }) });
+    await step("Set the network up: one file, one command", () =>
+      jiji(lab, ["network", "setup", "--yes", ...store.setup]),
+    );
+    await tour(lab);
+    if (!keep) await teardown(lab, before);
+    finished = true;
+  } finally {
+    if (!keep || !finished) await step("Take the lab down", () => lab.down());
+  }
+  if (keep) {
+    console.error(`\nThe lab stays up as ${lab.id}, done in ${seconds(started)}. Play on:`);
+    console.error(`  npm run lab -- --id ${lab.id} exec web1 docker ps\n  npm run lab -- --id ${lab.id} down`);
+    return;
+  }
+  const left = await machineSnapshot();
+  const leftovers = left.filter((line) => !machineBefore.includes(line));
+  if (leftovers.length > 0) throw new Error(`the lab left something on this machine:\n${leftovers.join("\n")}`);
+  console.error(`\nAll of it worked and nothing was left behind, in ${seconds(started)}. To play on:`);
+  console.error("  npm run demo -- --keep\n  npm run lab -- exec web1 …");
+}
+
+const command = new Command("demo")
+  .description("Sets up a real network of three servers on this machine, uses it, and takes it down again.")
+  .option("--keep", "leave the network up at the end, to play with")
+  .action(async (options: { keep?: true }) => {
+    try {
+      await main(options.keep === true);
+    } catch (error) {
+      console.error(`\nerror: the demo failed: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+    }
+  });
+
+if (existsSync("/proc/self")) await command.parseAsync();
+else console.error("error: the demo needs Linux; run it in a virtual machine with Debian");

@@ -1,0 +1,67 @@
+import { createSocket } from "node:dgram";
+import { Command } from "commander";
+
+/**
+ * Asks one server for one name at a steady rate and counts what comes back. Runs inside a lab server's network
+ * namespace (see test/e2e); prints one line of JSON: {sent, answered, wrong, slowestMs}.
+ *
+ * An answer counts when it has the question's id, NOERROR and at least `--answers` records; everything is waited for
+ * until 3 s after the last question.
+ */
+interface Counts {
+  sent: number;
+  answered: number;
+  wrong: number;
+  slowestMs: number;
+}
+
+function encodeQuestion(id: number, name: string): Buffer {
+  const labels = name.split(".").map((label) => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]));
+  const header = Buffer.from([id >> 8, id & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+  return Buffer.concat([header, ...labels, Buffer.from([0, 0, 1, 0, 1])]);
+}
+
+async function ask(server: string, name: string, perSecond: number, seconds: number, answers: number): Promise<Counts> {
+  const counts: Counts = { sent: 0, answered: 0, wrong: 0, slowestMs: 0 };
+  const pending = new Map<number, number>();
+  const socket = createSocket("udp4");
+  socket.on("error", () => undefined); // an ICMP error is a question without an answer, and is counted as one
+  socket.on("message", (packet) => {
+    const id = packet.readUInt16BE(0);
+    const since = pending.get(id);
+    if (since === undefined) return;
+    pending.delete(id);
+    counts.slowestMs = Math.max(counts.slowestMs, performance.now() - since);
+    const good = (packet.readUInt16BE(2) & 0x800f) === 0x8000 && packet.readUInt16BE(6) >= answers;
+    if (good) counts.answered++;
+    else counts.wrong++;
+  });
+  const begin = performance.now();
+  const total = perSecond * seconds;
+  while (counts.sent < total) {
+    const due = Math.min(total, Math.floor(((performance.now() - begin) / 1000) * perSecond));
+    for (; counts.sent < due; counts.sent++) {
+      const id = counts.sent & 0xffff;
+      pending.set(id, performance.now());
+      socket.send(encodeQuestion(id, name), 53, server);
+    }
+    await Bun.sleep(2);
+  }
+  const deadline = performance.now() + 3000;
+  while (pending.size > 0 && performance.now() < deadline) await Bun.sleep(10);
+  socket.close();
+  return { ...counts, slowestMs: Math.round(counts.slowestMs) };
+}
+
+await new Command("dns-load")
+  .requiredOption("--server <address>")
+  .requiredOption("--name <name>")
+  .requiredOption("--per-second <n>", "questions a second", Number)
+  .requiredOption("--seconds <n>", "for how long", Number)
+  .requiredOption("--answers <n>", "records that an answer must have", Number)
+  .action(async (options: { server: string; name: string; perSecond: number; seconds: number; answers: number }) => {
+    console.log(
+      JSON.stringify(await ask(options.server, options.name, options.perSecond, options.seconds, options.answers)),
+    );
+  })
+  .parseAsync();

@@ -1,0 +1,268 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { buildExecutable } from "../../scripts/build.ts";
+import { findCorrosion } from "../../lab/corrosion-choice.ts";
+import { expectSuccess, runJiji, writeDeployFile } from "../../lab/jiji.ts";
+import { startLab, type Lab } from "../../lab/lab.ts";
+import { diffSnapshots, snapshotServer, type ServerSnapshot } from "../../lab/snapshot.ts";
+import { waitFor } from "../../lab/wait.ts";
+import {
+  addressesOf,
+  removeContainer,
+  runInContainer,
+  startComposeProject,
+  startWebContainer,
+  stopContainer,
+} from "../../lab/workload.ts";
+
+/**
+ * One mesh over three generations of Debian and both engines, from an empty machine to an empty machine. The tests run in
+ * order and build on each other, as the life of a network does.
+ */
+let lab: Lab;
+let setupArguments: readonly string[];
+const before = new Map<string, ServerSnapshot>();
+
+/** What the closing report wants to know; printed at the end. */
+const figures: Record<string, string | number> = {};
+
+const dnsOf: Record<string, string> = {};
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now();
+  await work();
+  return Math.round(performance.now() - begin);
+}
+
+async function readDnsAddresses(): Promise<void> {
+  for (const { name } of lab.servers) {
+    const shown = await lab.exec(name, ["ip", "-4", "-o", "address", "show", "dev", "jiji0"]);
+    const address = /inet ([0-9.]+)/.exec(shown.stdout)?.[1];
+    if (address !== undefined) dnsOf[name] = address;
+  }
+}
+
+async function answerOn(
+  server: string,
+  name: string,
+  addresses: number,
+  timeoutMs = 15_000,
+): Promise<readonly string[]> {
+  return waitFor(
+    async () => {
+      const seen = await addressesOf(lab, server, dnsOf[server] ?? "", name);
+      if (seen.length !== addresses) throw new Error(`answer: ${seen.join(" ") || "nothing"}`);
+      return seen;
+    },
+    { timeoutMs, what: `${server} to answer ${name} with ${addresses} addresses`, intervalMs: 10 },
+  );
+}
+
+beforeAll(async () => {
+  await buildExecutable({});
+  const corrosion = await findCorrosion(() => undefined);
+  if (corrosion.kind !== "binary") throw new Error("no Corrosion: `npm run corrosion` builds it");
+  setupArguments = ["network", "setup", "--yes", "--corrosion-binary", corrosion.path];
+  lab = await startLab({
+    servers: [
+      { name: "web1", release: "trixie", engine: "docker" },
+      { name: "home", release: "bookworm", engine: "podman" },
+      { name: "db1", release: "forky", engine: "docker" },
+    ],
+  });
+  for (const { name } of lab.servers) before.set(name, await snapshotServer(lab, name));
+  writeDeployFile(lab, { project: "shop" });
+}, 900_000);
+
+afterAll(async () => {
+  console.log(JSON.stringify({ figures }, null, 2));
+  await lab?.down();
+});
+
+test("a dry run shows a plan and changes nothing", async () => {
+  const result = await runJiji(lab, [...setupArguments, "--dry-run"]);
+  expectSuccess(result, "dry run");
+  expect(result.stdout).toContain("wg-quick@jiji0");
+  for (const { name } of lab.servers)
+    expect(diffSnapshots(before.get(name)!, await snapshotServer(lab, name))).toEqual([]);
+}, 60_000);
+
+test("one command sets three empty servers up", async () => {
+  figures["setup from zero, ms"] = await timed(async () => expectSuccess(await runJiji(lab, setupArguments), "setup"));
+  await readDnsAddresses();
+  expect(Object.keys(dnsOf).length).toBe(3);
+}, 240_000);
+
+test("a second setup plans nothing and takes at most 3 s", async () => {
+  const took = await timed(async () => {
+    const result = expectSuccess(await runJiji(lab, [...setupArguments, "--json"]), "second setup");
+    const report = JSON.parse(result.stdout) as { servers: { steps: unknown[] }[] };
+    expect(report.servers.flatMap((server) => server.steps)).toEqual([]);
+  });
+  figures["second setup, ms"] = took;
+  expect(took).toBeLessThanOrEqual(3000);
+}, 60_000);
+
+test("containers of either engine reach each other by name, with their own addresses", async () => {
+  await startComposeProject(lab, "web1", "shop", "web", "hello from web1");
+  await startWebContainer(lab, "home", { name: "api", project: "shop", service: "api", text: "hello from home" });
+  await startWebContainer(lab, "db1", {
+    name: "db",
+    project: "shop",
+    service: "db",
+    instance: "primary",
+    text: "hello from db1",
+  });
+  for (const from of ["web1", "home", "db1"]) {
+    for (const [name, text] of [
+      ["shop-web.jiji", "hello from web1"],
+      ["shop-api.jiji", "hello from home"],
+      ["shop-db.jiji", "hello from db1"],
+      ["shop-db-primary.jiji", "hello from db1"],
+    ] as const) {
+      await answerOn(from, name, 1);
+      const page = await runInContainer(lab, from, ["wget", "-q", "-T", "3", "-O", "-", `http://${name}/`]);
+      expect(`${from} ${name}: ${page.stdout.trim()}${page.stderr}`).toBe(`${from} ${name}: ${text}`);
+    }
+  }
+}, 120_000);
+
+test("other names are forwarded, unknown ones below jiji are NXDOMAIN, AAAA is an empty answer", async () => {
+  const dig = async (...args: string[]) =>
+    (await lab.exec("web1", ["dig", "+time=2", "+tries=1", `@${dnsOf["web1"]}`, ...args])).stdout;
+  expect(await dig("+short", "example.com", "A")).toBe("192.0.2.80\n");
+  expect(await dig("nothing-here.jiji", "A")).toMatch(/status: NXDOMAIN[\s\S]*SOA/);
+  expect(await dig("shop-web.jiji", "AAAA")).toMatch(/status: NOERROR[\s\S]*ANSWER: 0[\s\S]*SOA/);
+  expect(await dig("+tcp", "+short", "shop-web.jiji", "A")).toMatch(/^10\.210\./);
+}, 30_000);
+
+test("status and dns tell the same as the servers do, for people and for programs", async () => {
+  const status = expectSuccess(await runJiji(lab, ["network", "status", "--json"]), "status");
+  expect((JSON.parse(status.stdout) as { servers: unknown[] }).servers.length).toBe(3);
+  const people = expectSuccess(await runJiji(lab, ["network", "status"]), "status");
+  for (const name of ["web1", "home", "db1"]) expect(people.stdout).toContain(name);
+  const dns = expectSuccess(await runJiji(lab, ["network", "dns"]), "dns");
+  for (const name of ["shop-web.jiji", "shop-api.jiji", "shop-db-primary.jiji"]) expect(dns.stdout).toContain(name);
+  expect(dns.stdout).not.toContain("\u001B[");
+}, 30_000);
+
+test("from a container's start to its name on another server, 20 times", async () => {
+  const took: number[] = [];
+  for (let n = 0; n < 20; n++) {
+    await startWebContainer(lab, "web1", { name: `try${n}`, project: "try", service: `n${n}`, text: "x" });
+    took.push(await timed(() => answerOn("home", `try-n${n}.jiji`, 1)));
+    await removeContainer(lab, "web1", `try${n}`);
+  }
+  took.sort((a, b) => a - b);
+  figures["engine's start done → name answered elsewhere, median ms"] = took[10] ?? 0;
+  figures["engine's start done → name answered elsewhere, worst ms"] = took[19] ?? 0;
+}, 180_000);
+
+test("a stopped container leaves the answer everywhere", async () => {
+  await stopContainer(lab, "db1", "db");
+  for (const from of ["web1", "home", "db1"]) await answerOn(from, "shop-db.jiji", 0);
+}, 60_000);
+
+test("a fourth server joins, and every service restarts, without a lost packet or answer", async () => {
+  await lab.addServer({ name: "new1", release: "trixie", engine: "podman" });
+  before.set("new1", await snapshotServer(lab, "new1"));
+  writeDeployFile(lab, { project: "shop" });
+  const seconds = 45;
+  const ping = lab.exec(
+    "web1",
+    ["ping", "-q", "-f", "-i", "0.01", "-w", `${seconds}`, "-I", dnsOf["web1"]!, dnsOf["home"]!],
+    {
+      timeoutMs: 90_000,
+    },
+  );
+  const load = dnsLoad("web1", "shop-api.jiji", seconds);
+  figures["a fourth server joins, ms"] = await timed(async () =>
+    expectSuccess(await runJiji(lab, setupArguments), "setup of the fourth"),
+  );
+  for (const name of ["web1", "home", "db1"]) {
+    const units = await lab.exec(name, [
+      "systemctl",
+      "list-units",
+      "--plain",
+      "--no-legend",
+      "--state=active",
+      "jiji-*.service",
+    ]);
+    const services = units.stdout
+      .split("\n")
+      .flatMap((line) => line.split(" ")[0] ?? [])
+      .filter((unit) => unit.startsWith("jiji-"));
+    expect(services.length).toBeGreaterThanOrEqual(3);
+    expectSuccess(
+      await lab.exec(name, ["systemctl", "restart", ...services], { timeoutMs: 60_000 }),
+      `${name}: restart`,
+    );
+  }
+  const pinged = await ping;
+  figures["ping during it"] = /.*packets transmitted.*/.exec(pinged.stdout)?.[0] ?? pinged.stdout;
+  expect(pinged.stdout).toContain(" 0% packet loss");
+  const counts = await load;
+  figures["questions during it"] = JSON.stringify(counts);
+  expect(counts.sent).toBe(500 * seconds);
+  expect({ answered: counts.answered, wrong: counts.wrong }).toEqual({ answered: counts.sent, wrong: 0 });
+  await readDnsAddresses();
+  const page = await runInContainer(lab, "new1", ["wget", "-q", "-T", "3", "-O", "-", "http://shop-web.jiji/"]);
+  expect(page.stdout.trim()).toBe("hello from web1");
+}, 240_000);
+
+/** 500 questions a second from inside a server's network namespace. */
+async function dnsLoad(
+  server: string,
+  name: string,
+  seconds: number,
+): Promise<{ sent: number; answered: number; wrong: number }> {
+  const target = lab.servers.find((candidate) => candidate.name === server)!;
+  const script = join(import.meta.dir, "..", "..", "lab", "dns-load.ts");
+  const options = { server: dnsOf[server]!, name, "per-second": 500, seconds, answers: 1 };
+  const flags = Object.entries(options).flatMap(([key, value]) => [`--${key}`, `${value}`]);
+  const load = Bun.spawn(["nsenter", "--net", "-t", `${target.leaderPid()}`, process.execPath, script, ...flags], {
+    stdout: "pipe",
+  });
+  return JSON.parse(await new Response(load.stdout).text()) as { sent: number; answered: number; wrong: number };
+}
+
+test("two setups at once: one works, the other waits or is refused with the holder's name", async () => {
+  const both = await Promise.all([runJiji(lab, setupArguments), runJiji(lab, setupArguments)]);
+  for (const result of both) {
+    if (result.code !== 0) expect(result.stderr).toMatch(/lock|held|another/);
+  }
+  expect(both.some((result) => result.code === 0)).toBe(true);
+}, 120_000);
+
+test("a server that is down is skipped: the others are set up, exit 4", async () => {
+  await lab.cut("new1");
+  const result = await runJiji(lab, setupArguments);
+  expect(result.code).toBe(4);
+  expect(result.stderr + result.stdout).toContain("new1");
+  const status = await runJiji(lab, ["network", "status"]);
+  expect(status.code).toBe(5);
+  await lab.heal("new1");
+}, 120_000);
+
+test("after a reboot everything comes back by itself", async () => {
+  await lab.reboot("home");
+  await answerOn("home", "shop-web.jiji", 1, 30_000);
+  await lab.exec("home", ["podman", "start", "api"]);
+  await answerOn("web1", "shop-api.jiji", 1, 30_000);
+  const page = await runInContainer(lab, "web1", ["wget", "-q", "-T", "5", "-O", "-", "http://shop-api.jiji/"]);
+  expect(page.stdout.trim()).toBe("hello from home");
+}, 120_000);
+
+test("teardown leaves every server as it was", async () => {
+  await lab.exec("web1", ["docker", "compose", "-p", "shop", "-f", "/root/shop/compose.yaml", "down", "-t", "1"]);
+  await removeContainer(lab, "home", "api");
+  await removeContainer(lab, "db1", "db");
+  await lab.exec("home", ["podman", "rm", "-fa"]);
+  figures["teardown, ms"] = await timed(async () =>
+    expectSuccess(await runJiji(lab, ["network", "teardown", "--yes"]), "teardown"),
+  );
+  for (const { name } of lab.servers) {
+    const left = diffSnapshots(before.get(name)!, await snapshotServer(lab, name));
+    expect(left.map((line) => `${name}: ${line}`)).toEqual([]);
+  }
+}, 120_000);
