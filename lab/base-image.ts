@@ -40,8 +40,11 @@ export async function ensureBaseImage(
   await withLock(join(directory, `.${recipe.key}.lock`), async () => {
     if (existsSync(image)) return;
     const started = performance.now();
-    const building = join(directory, `.${recipe.key}.building`);
-    rmSync(building, { recursive: true, force: true });
+    // Named after the process: should a killed one have left a program behind, that still writes into its own.
+    const building = join(directory, `.${recipe.key}.building-${process.pid}`);
+    for (const name of readdirSync(directory).filter((entry) => entry.startsWith(`.${recipe.key}.building-`))) {
+      rmSync(join(directory, name), { recursive: true, force: true });
+    }
     onProgress(`making the base image ${recipe.key} (once; into ${directory}) …`);
     if (common === undefined) await buildCommon(recipe, building);
     else await buildEngine(recipe, common, building);
@@ -172,7 +175,7 @@ async function configuredMirror(): Promise<string | undefined> {
 async function aptOptions(): Promise<string[]> {
   const dump = await mustRun(["apt-config", "dump"]);
   const wanted = /^Acquire::(https?|ftp)::|^Acquire::Check-|^Acquire::Retries|^Acquire::ForceIPv4/;
-  const own = dump.split("\n").filter((line) => wanted.test(line) && !/ "";$/.test(line));
+  const own = dump.split("\n").filter((line) => wanted.test(line) && !line.endsWith(' "";'));
   // A frozen mirror of a release that is still moving has lists past their date.
   return ['Acquire::Check-Valid-Until "false"', ...own.map((line) => line.trim().replace(/;$/, ""))];
 }

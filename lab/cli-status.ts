@@ -18,7 +18,8 @@ export interface ServerStatus {
   readonly release: string;
   readonly engine: string;
   readonly power: "on" | "off";
-  readonly link: "ok" | "cut";
+  /** `delayed`: late, lossy or both */
+  readonly link: "ok" | "cut" | "delayed";
 }
 
 /** What is known of a lab; looks at nothing but its own records and processes. */
@@ -35,7 +36,7 @@ export function statusOf(id: string): LabStatus {
       release: server.release,
       engine: server.engine,
       power: server.nspawn !== null && isAlive(server.nspawn) ? "on" : "off",
-      link: server.cut ? "cut" : "ok",
+      link: server.cut ? "cut" : server.impairment === null ? "ok" : "delayed",
     })),
   };
 }

@@ -123,6 +123,16 @@ for (const [verb, description] of [
     });
 }
 
+command("impair", "make a server's public link late and lossy; with neither option, make it good again")
+  .argument("<server>")
+  .option("--delay <ms>", "how late each frame is, each way", Number)
+  .option("--loss <percent>", "how many of a hundred frames are lost, each way", Number)
+  .action(async (server: string, options: { delay?: number; loss?: number }) => {
+    const wanted = { delayMs: options.delay ?? 0, lossPercent: options.loss ?? 0 };
+    const good = wanted.delayMs === 0 && wanted.lossPercent === 0;
+    await (await openLab(chooseId())).impair(server, good ? null : wanted);
+  });
+
 command("add", "add servers to a lab that is up")
   .argument("<servers>", "NAME=RELEASE/ENGINE, comma-separated", parseServers)
   .action(async (servers: ServerRequest[]) => {

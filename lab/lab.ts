@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { ensureBaseImage, imageDirectory } from "./base-image.ts";
 import { makeOwnedDirectory } from "./cache.ts";
 import { LabError } from "./errors.ts";
+import { bridgePort, impairLink } from "./impair.ts";
 import { withLock } from "./lock.ts";
 import { prepareMachine } from "./machine.ts";
 import { makeSwitch, publicAddress, setLinkPassing } from "./namespaces.ts";
@@ -18,18 +19,20 @@ import { disownLab, ownLab } from "./owner.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { EngineChoice, Release } from "./recipe.ts";
 import { registryLock, removeAbandonedLabs, removeLab } from "./remove-lab.ts";
-import { type ExecResult, run } from "./run.ts";
+import { type ExecResult, mustRun, run } from "./run.ts";
 import { execInServer, type ServerExecOptions } from "./server-exec.ts";
-import { loadLabImage, settlePodman } from "./server-image.ts";
+import { loadLabImage, settleEngines } from "./server-image.ts";
 import { leaderPid, powerLoss, powerOff, powerOn } from "./server-power.ts";
 import { waitUntilUp } from "./server-ready.ts";
 import { makeServerRoot, serverRoot } from "./server-root.ts";
 import * as State from "./state.ts";
+import type { Impairment } from "./state.ts";
 
 export type { EngineChoice, Release } from "./recipe.ts";
 export type { ExecResult } from "./run.ts";
 export type { ServerExecOptions } from "./server-exec.ts";
 export type { Operator } from "./operator.ts";
+export type { Impairment } from "./state.ts";
 
 export interface ServerRequest {
   /** 1 to 12 of a-z, 0-9 and hyphen, a letter first. */
@@ -87,6 +90,11 @@ export interface Lab {
   /** Nothing passes the server's public link any more; the link itself stays up. Lasts over a reboot. */
   cut(server: string): Promise<void>;
   heal(server: string): Promise<void>;
+  /**
+   * Delays every frame on the server's public link by `delayMs` each way and loses `lossPercent` each way; null ends it.
+   * Lasts over a reboot.
+   */
+  impair(server: string, impairment: Impairment | null): Promise<void>;
   /** Power loss: everything in the server ends at once. `start` switches it on again. */
   kill(server: string): Promise<void>;
   /** An orderly shutdown, then a start; resolves when the server is up again. */
@@ -116,6 +124,7 @@ export async function startLab(request: LabRequest): Promise<Lab> {
       throw new LabError(`there is a lab ${id} already`, `npm run lab -- down --id ${id}, or take another id`);
     }
     mkdirSync(State.labDirectory(id), { recursive: true });
+    await makeOverlayable(State.labDirectory(id));
     State.writeLabState({ id, createdAt: new Date().toISOString(), owner: identifyProcess(process.pid) });
   });
   ownLab(id);
@@ -174,6 +183,7 @@ function labOf(id: string): Lab {
     },
     cut: (server) => setCut(id, server, true),
     heal: (server) => setCut(id, server, false),
+    impair: (server, impairment) => impairLink(id, server, impairment),
     kill: (server) => powerLoss(id, server),
     async reboot(server) {
       await powerOff(id, server);
@@ -217,7 +227,15 @@ async function makeServer(id: string, request: ServerRequest, onProgress?: (line
       throw new LabError(`lab ${id} has a server ${request.name} already`);
     }
     const octet = Math.max(firstServerOctet - 1, ...present.map((server) => server.octet)) + 1;
-    const made: State.ServerState = { ...request, octet, image, nspawn: null, cut: false, impairment: null };
+    const made: State.ServerState = {
+      ...request,
+      octet,
+      image,
+      nspawn: null,
+      cut: false,
+      impairment: null,
+      forwarder: null,
+    };
     State.writeServerState(id, made);
     return made;
   });
@@ -228,7 +246,7 @@ async function makeServer(id: string, request: ServerRequest, onProgress?: (line
 async function firstStart(id: string, name: string, onProgress?: (line: string) => void): Promise<void> {
   await switchOn(id, name, onProgress);
   await loadLabImage(id, name);
-  await settlePodman(id, name);
+  await settleEngines(id, name);
 }
 
 async function switchOn(id: string, name: string, onProgress?: (line: string) => void): Promise<void> {
@@ -240,7 +258,13 @@ async function switchOn(id: string, name: string, onProgress?: (line: string) =>
 
 async function setCut(id: string, name: string, cut: boolean): Promise<void> {
   const state = State.updateServerState(id, name, { cut });
-  if (state.nspawn !== null) await setLinkPassing(id, name, !cut);
+  if (state.nspawn !== null) await setLinkPassing(id, bridgePort(id, name), !cut);
+}
+
+/** Where the machine itself stands on an overlay (in a container), none can stand on its files: the lab is in memory. */
+async function makeOverlayable(directory: string): Promise<void> {
+  const kind = await mustRun(["stat", "--file-system", "--format", "%T", directory]);
+  if (kind.trim() === "overlayfs") await mustRun(["mount", "-t", "tmpfs", "-o", "mode=755", "jiji-lab", directory]);
 }
 
 /** Names become interface names (15 characters), files and host names. */

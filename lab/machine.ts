@@ -9,6 +9,7 @@ const needs: readonly (readonly [what: string, debianPackage: string])[] = [
   ["systemd-nspawn", "systemd-container"],
   ["ip", "iproute2"],
   ["bridge", "iproute2"],
+  ["ethtool", "ethtool"],
   ["ssh", "openssh-client"],
   ["ssh-keygen", "openssh-client"],
   ["flock", "util-linux"],

@@ -80,12 +80,12 @@ export async function removeNamespace(name: string): Promise<void> {
 }
 
 /**
- * Stops or lets pass everything on a member's cable, both ways. The member sees a link that is up and silent, as a
+ * Stops or lets pass everything on a port of the switch, both ways. The member sees a link that is up and silent, as a
  * server does whose provider has an outage.
  */
-export async function setLinkPassing(id: string, member: string, passing: boolean): Promise<void> {
+export async function setLinkPassing(id: string, port: string, passing: boolean): Promise<void> {
   const state = passing ? "forwarding" : "disabled";
-  const link = ["link", "set", "dev", portName(member), "state", state];
+  const link = ["link", "set", "dev", port, "state", state];
   await mustRun(["bridge", "-n", namespaceName(id, "switch"), ...link]);
 }
 
@@ -125,7 +125,8 @@ function networkOf(pid: number): string | null {
   }
 }
 
-async function writeSysctls(namespace: string, values: Record<string, string>): Promise<void> {
+/** Sets sysctls of a namespace, by their paths below /proc/sys. */
+export async function writeSysctls(namespace: string, values: Record<string, string>): Promise<void> {
   for (const [path, value] of Object.entries(values)) {
     await mustRun(["ip", "netns", "exec", namespace, "tee", `/proc/sys/${path}`], { input: value });
   }

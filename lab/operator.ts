@@ -1,7 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { cacheDirectory } from "./cache.ts";
+import { startDetached } from "./detached.ts";
 import { namespaceName, operatorOctet, plugIn, publicAddress, writeNamespaceFiles } from "./namespaces.ts";
 import { mustRun } from "./run.ts";
 import { hostKey } from "./server-root.ts";
@@ -138,16 +139,9 @@ async function startResolver(id: string): Promise<void> {
   writeFileSync(resolverLog(id), "");
   const script = join(import.meta.dir, "resolver.ts");
   const files = [join(directory, "names.json"), resolverLog(id), ready];
-  const output = openSync(join(directory, "resolver.out"), "w");
   const enter = ["ip", "netns", "exec", operatorOf(id).namespace];
-  Bun.spawn([...enter, process.execPath, "--no-env-file", script, operatorOf(id).address, ...files], {
-    cwd: "/",
-    stdin: "ignore",
-    stdout: output,
-    stderr: output,
-    detached: true,
-  }).unref();
-  closeSync(output);
+  const program = [process.execPath, "--no-env-file", script, operatorOf(id).address, ...files];
+  await startDetached([...enter, ...program], { log: join(directory, "resolver.out") });
   await waitFor(() => existsSync(ready), { timeoutMs: 20_000, what: "the lab's resolver", intervalMs: 10 });
 }
 

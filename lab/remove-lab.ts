@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { imageDirectory } from "./base-image.ts";
 import { destroyCgroup, listCgroups } from "./cgroups.ts";
@@ -30,6 +30,35 @@ export async function removeLab(id: string): Promise<void> {
   await unmountBelow(labDirectory(id));
   rmSync(labDirectory(id), { recursive: true, force: true });
   await removeSharedRemains();
+}
+
+/**
+ * Everything on this machine that bears a lab's name, a line each: namespaces, cgroups, mounts, files, processes. Empty
+ * after `removeLab`.
+ */
+export function findRemains(id: string): string[] {
+  const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
+  const files = [labDirectory(id), ...listByPrefix("/etc/netns", `${namePrefix}${id}.`)].concat(
+    ...["propagate", "unix-export", "locks"].map((folder) =>
+      listByPrefix(join("/run/systemd/nspawn", folder), `${namePrefix}${id}-`),
+    ),
+  );
+  return [
+    ...listNamespaces(id).flatMap((name) => [
+      `namespace ${name}`,
+      ...processesIn(name).map((pid) => `process ${pid} in ${name}`),
+    ]),
+    ...listCgroups(id).map((path) => `cgroup ${path}`),
+    ...mounts.filter((line) => line.includes(`${labDirectory(id)}/`)).map((line) => `mount ${line.split(" ")[1]}`),
+    ...files.filter((path) => existsSync(path)).map((path) => `file ${path}`),
+  ];
+}
+
+function listByPrefix(folder: string, prefix: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => join(folder, name));
 }
 
 /** Ids of all labs of which anything is left on this machine. */

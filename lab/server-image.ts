@@ -1,4 +1,5 @@
 import { LabError } from "./errors.ts";
+import type { EngineChoice } from "./recipe.ts";
 import { execInServer } from "./server-exec.ts";
 import { loadServerState } from "./state.ts";
 
@@ -7,7 +8,8 @@ export const labImage = "jiji-lab:latest";
 
 /**
  * Makes the image of the server's own busybox: $0 the engine, $1 the name, the rest `--change` options. A program that
- * is the first of its container ignores SIGTERM, so the image's stop signal is one that works at once.
+ * is the first of its container ignores SIGTERM, so the image's stop signal is one that works at once (but for Docker
+ * 20.10, whose import cannot set one: say `docker stop -t 1` there).
  */
 const script = `
 set -eu
@@ -20,7 +22,7 @@ for applet in $(busybox --list); do
   [ "$applet" = busybox ] || ln -s busybox "$folder/bin/$applet"
 done
 echo 'root:x:0:0:root:/:/bin/sh' >"$folder/etc/passwd"
-tar -C "$folder" -c . | "$0" import --change 'CMD ["sleep", "2147483647"]' --change 'STOPSIGNAL SIGKILL' "$@" - "$name"
+tar -C "$folder" -c . | "$0" import --change 'CMD ["sleep", "2147483647"]' "$@" - "$name"
 `;
 
 export interface ImageOptions {
@@ -35,31 +37,37 @@ export interface ImageOptions {
  * made; this is for others. Throws `LabError` when an engine does not take it.
  */
 export async function loadLabImage(id: string, server: string, options: ImageOptions = {}): Promise<void> {
-  const { engine } = loadServerState(id, server);
-  const engines = engine === "both" ? ["docker", "podman"] : engine === "none" ? [] : [engine];
+  const { engine, release } = loadServerState(id, server);
   const labels = Object.entries(options.labels ?? {}).flatMap(([key, value]) => ["--change", `LABEL ${key}=${value}`]);
-  for (const program of engines) {
-    const argv = ["sh", "-c", script, program, options.name ?? labImage, ...labels];
+  for (const program of enginePrograms(engine)) {
+    const stop = program === "docker" && release === "bookworm" ? [] : ["--change", "STOPSIGNAL SIGKILL"];
+    const argv = ["sh", "-c", script, program, options.name ?? labImage, ...stop, ...labels];
     const result = await execInServer(id, server, argv, { timeoutMs: 60_000 });
     if (result.code !== 0) throw new LabError(`${server}: ${program} import failed: ${result.stderr.trim()}`);
   }
 }
 
 /**
- * Lets Podman run one container on a network of its own and removes both. What Podman does at its first container ever
- * (its nftables table, forwarding, the folder for networks) has then happened, as on any server in use, and a comparison
- * of before and after shows only what others did.
+ * Lets each engine run one container on a network of its own and removes both. What engines do at the first container
+ * after a start (Podman's tables, forwarding and folder for networks; the raw table of Docker 28) has then happened, as
+ * on any server in use, and a comparison of before and after shows only what others did. Done when a server is made;
+ * not at later starts, where the order of things matters.
  */
-export async function settlePodman(id: string, server: string): Promise<void> {
-  const { engine } = loadServerState(id, server);
-  if (engine !== "podman" && engine !== "both") return;
+export async function settleEngines(id: string, server: string): Promise<void> {
   const network = "settling";
-  for (const argv of [
-    ["podman", "network", "create", network],
-    ["podman", "run", "--rm", "--network", network, labImage, "true"],
-    ["podman", "network", "rm", network],
-  ]) {
-    const result = await execInServer(id, server, argv, { timeoutMs: 60_000 });
-    if (result.code !== 0) throw new LabError(`${server}: ${argv.join(" ")} failed: ${result.stderr.trim()}`);
+  for (const program of enginePrograms(loadServerState(id, server).engine)) {
+    for (const argv of [
+      [program, "network", "create", network],
+      [program, "run", "--rm", "--network", network, labImage, "true"],
+      [program, "network", "rm", network],
+    ]) {
+      const result = await execInServer(id, server, argv, { timeoutMs: 60_000 });
+      if (result.code !== 0) throw new LabError(`${server}: ${argv.join(" ")} failed: ${result.stderr.trim()}`);
+    }
   }
+}
+
+function enginePrograms(engine: EngineChoice): readonly ("docker" | "podman")[] {
+  if (engine === "none") return [];
+  return engine === "both" ? ["docker", "podman"] : [engine];
 }

@@ -1,9 +1,11 @@
-import { closeSync, openSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { cgroupRoot, destroyCgroup, makeCgroup, serverCgroup } from "./cgroups.ts";
 import { LabError } from "./errors.ts";
+import { bridgePort, startForwarder, stopForwarder } from "./impair.ts";
 import { namePrefix, namespaceName, namespacePath, plugIn, setLinkPassing, unplug } from "./namespaces.ts";
-import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from "./process-identity.ts";
+import { startDetached } from "./detached.ts";
+import { isAlive, type ProcessIdentity, signalProcess } from "./process-identity.ts";
 import { serverRoot } from "./server-root.ts";
 import { loadServerState, serverDirectory, updateServerState } from "./state.ts";
 import { waitFor } from "./wait.ts";
@@ -23,33 +25,20 @@ export async function powerOn(id: string, name: string): Promise<void> {
   await removeRemains(id, name);
   const namespace = namespaceName(id, `s-${name}`);
   await plugIn(id, namespace, name, state.octet);
-  if (state.cut) await setLinkPassing(id, name, false);
+  if (state.impairment !== null) await startForwarder(id, name, state.impairment);
+  if (state.cut) await setLinkPassing(id, bridgePort(id, name), false);
   const cgroup = serverCgroup(id, name);
   makeCgroup(cgroup);
-  const console = openSync(consoleLog(id, name), "a");
-  try {
-    // The shell moves itself into the server's cgroup before it becomes systemd-nspawn.
-    const enter = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', cgroup];
-    const child = Bun.spawn([...enter, ...nspawnCommand(id, name, namespace)], {
-      stdin: "ignore",
-      stdout: console,
-      stderr: console,
-      cwd: "/",
-      detached: true,
-      env: {
-        PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        // Without the first, /proc/sys is read-only and dockerd stops; without the second, cgroups are.
-        SYSTEMD_NSPAWN_API_VFS_WRITABLE: "yes",
-        SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1",
-      },
-    });
-    child.unref();
-    const nspawn = identifyProcess(child.pid);
-    if (nspawn === null) throw new LabError(`${name}: systemd-nspawn ended at once`, `see ${consoleLog(id, name)}`);
-    updateServerState(id, name, { nspawn });
-  } finally {
-    closeSync(console);
-  }
+  const nspawn = await startDetached(nspawnCommand(id, name, namespace), {
+    cgroup,
+    log: consoleLog(id, name),
+    env: {
+      // Without the first, /proc/sys is read-only and dockerd stops; without the second, cgroups are.
+      SYSTEMD_NSPAWN_API_VFS_WRITABLE: "yes",
+      SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: "1",
+    },
+  });
+  updateServerState(id, name, { nspawn });
 }
 
 function nspawnCommand(id: string, name: string, namespace: string): string[] {
@@ -122,6 +111,7 @@ function machineName(id: string, name: string): string {
 
 async function removeRemains(id: string, name: string): Promise<void> {
   await destroyCgroup(serverCgroup(id, name));
+  await stopForwarder(id, name);
   await unplug(id, namespaceName(id, `s-${name}`), name);
   removeNspawnFiles(id, name);
 }

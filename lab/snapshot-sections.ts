@@ -122,7 +122,9 @@ export function describeEngineNetworks(json: string): string[] {
     const kept = Object.entries(network).filter(([key]) => key.toLowerCase() !== "containers");
     const name = String(network["Name"] ?? network["name"]);
     const identity = ["id", "created"];
-    const stable = remade.includes(name) ? kept.filter(([key]) => !identity.includes(key.toLowerCase())) : kept;
-    return `${name}: ${JSON.stringify(Object.fromEntries(stable))}`;
+    if (!remade.includes(name)) return `${name}: ${JSON.stringify(Object.fromEntries(kept))}`;
+    const settings = Object.fromEntries(kept.filter(([key]) => !identity.includes(key.toLowerCase())));
+    // Docker 20.10 names the gateway of its own bridge only from its second start on.
+    return `${name}: ${JSON.stringify(settings, (key, value: unknown) => (key === "Gateway" ? undefined : value))}`;
   });
 }

@@ -1,6 +1,6 @@
 import { describeTree, findByName } from "./file-tree.ts";
 import { LabError } from "./errors.ts";
-import type { Lab } from "./lab.ts";
+import type { EngineChoice, Lab } from "./lab.ts";
 import {
   describeEngineNetworks,
   describeIptables,
@@ -31,41 +31,46 @@ const sysctls =
 
 /** Looks at a server that is up. Only reads. Throws `LabError` when a look fails. */
 export async function snapshotServer(lab: Lab, server: string): Promise<ServerSnapshot> {
-  const found = lab.servers.find((candidate) => candidate.name === server);
-  if (found === undefined) throw new LabError(`lab ${lab.id} has no server ${server}`);
-  const root = `/proc/${found.leaderPid()}/root`;
+  const target = lab.servers.find((candidate) => candidate.name === server);
+  if (target === undefined) throw new LabError(`lab ${lab.id} has no server ${server}`);
+  const root = `/proc/${target.leaderPid()}/root`;
   const ask = async (...argv: string[]) => {
     const result = await lab.exec(server, argv, { timeoutMs: 60_000 });
     if (result.code !== 0) throw new LabError(`${server}: ${argv.join(" ")} failed: ${result.stderr.trim()}`);
     return result.stdout;
   };
   const lines = async (...argv: string[]) => toLines(await ask(...argv));
-  const has = (engine: string) => found.engine === engine || found.engine === "both";
+  const has = (engine: EngineChoice) => target.engine === engine || target.engine === "both";
   const leaveOut = (path: string) => shadowBackups.test(path);
-  const sections: Record<string, readonly string[]> = {
-    files: [...describeTree(root, "/etc", leaveOut), ...describeTree(root, "/opt", leaveOut)],
-    traces: findByName(root, ["/var", "/run", "/usr", "/root", "/home", "/tmp", "/srv"], "jiji").filter(isTrace),
-    users: await lines("getent", "passwd"),
-    groups: await lines("getent", "group"),
-    packages: await lines("dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev} ${Version}\\n"),
-    "unit files": (await lines("systemctl", "list-unit-files", "--plain", "--no-legend", "--no-pager")).map((line) =>
-      line.replace(/\s+/g, " ").trim(),
-    ),
-    units: describeUnits(await ask("systemctl", "list-units", "--plain", "--no-legend", "--no-pager")),
-    nftables: describeNftables(await ask("nft", "--stateless", "list", "ruleset")),
-    iptables: describeIptables(await ask("iptables-save")),
-    ip6tables: describeIptables(await ask("ip6tables-save")),
-    routes: describeRoutes(await ask("ip", "-4", "route", "show", "table", "all")),
-    "IPv6 routes": describeRoutes(await ask("ip", "-6", "route", "show", "table", "all")),
-    rules: [...(await lines("ip", "-4", "rule")), ...(await lines("ip", "-6", "rule"))],
-    links: describeLinks(await ask("ip", "-j", "-d", "address")),
-    sockets: describeSockets(await ask("ss", "-Hlntup")),
-    sysctls: (await lines("sysctl", "-a", "--pattern", sysctls)).filter((line) => !/\.veth/.test(line)).sort(),
-  };
-  for (const engine of ["docker", "podman"].filter(has)) {
+  const systemctl = (...argv: string[]) => ask("systemctl", ...argv, "--plain", "--no-legend", "--no-pager");
+  const networksOf = async (engine: string) => {
     const names = toLines(await ask(engine, "network", "ls", "--format", "{{.Name}}"));
-    sections[`${engine} networks`] = describeEngineNetworks(await ask(engine, "network", "inspect", ...names.sort()));
-  }
+    return describeEngineNetworks(await ask(engine, "network", "inspect", ...names.sort()));
+  };
+  const looks: Record<string, () => readonly string[] | Promise<readonly string[]>> = {
+    files: () => [...describeTree(root, "/etc", leaveOut), ...describeTree(root, "/opt", leaveOut)],
+    traces: () => findByName(root, ["/var", "/run", "/usr", "/root", "/home", "/tmp", "/srv"], "jiji").filter(isTrace),
+    users: () => lines("getent", "passwd"),
+    groups: () => lines("getent", "group"),
+    packages: () => lines("dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev} ${Version}\n"),
+    "unit files": async () => toLines(await systemctl("list-unit-files")).map((line) => line.replace(/\s+/g, " ")),
+    units: async () => describeUnits(await systemctl("list-units")),
+    nftables: async () => describeNftables(await ask("nft", "--stateless", "list", "ruleset")),
+    iptables: async () => describeIptables(await ask("iptables-save")),
+    ip6tables: async () => describeIptables(await ask("ip6tables-save")),
+    routes: async () => describeRoutes(await ask("ip", "-4", "route", "show", "table", "all")),
+    "IPv6 routes": async () => describeRoutes(await ask("ip", "-6", "route", "show", "table", "all")),
+    rules: async () => [...(await lines("ip", "-4", "rule")), ...(await lines("ip", "-6", "rule"))],
+    links: async () => describeLinks(await ask("ip", "-j", "-d", "address")),
+    sockets: async () => describeSockets(await ask("ss", "-Hlntup")),
+    sysctls: async () =>
+      (await lines("sysctl", "-a", "--pattern", sysctls)).filter((line) => !/\.veth/.test(line)).sort(),
+    ...(has("docker") && { "docker networks": () => networksOf("docker") }),
+    ...(has("podman") && { "podman networks": () => networksOf("podman") }),
+  };
+  const names = Object.keys(looks);
+  const found = await Promise.all(names.map((name) => looks[name]?.() ?? []));
+  const sections = Object.fromEntries(names.map((name, index) => [name, found[index] ?? []]));
   return { server, sections };
 }
 

@@ -28,8 +28,17 @@ export interface ServerState {
   readonly nspawn: ProcessIdentity | null;
   /** Its public link is cut; survives a reboot. */
   readonly cut: boolean;
-  /** Delay and loss of its public link; null: none. */
-  readonly impairment: { readonly delayMs: number; readonly lossPercent: number } | null;
+  /** Delay and loss of its public link; null: none. Survives a reboot. */
+  readonly impairment: Impairment | null;
+  /** The program that makes them; null: there is none, the cable goes straight to the switch. */
+  readonly forwarder: ProcessIdentity | null;
+}
+
+export interface Impairment {
+  /** How late each frame arrives, each way: a round trip is twice that. */
+  readonly delayMs: number;
+  /** How many of a hundred frames are lost, each way. */
+  readonly lossPercent: number;
 }
 
 export function labDirectory(id: string): string {
