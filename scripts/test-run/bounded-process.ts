@@ -70,7 +70,10 @@ export async function runBounded(argv: readonly string[], options: BoundedOption
   running.delete(child.pid);
   signalGroup(child.pid, "SIGKILL", true);
   // A descendant in another group may hold the pipes open for ever.
-  await Promise.race([closed, Bun.sleep(2_000)]);
+  const patience = Promise.withResolvers<void>();
+  const patienceTimer = setTimeout(patience.resolve, 2_000);
+  await Promise.race([closed, patience.promise]);
+  clearTimeout(patienceTimer);
   const durationMs = performance.now() - started;
   return { code, output: chunks.join(""), stdout, timedOut, durationMs, pid: child.pid };
 }
