@@ -1,0 +1,120 @@
+import { lowerWord, mixHash } from "./question.ts";
+import {
+  RECORD,
+  recordBytes,
+  TABLE_HEADER_WORDS,
+  TABLE_RECORD_HEAD_BYTES,
+  TABLE_WORD,
+  TableReader,
+  type RecordKind,
+} from "./table.ts";
+
+/** Most addresses that a record's 16-bit count can hold; more are cut off. */
+const MAX_ADDRESSES = 65_535;
+
+/** Writes a table; there is one writer, and readers on other threads see each change whole or not at all. */
+export class TableWriter extends TableReader {
+  readonly buffer: SharedArrayBuffer;
+  readonly #seed: number;
+  readonly #arenaEnd: number;
+  readonly #reverseWord: number;
+  readonly #maxSlots: number;
+  /** where the next record goes */
+  #next: number;
+  #slots = 0;
+  readonly #name = new DataView(new ArrayBuffer(256));
+
+  constructor(buffer: SharedArrayBuffer, seed: number) {
+    super(buffer);
+    this.buffer = buffer;
+    this.#seed = seed;
+    this.#next = this.headerWord(TABLE_WORD.arenaStart);
+    this.#arenaEnd = this.headerWord(TABLE_WORD.arenaEnd);
+    this.#reverseWord = this.headerWord(TABLE_WORD.reverseStart) / 4;
+    // Probing stays short while a quarter of the slots is empty.
+    this.#maxSlots = ((this.slotMask + 1) / 4) * 3;
+  }
+
+  /** Octets of the arena that are taken, by live and by outdated records. */
+  get usedBytes(): number {
+    return this.#next - this.headerWord(TABLE_WORD.arenaStart);
+  }
+
+  set serial(value: number) {
+    Atomics.store(this.words, TABLE_WORD.serial, value | 0);
+  }
+
+  override get serial(): number {
+    return super.serial;
+  }
+
+  /**
+   * Puts a name, or replaces what it has. `addresses` begin with the `own` ones. Gives false, and changes nothing, when
+   * there is no room: then the table must be written anew, larger.
+   */
+  put(name: Uint8Array, kind: RecordKind, addresses: readonly number[], own: number): boolean {
+    const slot = this.#slotOf(name);
+    const at = TABLE_HEADER_WORDS + slot * 2;
+    const isNew = Atomics.load(this.words, at + 1) === 0;
+    const count = Math.min(addresses.length, MAX_ADDRESSES);
+    const size = recordBytes(name.length, count);
+    if (this.#next + size > this.#arenaEnd || (isNew && this.#slots >= this.#maxSlots)) return false;
+    const record = this.#next;
+    this.#append(record, name.length, kind, addresses, count, Math.min(own, count));
+    this.#next += size;
+    if (isNew) {
+      this.#slots++;
+      this.words[at] = this.#hash;
+    }
+    Atomics.store(this.words, at + 1, record);
+    return true;
+  }
+
+  /** Takes a name away; false as with {@link put}. */
+  remove(name: Uint8Array): boolean {
+    const slot = this.#slotOf(name);
+    if (Atomics.load(this.words, TABLE_HEADER_WORDS + slot * 2 + 1) === 0) return true;
+    return this.put(name, RECORD.GONE, [], 0);
+  }
+
+  /** Has PTR questions for an address answered with that name, which must have been put; undefined: with none. */
+  setReverse(distance: number, name: Uint8Array | undefined): void {
+    const slot = name === undefined ? -1 : this.#slotOf(name);
+    const record = slot < 0 ? 0 : Atomics.load(this.words, TABLE_HEADER_WORDS + slot * 2 + 1);
+    Atomics.store(this.words, this.#reverseWord + distance, record);
+  }
+
+  #hash = 0;
+
+  /** Leaves the padded, lower-cased name in `#name` and its hash in `#hash`. */
+  #slotOf(name: Uint8Array): number {
+    let hash = this.#seed;
+    for (let at = 0; at < name.length; at += 4) {
+      const word = lowerWord(
+        (name[at] ?? 0) | ((name[at + 1] ?? 0) << 8) | ((name[at + 2] ?? 0) << 16) | ((name[at + 3] ?? 0) << 24),
+      );
+      this.#name.setInt32(at, word, true);
+      hash = mixHash(hash, word);
+    }
+    this.#hash = hash;
+    return this.findSlot(hash, this.#name, name.length);
+  }
+
+  #append(
+    record: number,
+    nameBytes: number,
+    kind: number,
+    addresses: readonly number[],
+    count: number,
+    own: number,
+  ): void {
+    const { view } = this;
+    view.setUint16(record, nameBytes, true);
+    view.setUint8(record + 2, kind);
+    view.setUint16(record + 4, count, true);
+    view.setUint16(record + 6, own, true);
+    let at = record + TABLE_RECORD_HEAD_BYTES;
+    for (let i = 0; i < nameBytes; i += 4, at += 4) view.setInt32(at, this.#name.getInt32(i, true), true);
+    for (let i = 0; i < count; i++, at += 4) view.setUint32(at, addresses[i] ?? 0, true);
+  }
+}

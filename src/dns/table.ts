@@ -1,0 +1,172 @@
+import { type Question } from "./question.ts";
+
+/**
+ * The zone as the packet loop reads it: one flat block of memory that the main thread writes and any thread reads.
+ *
+ *     header   64 words
+ *     slots    pairs of words: hash of a name, offset of its record (0: empty); open addressing, linear probing
+ *     reverse  a word per address of the cluster: offset of the record whose name its PTR gives (0: none)
+ *     arena    records, appended only
+ *
+ *     record   u16 octets of the name, u8 kind, u8 0 · u16 addresses, u16 of them this server's own, which come first
+ *              the lower-cased name in wire form, padded with zeros to whole words · addresses, a word each
+ *
+ * A change is one appended record and one atomic store of its offset; what a reader holds stays as it was until it
+ * lets go of the whole table. A name that is gone keeps its slot and points to a record of kind GONE.
+ */
+export const RECORD = { GONE: 0, NAME: 1, APEX: 2, EMPTY: 3 } as const;
+
+/** GONE: not there; NAME: has addresses, or none just now; APEX: `jiji` itself; EMPTY: only names below it. */
+export type RecordKind = (typeof RECORD)[keyof typeof RECORD];
+
+const HEADER_WORDS = 64;
+
+/** Places of the header's words. */
+const WORD = {
+  slotMask: 0,
+  arenaStart: 1,
+  arenaEnd: 2,
+  reverseStart: 3,
+  reverseCount: 4,
+  serial: 5,
+  ttlSeconds: 6,
+  negativeTtlSeconds: 7,
+} as const;
+
+const RECORD_HEAD_BYTES = 8;
+
+/** What a table is made for. */
+export interface TableShape {
+  /** names that it must hold; a few more fit */
+  readonly names: number;
+  /** octets of records that it must hold */
+  readonly arenaBytes: number;
+  readonly ttlSeconds: number;
+  readonly negativeTtlSeconds: number;
+  /** PTR is answered for this many addresses of the cluster's network, counted from its first */
+  readonly reverseAddresses: number;
+}
+
+/** Memory for an empty table. */
+export function allocateTable(shape: TableShape): SharedArrayBuffer {
+  let slots = 64;
+  while (slots < shape.names * 2) slots *= 2;
+  const reverseStart = HEADER_WORDS * 4 + slots * 8;
+  const arenaStart = reverseStart + shape.reverseAddresses * 4;
+  const arenaEnd = arenaStart + ((shape.arenaBytes + 3) & ~3);
+  const buffer = new SharedArrayBuffer(arenaEnd);
+  const header = new Int32Array(buffer, 0, HEADER_WORDS);
+  header[WORD.slotMask] = slots - 1;
+  header[WORD.arenaStart] = arenaStart;
+  header[WORD.arenaEnd] = arenaEnd;
+  header[WORD.reverseStart] = reverseStart;
+  header[WORD.reverseCount] = shape.reverseAddresses;
+  header[WORD.ttlSeconds] = shape.ttlSeconds;
+  header[WORD.negativeTtlSeconds] = shape.negativeTtlSeconds;
+  return buffer;
+}
+
+/** Reads a table; never allocates after construction. */
+export class TableReader {
+  readonly ttlSeconds: number;
+  readonly negativeTtlSeconds: number;
+  protected readonly view: DataView;
+  protected readonly words: Int32Array;
+  protected readonly slotMask: number;
+  readonly #reverseWord: number;
+  readonly #reverseCount: number;
+
+  constructor(buffer: SharedArrayBuffer) {
+    this.view = new DataView(buffer);
+    this.words = new Int32Array(buffer);
+    this.slotMask = this.headerWord(WORD.slotMask);
+    this.ttlSeconds = this.headerWord(WORD.ttlSeconds);
+    this.negativeTtlSeconds = this.headerWord(WORD.negativeTtlSeconds);
+    this.#reverseWord = this.headerWord(WORD.reverseStart) / 4;
+    this.#reverseCount = this.headerWord(WORD.reverseCount);
+  }
+
+  protected headerWord(place: number): number {
+    return this.view.getInt32(place * 4, true);
+  }
+
+  /** The zone's serial number, which grows with every change. */
+  get serial(): number {
+    return Atomics.load(this.words, WORD.serial) >>> 0;
+  }
+
+  /** The record of the question's name, or 0 when there is none or it is gone. */
+  find(question: Question): number {
+    const slot = this.findSlot(question.hash, question.name, question.nameBytes);
+    const record = Atomics.load(this.words, HEADER_WORDS + slot * 2 + 1);
+    return record !== 0 && this.kind(record) !== RECORD.GONE ? record : 0;
+  }
+
+  /** The slot that holds the name, or the empty one where it would stand. */
+  protected findSlot(hash: number, name: DataView, nameBytes: number): number {
+    const { words, slotMask } = this;
+    let slot = hash & slotMask;
+    for (;;) {
+      const at = HEADER_WORDS + slot * 2;
+      const record = Atomics.load(words, at + 1);
+      if (record === 0 || (words[at] === hash && this.#hasName(record, name, nameBytes))) return slot;
+      slot = (slot + 1) & slotMask;
+    }
+  }
+
+  #hasName(record: number, name: DataView, nameBytes: number): boolean {
+    const { view } = this;
+    if (view.getUint16(record, true) !== nameBytes) return false;
+    const from = record + RECORD_HEAD_BYTES;
+    for (let at = 0; at < nameBytes; at += 4) {
+      if (view.getInt32(from + at, true) !== name.getInt32(at, true)) return false;
+    }
+    return true;
+  }
+
+  kind(record: number): number {
+    return this.view.getUint8(record + 2);
+  }
+
+  nameBytes(record: number): number {
+    return this.view.getUint16(record, true);
+  }
+
+  /** Octet `index` of the record's name. */
+  nameByte(record: number, index: number): number {
+    return this.view.getUint8(record + RECORD_HEAD_BYTES + index);
+  }
+
+  addressCount(record: number): number {
+    return this.view.getUint16(record + 4, true);
+  }
+
+  /** How many of the addresses, counted from the first, are this server's own containers'. */
+  ownCount(record: number): number {
+    return this.view.getUint16(record + 6, true);
+  }
+
+  /** Offset of the record's first address, for {@link addressAt}. */
+  addressesAt(record: number): number {
+    return record + RECORD_HEAD_BYTES + ((this.view.getUint16(record, true) + 3) & ~3);
+  }
+
+  addressAt(addresses: number, index: number): number {
+    return this.view.getUint32(addresses + index * 4, true);
+  }
+
+  /** The record whose name is the answer for an address, by its distance from the cluster's first; 0: none. */
+  reverse(distance: number): number {
+    return distance < this.#reverseCount ? Atomics.load(this.words, this.#reverseWord + distance) : 0;
+  }
+}
+
+/** Words of the header that the writer needs. */
+export const TABLE_WORD = WORD;
+export const TABLE_HEADER_WORDS = HEADER_WORDS;
+export const TABLE_RECORD_HEAD_BYTES = RECORD_HEAD_BYTES;
+
+/** Octets that a record takes in the arena. */
+export function recordBytes(nameBytes: number, addresses: number): number {
+  return RECORD_HEAD_BYTES + ((nameBytes + 3) & ~3) + addresses * 4;
+}
