@@ -1,12 +1,9 @@
-import { DOCKER_SOCKET } from "../engine/docker.ts";
-import { PODMAN_SOCKET } from "../engine/podman.ts";
 import type { AgentSettings } from "../model/agent-settings.ts";
 import { serverAddress } from "../model/cluster.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
+import { ENGINE_SOCKETS } from "../model/engine-sockets.ts";
 import { PATHS } from "../model/paths.ts";
 import { ENGINE_NETWORK, PORTS } from "../model/ports.ts";
-
-const ENGINE_SOCKETS = { docker: DOCKER_SOCKET, podman: PODMAN_SOCKET } as const;
 
 /** /opt/jiji/agent/settings.json */
 export function renderAgentSettings(spec: NodeSpec): string {
