@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { removeLab } from "./remove-lab.ts";
+import { findRemains, removeLab } from "./remove-lab.ts";
 
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 const owned = new Map<string, () => void>();
@@ -13,7 +13,7 @@ export function ownLab(id: string): void {
     const handler = () => {
       disownLab(id);
       console.error(`\ntaking the lab ${id} down …`);
-      void removeLab(id).finally(() => process.exit(code));
+      void removeWhileStarting(id).finally(() => process.exit(code));
     };
     process.once(signal, handler);
     return () => process.off(signal, handler);
@@ -35,4 +35,13 @@ export function ownLab(id: string): void {
 export function disownLab(id: string): void {
   owned.get(id)?.();
   owned.delete(id);
+}
+
+/** What is still bringing the lab up fails as soon as things vanish, but may have made others meanwhile. */
+async function removeWhileStarting(id: string): Promise<void> {
+  for (let round = 0; round < 5; round += 1) {
+    await removeLab(id);
+    await Bun.sleep(50);
+    if (findRemains(id).length === 0) return;
+  }
 }
