@@ -5,7 +5,7 @@ import { z } from "zod";
  *
  * - `state`: first line of every connection, and again whenever anything in it changes; it is whole each time.
  * - `tick`: once a second when nothing else was said, so that 3 s of silence mean that the agent is gone.
- * - `news`: container records of another server, ahead of the store (rev decides which is newer).
+ * - `news`: container records of any server, this one included, ahead of the store (rev decides which is newer).
  */
 export const agentLineSchema = z.discriminatedUnion("type", [
   z.object({
@@ -16,9 +16,12 @@ export const agentLineSchema = z.discriminatedUnion("type", [
     networks: z.array(z.string()),
     /** every member, this one included: the pinned id → name and subnet number */
     servers: z.array(z.object({ id: z.string(), name: z.string(), subnet: z.int().min(0).max(254) })),
-    /** ids of members whose containers must not be answered from here (design: reachability) */
+    /**
+     * ids of members whose containers must not be answered from here: exactly these are hidden. That a server which hears
+     * less than half of the others hides nobody for their silence is decided by the agent already.
+     */
     unreachable: z.array(z.string()),
-    /** whether this server's own rows count: its agent has compared them with the engine since it started */
+    /** whether this server's own rows count: its agent has compared them with the engine since the server booted */
     ready: z.boolean(),
   }),
   z.object({ type: z.literal("tick") }),

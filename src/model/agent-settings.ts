@@ -21,6 +21,8 @@ export const agentSettingsSchema = z.object({
   }),
   /** sockets that the agent makes, /run/jiji/agent/… */
   sockets: z.object({ agent: z.string(), store: z.string() }),
+  /** false: changes reach the others by the store alone; absent: true */
+  news: z.boolean().optional(),
 });
 
 export type AgentSettings = z.infer<typeof agentSettingsSchema>;

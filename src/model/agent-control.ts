@@ -1,0 +1,66 @@
+import { z } from "zod";
+
+/**
+ * What root may ask the agent of its own server, on /run/jiji/agent/control.sock (0600): one JSON line as request, one as
+ * answer, then the connection ends.
+ */
+export const agentRequestSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("status") }),
+  z.object({
+    type: z.literal("drain"),
+    /** full id, unique beginning of one, or name of a container on this server */
+    container: z.string().min(1).max(300),
+    /** takes an earlier drain back */
+    undo: z.boolean().default(false),
+  }),
+  z.object({
+    type: z.literal("recheck"),
+    /** the member that is asked; absent: this server */
+    server: z.string().optional(),
+  }),
+]);
+
+export type AgentRequest = z.input<typeof agentRequestSchema>;
+
+const peerSchema = z.object({
+  id: z.string(),
+  /** probes are answered, or were so lately that it still counts */
+  isHeard: z.boolean(),
+  /** its containers may be answered from here */
+  counts: z.boolean(),
+  /** its server answers, its agent does not */
+  isAgentDown: z.boolean(),
+  /** it has compared its rows with its engine since it booted */
+  isReady: z.boolean(),
+  /** neither side can be reached from outside: no path by configuration */
+  isApart: z.boolean(),
+  roundTripMs: z.number().nullable(),
+  lossPercent: z.number().nullable(),
+});
+
+export const agentAnswerSchema = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("status"),
+    /** the rows were compared with the engine since this server booted */
+    ready: z.boolean(),
+    /** the store says what the engine says, as far as is known */
+    settled: z.boolean(),
+    engine: z.object({ kind: z.enum(["docker", "podman"]), isAnswering: z.boolean() }),
+    /** containers on the network, and how many of them have a row */
+    containers: z.object({ known: z.int(), published: z.int() }),
+    peers: z.array(peerSchema),
+    /** datagrams that were not looked at, by reason */
+    dropped: z.record(z.string(), z.int()),
+  }),
+  z.object({ type: z.literal("drained"), containerId: z.string(), name: z.string(), isDraining: z.boolean() }),
+  z.object({ type: z.literal("asked") }),
+  z.object({
+    type: z.literal("refused"),
+    why: z.string(),
+    /** several containers fit: their ids and names */
+    candidates: z.array(z.object({ id: z.string(), name: z.string() })).default([]),
+  }),
+]);
+
+export type AgentAnswer = z.infer<typeof agentAnswerSchema>;
+export type AgentStatus = Extract<AgentAnswer, { type: "status" }>;

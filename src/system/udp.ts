@@ -1,0 +1,68 @@
+/** What a datagram socket tells its owner. */
+export interface UdpHandlers {
+  /** `data` is only valid during the call */
+  onData(data: Buffer, port: number, address: string): void;
+  /** the kernel reported an error; on a connected socket ECONNREFUSED is the peer's word */
+  onError(error: Error): void;
+}
+
+export interface UdpSocket {
+  /** Sends one datagram; what the kernel does not take at once is lost, as datagrams may be. Never throws. */
+  send(data: Buffer, port: number, address: string): void;
+  close(): void;
+}
+
+export interface ConnectedUdpSocket {
+  send(data: Buffer): void;
+  close(): void;
+}
+
+/** Datagrams over IPv4. */
+export interface Udp {
+  /** Rejects when the address is not there or the port is taken. */
+  bind(address: string, port: number, handlers: UdpHandlers): Promise<UdpSocket>;
+  /** A socket of its own from an own address to one peer: the only kind that hears from the kernel that a port is closed. */
+  connect(from: string, to: string, port: number, handlers: UdpHandlers): Promise<ConnectedUdpSocket>;
+}
+
+/** The machine's own sockets. */
+export const systemUdp: Udp = {
+  async bind(address, port, handlers) {
+    const socket = await Bun.udpSocket({ hostname: address, port, socket: callbacks(handlers) });
+    return {
+      send: (data, toPort, toAddress) => quietly(() => socket.send(data, toPort, toAddress)),
+      close: () => socket.close(),
+    };
+  },
+  async connect(from, to, port, handlers) {
+    const connect = { hostname: to, port };
+    const socket = await Bun.udpSocket({ hostname: from, port: 0, connect, socket: callbacks(handlers) });
+    return {
+      send: (data) => quietly(() => socket.send(data)),
+      close: () => socket.close(),
+    };
+  },
+};
+
+function callbacks(handlers: UdpHandlers): {
+  data(socket: unknown, data: Buffer, port: number, address: string): void;
+  error(...values: unknown[]): void;
+} {
+  return {
+    data: (_socket, data, port, address) => handlers.onData(data, port, address),
+    // one value with some releases of Bun, the socket first with others
+    error: (...values) => {
+      const error = values.find((value) => value instanceof Error);
+      handlers.onError(error ?? new Error("unknown datagram error"));
+    },
+  };
+}
+
+/** No route, no peer, no key: a datagram that cannot leave is a datagram that is lost. */
+function quietly(send: () => unknown): void {
+  try {
+    send();
+  } catch {
+    // lost
+  }
+}
