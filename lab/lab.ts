@@ -127,19 +127,33 @@ export async function startLab(request: LabRequest): Promise<Lab> {
     await makeOverlayable(State.labDirectory(id));
     State.writeLabState({ id, createdAt: new Date().toISOString(), owner: identifyProcess(process.pid) });
   });
-  ownLab(id);
   try {
-    await makeSwitch(id);
-    await makeOperator(id);
-    for (const server of request.servers) await makeServer(id, server, onProgress);
-    refreshOperator(id);
-    await Promise.all(request.servers.map((server) => firstStart(id, server.name, onProgress)));
-    return labOf(id);
+    return await ownLab(id, (interrupted) => bringUp(id, request.servers, onProgress, interrupted));
   } catch (error) {
     disownLab(id);
     await removeLab(id).catch(() => undefined);
     throw error;
   }
+}
+
+async function bringUp(
+  id: string,
+  servers: readonly ServerRequest[],
+  onProgress: (line: string) => void,
+  interrupted: AbortSignal,
+): Promise<Lab> {
+  await makeSwitch(id);
+  interrupted.throwIfAborted();
+  await makeOperator(id);
+  for (const server of servers) {
+    interrupted.throwIfAborted();
+    await makeServer(id, server, onProgress);
+  }
+  interrupted.throwIfAborted();
+  refreshOperator(id);
+  await Promise.all(servers.map((server) => firstStart(id, server.name, onProgress)));
+  interrupted.throwIfAborted();
+  return labOf(id);
 }
 
 /** A lab that another process started. It does not end with this process. Throws `LabError` when there is none. */

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { findRemains, removeLab } from "./remove-lab.ts";
+import { removeLab } from "./remove-lab.ts";
 
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 const owned = new Map<string, () => void>();
@@ -7,13 +7,19 @@ const owned = new Map<string, () => void>();
 /**
  * Ties a lab's life to this process: at SIGINT, SIGTERM or SIGHUP the lab is taken down and the process ends with the
  * signal's exit code; at any other end that leaves time, a child takes it down. `disownLab` ends the tie.
+ *
+ * `start` begins at once to bring the lab up, and is to look at the signal between its steps: what it makes after it was
+ * interrupted would be left behind. Resolves and rejects as `start` does; never, once interrupted.
  */
-export function ownLab(id: string): void {
+export async function ownLab<T>(id: string, start: (interrupted: AbortSignal) => Promise<T>): Promise<T> {
+  const interruption = new AbortController();
+  let starting: Promise<unknown> = Promise.resolve();
   const handlers = Object.entries(signals).map(([signal, code]) => {
     const handler = () => {
       disownLab(id);
       console.error(`\ntaking the lab ${id} down …`);
-      void removeWhileStarting(id).finally(() => process.exit(code));
+      interruption.abort();
+      void takeDown(id, starting).finally(() => process.exit(code));
     };
     process.once(signal, handler);
     return () => process.off(signal, handler);
@@ -29,6 +35,12 @@ export function ownLab(id: string): void {
     for (const off of handlers) off();
     process.off("exit", atExit);
   });
+  const started = start(interruption.signal);
+  starting = started.catch(() => undefined);
+  await starting;
+  // The process is about to end with the signal's exit code: its failing must not get in the way.
+  if (interruption.signal.aborted) return await new Promise<never>(() => undefined);
+  return await started;
 }
 
 /** From now on the lab outlives this process, or is gone already. */
@@ -37,11 +49,9 @@ export function disownLab(id: string): void {
   owned.delete(id);
 }
 
-/** What is still bringing the lab up fails as soon as things vanish, but may have made others meanwhile. */
-async function removeWhileStarting(id: string): Promise<void> {
-  for (let round = 0; round < 5; round += 1) {
-    await removeLab(id);
-    await Bun.sleep(50);
-    if (findRemains(id).length === 0) return;
-  }
+/** What still brings the lab up fails when things vanish under it; what it made meanwhile goes the second time. */
+async function takeDown(id: string, starting: Promise<unknown>): Promise<void> {
+  await removeLab(id).catch(() => undefined);
+  await Promise.race([starting, Bun.sleep(30_000)]);
+  await removeLab(id);
 }
