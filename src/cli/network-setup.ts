@@ -35,18 +35,24 @@ export interface SetupOptions extends ConfigChoice {
 
 /** `jiji network setup`: makes every server of the file a member, or shows what that would take. */
 export async function networkSetup(context: CliContext, output: Output, options: SetupOptions): Promise<ExitCode> {
+  const startedMs = context.clock.monotonicMs();
   const loaded = loadConfig(context, options);
   refuseDisabled(loaded);
   if (!options.dryRun && !options.yes && !context.canAsk) throw nobodyToAsk("--dry-run shows the plan");
   const selected = new Set(selectServers(loaded.config.servers, options.hosts).map(({ name }) => name));
   const files = loadReleaseFiles(context.releaseFolder);
-  output.progress(`connecting to ${loaded.config.servers.length} servers …`);
+  output.progress(`connecting to ${countServers(loaded.config.servers.length)} …`);
   const fleet = await connectFleet({ context, loaded, servers: loaded.config.servers, withEndpoints: true });
   try {
-    return await new Setup({ context, output, options, loaded, files, fleet, selected }).run();
+    return await new Setup({ context, output, options, loaded, files, fleet, selected, startedMs }).run();
   } finally {
     await fleet.ssh.close();
   }
+}
+
+/** "1 server", "3 servers". */
+export function countServers(count: number): string {
+  return count === 1 ? "1 server" : `${count} servers`;
 }
 
 /** `network.enabled: false` makes every command but teardown stop here. */
@@ -72,15 +78,14 @@ interface SetupInput {
   readonly files: ReleaseFiles;
   readonly fleet: Fleet;
   readonly selected: ReadonlySet<string>;
+  readonly startedMs: number;
 }
 
 class Setup {
   readonly #input: SetupInput;
-  readonly #startedMs: number;
 
   constructor(input: SetupInput) {
     this.#input = input;
-    this.#startedMs = input.context.clock.monotonicMs();
   }
 
   async run(): Promise<ExitCode> {
@@ -258,7 +263,7 @@ class Setup {
       verdicts,
       skipped: fleet.unreached.filter(({ config, isAway }) => isAway && selected.has(config.name)),
       notes: state.notes,
-      tookMs: context.clock.monotonicMs() - this.#startedMs,
+      tookMs: context.clock.monotonicMs() - this.#input.startedMs,
     };
     const code = reportSetup(output, options.json, report);
     output.detail(`${dirname(loaded.path)}: exit ${code} after ${formatDuration(report.tookMs)}`);

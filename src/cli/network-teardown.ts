@@ -9,7 +9,7 @@ import { connectFleet, loginProblems, type ReachedServer, type UnreachedServer }
 import { selectServers } from "./host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "./load-config.ts";
 import { lockAll } from "./locks.ts";
-import { nobodyToAsk } from "./network-setup.ts";
+import { countServers, nobodyToAsk } from "./network-setup.ts";
 import { NodeClient, type PlannedStep } from "./node-client.ts";
 import { asJijiError, type Output } from "./output.ts";
 import { loadReleaseFiles } from "./release-files.ts";
@@ -54,7 +54,7 @@ export async function networkTeardown(
   const loaded = loadConfig(context, options);
   if (!options.dryRun && !options.yes && !context.canAsk) throw nobodyToAsk("--dry-run shows the plan");
   const servers = selectServers(loaded.config.servers, options.hosts);
-  output.progress(`connecting to ${servers.length === 1 ? "1 server" : `${servers.length} servers`} …`);
+  output.progress(`connecting to ${countServers(servers.length)} …`);
   const fleet = await connectFleet({ context, loaded, servers, withEndpoints: false });
   try {
     const installed = fleet.reached.filter(isInstalled);
@@ -146,6 +146,7 @@ async function tearDown(
     const client = clients.get(server);
     return client === undefined ? [] : [{ server, client }];
   });
+  pairs.sort((a, b) => (a.server.spec?.subnet ?? 1000) - (b.server.spec?.subnet ?? 1000));
   const time = new Date(context.clock.nowMs()).toISOString().slice(0, 19);
   const locks = await lockAll(
     pairs.map(({ server, client }) => ({ name: server.config.name, subnet: server.spec?.subnet, client })),

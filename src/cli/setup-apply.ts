@@ -46,6 +46,7 @@ export async function applyRounds(input: ApplyInput): Promise<ReadonlyMap<string
   input.context.interrupted.throwIfAborted();
   const members = knownRecords(input.mesh, chosen);
   const alive = servers.filter(({ error }) => error === undefined);
+  input.output.progress("round 2 of 2: network, tunnels, store, agent, DNS");
   await Promise.all(alive.map((progressing) => joinOne(input, progressing, members, storeToken)));
   return new Map(
     servers.map(({ server, error, record, notes, tookMs }) => {

@@ -1,0 +1,177 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { found, unknown } from "../../src/model/reading.ts";
+import type { DnsListing } from "../../src/model/node-protocol.ts";
+import { ConnectError } from "../../src/system/connection.ts";
+import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";
+
+let world: CommandWorld;
+
+async function startMesh(...names: string[]): Promise<void> {
+  world = commandWorld(...names);
+  world.write(".jiji/deploy.yml", deployFile(names));
+  const result = await world.run("network", "setup", "--yes", "--corrosion-binary", world.corrosion);
+  expect(result.code).toBe(0);
+}
+
+afterEach(() => world.close());
+
+describe("status", () => {
+  test("all healthy: exit 0", async () => {
+    await startMesh("web1", "home");
+    const result = await world.run("network", "status");
+    expect(result.code).toBe(0);
+    expect(result.stdout).toMatchSnapshot();
+    expect(result.stdout).not.toContain("\u001b");
+  });
+
+  test("each kind of trouble is named: exit 5", async () => {
+    await startMesh("away", "blind", "fresh", "mute");
+    world.servers["away"]!.refusal = new ConnectError(
+      "unreachable",
+      "it did not answer within 30 s",
+      "check that it is up",
+    );
+    world.servers["blind"]!.status = { dns: unknown("no answer within 1 s"), store: unknown("connection refused") };
+    world.servers["fresh"]!.probe.spec = "";
+    world.servers["mute"]!.status = { problems: ["jiji-agent.service has failed"] };
+    const result = await world.run("network", "status");
+    expect(result.code).toBe(5);
+    expect(result.stdout).toMatchSnapshot();
+  });
+
+  test("a handshake that is old or never was", async () => {
+    await startMesh("web1", "home", "db1");
+    const ids = world.servers["web1"]!.members.members.map(({ id }) => id);
+    const peer = { endpoint: null, receivedBytes: 0, sentBytes: 0 };
+    world.servers["web1"]!.status = {
+      wireguard: found({
+        peers: ids.map((id, index) => ({
+          ...peer,
+          id,
+          name: `m${index}`,
+          handshakeAgeSeconds: index === 0 ? null : 4000,
+        })),
+      }),
+    };
+    const result = await world.run("network", "status", "--json");
+    const shown = JSON.parse(result.stdout) as { servers: { name: string; problems: string[] }[] };
+    const { problems } = shown.servers.find(({ name }) => name === "web1")!;
+    expect(problems).toContain("no handshake with m0");
+    expect(problems).toContain("the last handshake with m1 is old");
+  });
+
+  test("--json has one entry per server, the unreachable ones included", async () => {
+    await startMesh("web1", "home");
+    world.servers["home"]!.refusal = new ConnectError("unreachable", "gone", "look");
+    const { stdout, code } = await world.run("network", "status", "--json");
+    expect(code).toBe(5);
+    expect(JSON.parse(stdout)).toMatchObject({
+      ok: false,
+      exitCode: 5,
+      project: "shop",
+      servers: [
+        { name: "web1", state: "healthy", address: "10.210.1.1", problems: [], status: { version: "0.1.0" } },
+        { name: "home", state: "unreachable", address: null, problems: ["gone"], hint: "look", status: null },
+      ],
+    });
+  });
+});
+
+const listing: DnsListing = {
+  server: "web1",
+  ttlSeconds: 60,
+  source: "store",
+  names: [
+    {
+      name: "shop-api.jiji",
+      kind: "service",
+      records: [
+        { address: "10.210.0.2", server: "home", containerId: "a".repeat(64), state: "healthy", answered: true },
+        {
+          address: "10.210.1.2",
+          server: "web1",
+          containerId: "b".repeat(64),
+          state: "starting",
+          answered: false,
+          why: "not healthy yet",
+        },
+      ],
+    },
+    { name: "shop-web.jiji", kind: "service", records: [] },
+  ],
+  shadowed: [{ name: "a-b-c.jiji", winner: "a / b-c", loser: "a-b / c" }],
+};
+
+describe("dns", () => {
+  test("names, addresses, servers, states", async () => {
+    await startMesh("web1", "home");
+    for (const server of Object.values(world.servers)) server.listing = listing;
+    const result = await world.run("network", "dns");
+    expect(result.code).toBe(0);
+    expect(result.stdout).toMatchSnapshot();
+    expect(JSON.parse((await world.run("network", "dns", "--json")).stdout)).toEqual(listing);
+  });
+
+  test("any server that answers will do", async () => {
+    await startMesh("web1", "home");
+    world.servers["home"]!.refusal = new ConnectError("unreachable", "gone", "look");
+    world.servers["web1"]!.listing = { ...listing, names: [], shadowed: [] };
+    const result = await world.run("network", "dns");
+    expect(result.code).toBe(0);
+    expect(result.stdout).toContain("no names yet");
+  });
+
+  test("none answers: every reason is given", async () => {
+    await startMesh("web1", "home");
+    world.servers["home"]!.refusal = new ConnectError("unreachable", "gone", "look");
+    world.servers["web1"]!.failures.set("dns", { message: "jiji-dns does not run" });
+    const result = await world.run("network", "dns");
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain("no server could be asked\n  web1: jiji-dns does not run\n  home: gone");
+  });
+});
+
+describe("teardown", () => {
+  test("shows the plan, asks, and takes all down", async () => {
+    await startMesh("web1", "home");
+    world.answer = true;
+    const result = await world.run("network", "teardown");
+    expect(result.code).toBe(0);
+    expect(result.stdout).toMatchSnapshot();
+    expect(world.questions.at(-1)).toContain("Take the network down with 4 steps on 2 servers?");
+    for (const server of Object.values(world.servers)) {
+      expect(server.facts.identity.state).toBe("absent");
+      expect(server.lockHolder).toBeUndefined();
+    }
+    const again = await world.run("network", "teardown", "--yes");
+    expect(again.code).toBe(0);
+    expect(again.stderr).toContain("nothing of jiji is on web1");
+  });
+
+  test("who says no keeps everything", async () => {
+    await startMesh("web1");
+    world.answer = false;
+    expect((await world.run("network", "teardown")).code).toBe(130);
+    expect(world.servers["web1"]!.facts.identity.state).toBe("found");
+  });
+
+  test("without a terminal: exit 2; a dry run needs none", async () => {
+    await startMesh("web1");
+    expect((await world.run("network", "teardown")).code).toBe(2);
+    const dry = await world.run("network", "teardown", "--dry-run");
+    expect(dry.code).toBe(0);
+    expect(dry.stdout).toContain("wg-quick@jiji0.service");
+    expect(world.servers["web1"]!.facts.identity.state).toBe("found");
+  });
+
+  test("a server that is away is skipped, one that fails is named: exit 4", async () => {
+    await startMesh("web1", "home", "db1");
+    world.servers["home"]!.refusal = new ConnectError("unreachable", "gone", "look");
+    world.servers["db1"]!.failures.set("apply teardown", { message: "the manifest is malformed" });
+    const result = await world.run("network", "teardown", "--yes");
+    expect(result.code).toBe(4);
+    expect(result.stderr).toContain("error: db1: the manifest is malformed");
+    expect(result.stdout).toMatch(/home +skipped/);
+    expect(result.stdout).toMatch(/web1 +done/);
+  });
+});
