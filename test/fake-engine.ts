@@ -12,6 +12,7 @@ export interface FakeContainer {
   readonly state?: string;
   readonly health?: string;
   readonly ports?: readonly string[];
+  readonly startedAt?: string;
 }
 
 /**
@@ -139,6 +140,7 @@ function inspected(container: FakeContainer): unknown {
     Image: container.imageId ?? "sha256:1",
     State: {
       Status: container.state ?? "running",
+      StartedAt: container.startedAt ?? "2026-11-23T04:00:00.123456789Z",
       ...(container.health === undefined ? {} : { Health: { Status: container.health } }),
     },
     Config: {

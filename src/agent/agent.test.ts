@@ -8,6 +8,7 @@ import { FakeEngine } from "../../test/fake-engine.ts";
 import { FakeHost } from "../../test/fake-host.ts";
 import { MemoryStore } from "../../test/memory-store.ts";
 import { openEngine } from "../engine/open.ts";
+import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
 import { agentLineSchema, type AgentLine, type AgentStateLine } from "../model/agent-protocol.ts";
 import { encodeIdentityFile, parseIdentityFile } from "../model/identity-file.ts";
 import { encodeMembersFile, parseMembersFile } from "../model/members-file.ts";
@@ -15,10 +16,24 @@ import { PATHS } from "../model/paths.ts";
 import { signServerRecord, type ServerRecord, type SignedServerRecord } from "../model/server-record.ts";
 import { systemClock } from "../system/clock.ts";
 import type { Files } from "../system/host.ts";
+import { askAgent } from "./control-socket.ts";
 import { loadSelf } from "./load-self.ts";
 import { startAgent, type Agent } from "./run.ts";
 
 const ID = "a".repeat(64);
+
+const SPEC = {
+  version: 1,
+  name: "web1",
+  subnet: 3,
+  cluster: { cidr: "10.210.0.0/16", mtuBytes: 1420 },
+  engine: "docker",
+  store: { kind: "embedded", holder: 3 },
+  dns: { ttlSeconds: 60, localFirst: false, upstreams: [] },
+  endpoints: [],
+  nat: false,
+  release: { jiji: { version: "0.1.0", sha256: "0".repeat(64) } },
+};
 
 function newServer(name: string, subnet: number, rev = 1) {
   const { privateKey } = generateKeyPairSync("ed25519");
@@ -45,6 +60,7 @@ let agent: Agent | undefined;
 let lines: string[];
 let reconciled: string[][];
 let fileWatcher: () => void;
+let goodAddresses: Set<string>;
 const self = newServer("web1", 3);
 
 /** The fake machine's files, but for the folder where real sockets are made. */
@@ -76,6 +92,9 @@ async function start(): Promise<void> {
       store,
       files: filesWithSockets(),
       clock: systemClock,
+      udp: { bind: () => new Promise(() => undefined), connect: () => new Promise(() => undefined) },
+      random: Math.random,
+      check: async (address) => goodAddresses.has(address),
       log: { info: (line) => lines.push(line), warn: (line) => lines.push(line) },
       peers: { reconcile: async (members) => void reconciled.push(members.map(({ name }) => name)) },
       watchFolder: (_, onChange) => {
@@ -121,10 +140,11 @@ beforeEach(async () => {
   store = new MemoryStore();
   host = new FakeHost();
   host.put(PATHS.identity, self.file);
-  host.put(PATHS.spec, JSON.stringify({ version: 1, cluster: { cidr: "10.210.0.0/16" } }));
+  host.put(PATHS.spec, JSON.stringify(SPEC));
   host.put(PATHS.members, encodeMembersFile({ version: 1, members: [self.sign()], removed: [] }));
   lines = [];
   reconciled = [];
+  goodAddresses = new Set();
 });
 
 afterEach(async () => {
@@ -209,6 +229,87 @@ describe("containers", () => {
     await until("looked again", () => engine.requests.length > asked);
     expect(about()).toHaveLength(1);
     expect(about()[0]).not.toContain("\n");
+  });
+});
+
+describe("health and draining", () => {
+  const state = (): unknown => ownRows()[0]?.["state"];
+  const control = (request: AgentRequest): Promise<AgentAnswer> => askAgent(join(folder, "control.sock"), request);
+
+  test("a container with jiji.check is published as healthy only after its check says so", async () => {
+    const labels = {
+      "jiji.project": "shop",
+      "jiji.service": "web",
+      "jiji.check": "http:80/",
+      "jiji.check.unhealthy": "1",
+    };
+    engine.containers.set(ID, { id: ID, labels });
+    await start();
+    await until("not healthy", () => state() === "unhealthy");
+    goodAddresses.add("10.210.3.2");
+    engine.put({ id: ID, startedAt: "2026-11-23T05:00:00Z" }, "start");
+    await until("healthy", () => state() === "healthy");
+  });
+
+  test("the engine's stop signal hides a container before it dies, and a start brings it back", async () => {
+    engine.containers.set(ID, { id: ID });
+    await start();
+    await until("healthy", () => state() === "healthy");
+    engine.put({ id: ID }, "kill", { signal: "1" });
+    engine.put({ id: ID }, "kill", { signal: "15" });
+    await until("draining", () => state() === "draining");
+    engine.put({ id: ID, state: "exited", networks: { jiji: "" } }, "die");
+    await until("stopped", () => state() === "stopped");
+    const again = { state: "running", networks: { jiji: "10.210.3.2" }, startedAt: "2026-11-23T05:00:00Z" };
+    engine.put({ id: ID, ...again }, "start");
+    await until("healthy again", () => state() === "healthy");
+    const written = store.writes.filter(({ sql }) => sql.includes("containers"));
+    expect(written.map(({ params }) => JSON.parse(String((params as unknown[])[2])).state as string)).toEqual([
+      "healthy",
+      "draining",
+      "stopped",
+      "healthy",
+    ]);
+  });
+
+  test("drain hides by command, lasts over a restart of the agent, and can be taken back", async () => {
+    engine.containers.set(ID, { id: ID, name: "web-1" });
+    await start();
+    await until("healthy", () => state() === "healthy");
+    expect(await control({ type: "drain", container: "web-1" })).toMatchObject({ type: "drained", containerId: ID });
+    expect(state()).toBe("draining");
+    await agent?.close();
+    await start();
+    const { states } = await listen();
+    await until("ready", () => states().length > 0);
+    await until("settled", () => lines.filter((line) => line.includes("containers on network")).length === 2);
+    expect(state()).toBe("draining");
+    await control({ type: "drain", container: ID.slice(0, 12), undo: true });
+    expect(state()).toBe("healthy");
+  });
+
+  test("a drain of what fits nothing or several is refused", async () => {
+    engine.containers.set(ID, { id: ID });
+    engine.containers.set(`${ID.slice(1)}b`, { id: `${ID.slice(1)}b`, networks: { jiji: "10.210.3.3" } });
+    await start();
+    await until("published", () => ownRows().length === 2);
+    expect(await control({ type: "drain", container: "none" })).toMatchObject({ type: "refused", candidates: [] });
+    const refused = await control({ type: "drain", container: "aaaa" });
+    expect(refused.type === "refused" && refused.candidates.length).toBe(2);
+    expect(await control({ type: "reboot" } as never)).toMatchObject({ type: "refused" });
+  });
+
+  test("status says how things are", async () => {
+    engine.containers.set(ID, { id: ID });
+    await start();
+    await until("published", () => ownRows().length === 1);
+    const status = await control({ type: "status" });
+    expect(status).toMatchObject({
+      type: "status",
+      engine: { kind: "docker", isAnswering: true },
+      containers: { known: 1, published: 1 },
+      peers: [],
+    });
   });
 });
 

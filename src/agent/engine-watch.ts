@@ -32,6 +32,8 @@ export interface EngineWatchOptions {
 
 export interface EngineWatch {
   readonly view: EngineView;
+  /** Reads the whole list again now. */
+  look(): void;
   close(): Promise<void>;
 }
 
@@ -67,6 +69,10 @@ class Watch implements EngineWatch {
 
   get view(): EngineView {
     return this.#view;
+  }
+
+  look(): void {
+    this.#wantFullRead();
   }
 
   async close(): Promise<void> {

@@ -1,12 +1,10 @@
-import { z } from "zod";
-import { parseClusterCidr, parseSubnetNumber } from "../model/cluster.ts";
+import { parseSubnetNumber } from "../model/cluster.ts";
 import { JijiError } from "../model/errors.ts";
 import { parseIdentityFile } from "../model/identity-file.ts";
+import { parseNodeSpecFile } from "../model/node-spec-file.ts";
 import { PATHS } from "../model/paths.ts";
 import type { Files } from "../system/host.ts";
 import type { AgentSelf } from "./run.ts";
-
-const specSchema = z.object({ cluster: z.object({ cidr: z.string() }) });
 
 const HINT = "run jiji network setup for this server";
 
@@ -16,20 +14,13 @@ export async function loadSelf(files: Files): Promise<AgentSelf> {
   const specText = await readRequired(files, PATHS.spec);
   const withKey = parseIdentityFile(identityText);
   if (withKey === undefined) throw new JijiError("conflict", `${PATHS.identity} is malformed`, { hint: HINT });
-  const cluster = parseClusterCidr(clusterText(specText) ?? "");
-  if (cluster === undefined) throw new JijiError("conflict", `${PATHS.spec} is malformed`, { hint: HINT });
-  if (parseSubnetNumber(cluster, withKey.identity.subnet) === undefined) {
-    throw new JijiError("conflict", `number ${withKey.identity.subnet} is outside ${cluster}`, { hint: HINT });
+  const spec = parseNodeSpecFile(specText);
+  if (spec === undefined) throw new JijiError("conflict", `${PATHS.spec} is malformed`, { hint: HINT });
+  const { cidr } = spec.cluster;
+  if (parseSubnetNumber(cidr, withKey.identity.subnet) === undefined) {
+    throw new JijiError("conflict", `number ${withKey.identity.subnet} is outside ${cidr}`, { hint: HINT });
   }
-  return { ...withKey, cluster };
-}
-
-function clusterText(specText: string): string | undefined {
-  try {
-    return specSchema.parse(JSON.parse(specText)).cluster.cidr;
-  } catch {
-    return undefined;
-  }
+  return { ...withKey, cluster: cidr, spec };
 }
 
 async function readRequired(files: Files, path: string): Promise<string> {

@@ -1,3 +1,5 @@
+import { showText } from "../model/shown-text.ts";
+
 /** Lines for the journal. One event of interest each; never one per packet or per poll. */
 export interface Log {
   info(line: string): void;
@@ -6,16 +8,9 @@ export interface Log {
 
 const MAX_LINE_CHARS = 500;
 
-/**
- * Makes one harmless line of a text that others may have written: control and bidirectional characters, lone surrogates and
- * line breaks are shown as escapes, and what is too long is cut.
- */
+/** Makes one harmless line of a text that others may have written: what a terminal would act on is escaped, and it is cut. */
 export function escapeForLog(text: string): string {
-  const cut = text.length > MAX_LINE_CHARS ? `${text.slice(0, MAX_LINE_CHARS)}…` : text;
-  return cut.replaceAll(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
-  );
+  return showText(text.length > MAX_LINE_CHARS ? `${text.slice(0, MAX_LINE_CHARS)}…` : text);
 }
 
 /** Writes to standard error with the priorities that journald reads (sd-daemon(3): `<6>` info, `<4>` warning). */

@@ -6,11 +6,12 @@ import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile } from "../model/mem
 import type { MembersFile } from "../model/members.ts";
 import { PATHS } from "../model/paths.ts";
 import { signServerRecord, verifyServerRecord, type Member, type SignedServerRecord } from "../model/server-record.ts";
+import { verifiedMembers } from "../plan/members.ts";
 import { SUBSCRIPTIONS } from "../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../store/store.ts";
 import type { Clock, Files } from "../system/host.ts";
 import { OnceLog, type Log } from "./log.ts";
-import { learnMembers, verifiedMembers } from "./membership.ts";
+import { learnMembers } from "./membership.ts";
 import { nextRev } from "./mirror.ts";
 import { Backoff, Wake } from "./wake.ts";
 
@@ -140,7 +141,7 @@ class Watch implements MemberWatch {
       this.#refusals.warn(id, why, `members: the store's row of ${id} is not believed: ${why}`);
     }
     if (learned.file === this.#known) return;
-    await files.write(PATHS.members, encodeMembersFile(learned.file), { mode: 0o600 });
+    await files.write(PATHS.members, encodeMembersFile(learned.file), { mode: 0o644 });
     this.#known = learned.file;
     this.#show();
   }
@@ -161,7 +162,7 @@ class Watch implements MemberWatch {
       row = signServerRecord({ ...verified.member, rev: nextRev(theirs.member.rev, clock.nowMs()) }, privateKey);
       const members = this.#known.members.map((signed) => (signed.id === identity.id ? row : signed));
       this.#known = { ...this.#known, members };
-      await files.write(PATHS.members, encodeMembersFile(this.#known), { mode: 0o600 });
+      await files.write(PATHS.members, encodeMembersFile(this.#known), { mode: 0o644 });
     }
     await store.transact([{ sql: UPSERT, params: [row.id, row.record, row.sig] }], { signal: this.#stop.signal });
     log.info(`members: wrote this server's row (number ${identity.subnet})`);

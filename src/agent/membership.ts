@@ -1,6 +1,7 @@
 import { capacity, type ClusterCidr } from "../model/cluster.ts";
 import type { ServerId } from "../model/keys.ts";
 import type { MembersFile } from "../model/members.ts";
+import { verifiedMembers } from "../plan/members.ts";
 import { verifyServerRecord, type Member, type SignedServerRecord } from "../model/server-record.ts";
 
 /** A record from the store that is not believed, for the log. */
@@ -13,17 +14,6 @@ export interface Learned {
   /** what members.json should be; the same object when nothing was learned */
   readonly file: MembersFile;
   readonly refusals: readonly Refusal[];
-}
-
-/** The verified members of a file, in order of subnet number. A record in it that does not verify is not there. */
-export function verifiedMembers(file: MembersFile): readonly Member[] {
-  const removed = new Set(file.removed.map(({ id }) => id));
-  return file.members
-    .flatMap((signed) => {
-      const verified = verifyServerRecord(signed);
-      return verified.ok && !removed.has(verified.member.id) ? [verified.member] : [];
-    })
-    .toSorted((a, b) => a.subnet - b.subnet);
 }
 
 /**

@@ -6,11 +6,14 @@ import type { PublishedContainer } from "./publish.ts";
 /** This server's rows as the store holds them: n → text of the record. */
 export type OwnRows = ReadonlyMap<number, string>;
 
-/** One row that has to become another; `record` undefined: that has to go. */
+/** One row that has to become another, or to go. */
 export interface RowChange {
   readonly n: number;
+  /** the record's, and that of its end when it goes */
+  readonly rev: number;
+  /** undefined: the row goes */
   readonly record: ContainerRecord | undefined;
-  /** the row is in the store with the same content under another `rev`, or is missing there though it was written */
+  /** what the row says now, if it is there and is a record */
   readonly previous: ContainerRecord | undefined;
 }
 
@@ -69,13 +72,14 @@ export function planMirror(
     const previous = text === undefined ? undefined : parseContainerRecord(text);
     const container = wanted.get(n);
     if (container === undefined) {
-      changes.push({ n, record: undefined, previous });
+      changes.push({ n, rev: rev++, record: undefined, previous });
     } else if (
       previous === undefined ||
       !isUsableRev(previous.rev, nowMs) ||
       text !== encoded(container, previous.rev)
     ) {
-      changes.push({ n, record: { ...container, rev: rev++ }, previous });
+      changes.push({ n, rev, record: { ...container, rev }, previous });
+      rev++;
     }
   }
   return changes;

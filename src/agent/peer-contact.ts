@@ -71,6 +71,11 @@ export class PeerContact {
     return !this.#isLost;
   }
 
+  /** What others may conclude something from, as one comparable value. */
+  get standing(): number {
+    return (this.#isLost ? 1 : 0) + (this.isReady ? 2 : 0) + (this.#countsFromMs > 0 ? 4 : 0);
+  }
+
   /** Heard, and for long enough if it was lost again and again. */
   isReachable(nowMs: number): boolean {
     return !this.#isLost && nowMs >= this.#countsFromMs;

@@ -24,6 +24,7 @@ function container(change: Partial<EngineContainer> = {}): EngineContainer {
     networks: { jiji: "10.210.3.2" as Ipv4 },
     state: "running",
     health: "none",
+    startedAt: "2026-11-23T04:00:00Z",
     ports: [{ port: 80, protocol: "tcp" }],
     stopSignal: "",
     ...change,

@@ -2,6 +2,7 @@ import type { Ipv4 } from "../model/address.ts";
 import { isContainerAddress, type ClusterCidr, type SubnetNumber } from "../model/cluster.ts";
 import type { ContainerRecord, ContainerState } from "../model/container-record.ts";
 import { instanceLabel, normalizeToLabel, serviceLabel, type DnsLabel } from "../model/names.ts";
+import { parseCheck, type CheckSpec } from "./check-spec.ts";
 import type { EngineContainer } from "../engine/engine.ts";
 
 /** A record but for its place in the owner's own order of changes. */
@@ -17,6 +18,8 @@ export interface PublishContext {
 export interface Publication {
   /** undefined: the container has no row */
   readonly published: PublishedContainer | undefined;
+  /** the check that its labels ask for; undefined also when the engine has a HEALTHCHECK of its own, which then counts */
+  readonly check: CheckSpec | undefined;
   /** facts for the log, each a full sentence fragment about the container; texts of others in them are not escaped yet */
   readonly problems: readonly string[];
 }
@@ -48,7 +51,7 @@ export function publicationOf(container: EngineContainer, context: PublishContex
   const problems: string[] = [];
   const given = givenLabels(container, problems);
   const names = namesOf(given, problems);
-  if (names === undefined) return { published: undefined, problems };
+  if (names === undefined) return { published: undefined, check: undefined, problems };
   const address = addressOf(container, context, problems);
   if (container.ports.length > MAX_PORTS) {
     problems.push(`exposes ${container.ports.length} ports: the first ${MAX_PORTS} are published`);
@@ -62,6 +65,7 @@ export function publicationOf(container: EngineContainer, context: PublishContex
       ports: container.ports.slice(0, MAX_PORTS),
       meta: metaOf(container),
     },
+    check: container.health === "none" ? parseCheck(given, problems) : undefined,
     problems,
   };
 }

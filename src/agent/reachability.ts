@@ -50,12 +50,18 @@ export class Reachability {
   readonly #peers = new Map<string, PeerContact>();
   readonly #apart = new Set<string>();
   #isReady = false;
+  #changes = 0;
   /** until when silence is taken for this server's own */
   #cutOffUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(selfSubnet: number, random: () => number) {
     this.#selfSubnet = selfSubnet;
     this.#random = random;
+  }
+
+  /** Grows whenever something that {@link hidden} or {@link lost} say may have become another by what was received. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** What this server says of itself in every packet. */
@@ -83,7 +89,12 @@ export class Reachability {
 
   /** A ping or pong came from that member's own address. Gives what to send back. */
   receive(id: string, probe: Probe, nowMs: number): readonly Packet[] {
-    return this.#peers.get(id)?.receive(probe, this.#isReady, nowMs) ?? [];
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return [];
+    const before = peer.standing;
+    const answers = peer.receive(probe, this.#isReady, nowMs);
+    if (peer.standing !== before) this.#changes++;
+    return answers;
   }
 
   /** The member's kernel answered that nobody listens. */

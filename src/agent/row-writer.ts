@@ -36,8 +36,12 @@ export interface RowWriterOptions {
 export interface RowWriter {
   /** Says what the rows should be. Until the first call nothing is written. */
   publish(containers: readonly PublishedContainer[]): void;
+  /** Reads the rows back now. */
+  look(): void;
   /** whether the store says what was published last, as far as is known */
   readonly isSettled: boolean;
+  /** Waits until it does; gives false when the time is up before. */
+  whenSettled(timeoutMs: number): Promise<boolean>;
   /** this server's rows as last written or read back; undefined while they are unknown */
   readonly rows: OwnRows | undefined;
   close(): Promise<void>;
@@ -70,6 +74,7 @@ class Writer implements RowWriter {
   #believed: OwnRows = new Map();
   #lastRev = 0;
   #isSettled = false;
+  readonly #waiting = new Set<(isSettled: boolean) => void>();
   #isStoreAway = false;
   #hasWrittenAll = false;
   #isReadBackWanted = true;
@@ -92,7 +97,22 @@ class Writer implements RowWriter {
 
   publish(containers: readonly PublishedContainer[]): void {
     this.#published = containers;
+    this.#settle(false);
     this.#wake.call();
+  }
+
+  async whenSettled(timeoutMs: number): Promise<boolean> {
+    if (this.#isSettled) return true;
+    const settled = new Promise<boolean>((resolve) => this.#waiting.add(resolve));
+    const late = this.#options.clock.sleep(timeoutMs, this.#stop.signal).then(
+      () => false,
+      () => false,
+    );
+    return await Promise.race([settled, late]);
+  }
+
+  look(): void {
+    this.#wantReadBack();
   }
 
   async close(): Promise<void> {
@@ -105,6 +125,9 @@ class Writer implements RowWriter {
     if (this.#isSettled === isSettled) return;
     this.#isSettled = isSettled;
     this.#options.onSettled?.(isSettled);
+    if (!isSettled) return;
+    for (const resolve of this.#waiting) resolve(true);
+    this.#waiting.clear();
   }
 
   async #write(): Promise<void> {
@@ -147,12 +170,13 @@ class Writer implements RowWriter {
   /** Writes what may be written now. Gives how long to wait before the next look. */
   async #writeOnce(): Promise<number> {
     const { store, self, clock } = this.#options;
-    if (this.#published === undefined || this.#rows === undefined) return Number.POSITIVE_INFINITY;
+    const published = this.#published;
+    if (published === undefined || this.#rows === undefined) return Number.POSITIVE_INFINITY;
     const nowMs = clock.nowMs();
-    const plan = planMirror(this.#published, this.#rows, nextRev(this.#lastRev, nowMs), nowMs);
+    const plan = planMirror(published, this.#rows, nextRev(this.#lastRev, nowMs), nowMs);
     const changes = this.#admit(plan);
     if (changes.length > 0) {
-      for (const { record } of changes) this.#lastRev = Math.max(this.#lastRev, record?.rev ?? 0);
+      for (const { rev } of changes) this.#lastRev = Math.max(this.#lastRev, rev);
       await store.transact(encodeRowChanges(self, changes), { signal: this.#stop.signal });
       this.#rows = applyRowChanges(this.#rows, changes);
       this.#options.onChange?.(changes);
@@ -161,7 +185,7 @@ class Writer implements RowWriter {
     if (changes.length === plan.length) {
       this.#hasWrittenAll = true;
       // what was published while the store was busy is another matter, and wakes this loop by itself
-      this.#settle(true);
+      if (this.#published === published) this.#settle(true);
       return Number.POSITIVE_INFINITY;
     }
     this.#settle(false);

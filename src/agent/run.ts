@@ -1,21 +1,29 @@
 import type { KeyObject } from "node:crypto";
-import { dirname } from "node:path";
-import type { Engine, EngineContainer } from "../engine/engine.ts";
-import type { AgentStateLine } from "../model/agent-protocol.ts";
+import { dirname, join } from "node:path";
+import type { Engine, EngineContainer, EngineEvent } from "../engine/engine.ts";
+import type { AgentAnswer } from "../model/agent-control.ts";
 import type { AgentSettings } from "../model/agent-settings.ts";
 import type { ClusterCidr } from "../model/cluster.ts";
 import type { Identity } from "../model/identity.ts";
+import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
-import type { Member } from "../model/server-record.ts";
 import type { StoreClient } from "../store/store.ts";
 import type { Clock, Files } from "../system/host.ts";
+import type { Udp } from "../system/udp.ts";
 import { startAgentSocket, type AgentSocket } from "./agent-socket.ts";
-import { openBootMarker } from "./boot-marker.ts";
-import { startEngineWatch, type EngineView } from "./engine-watch.ts";
-import { OnceLog, type Log } from "./log.ts";
-import { startMemberWatch, type Peers } from "./member-watch.ts";
-import { publicationOf, type PublishContext, type PublishedContainer } from "./publish.ts";
-import { startRowWriter } from "./row-writer.ts";
+import { AgentState } from "./agent-state.ts";
+import { openBootState, type BootState } from "./boot-state.ts";
+import { startControlSocket, type CheckedRequest } from "./control-socket.ts";
+import { Drains } from "./drains.ts";
+import { startEngineWatch, type EngineWatch } from "./engine-watch.ts";
+import { HealthChecks, type Check } from "./health-checks.ts";
+import { startLink, type Link } from "./link.ts";
+import type { Log } from "./log.ts";
+import { startMemberWatch, type MemberWatch, type Peers } from "./member-watch.ts";
+import type { RowChange } from "./mirror.ts";
+import { newsOfChange } from "./news.ts";
+import { Publisher } from "./publisher.ts";
+import { startRowWriter, type RowWriter } from "./row-writer.ts";
 
 /** What the agent works with; the real ones are built by the entry point. */
 export interface AgentPorts {
@@ -23,12 +31,17 @@ export interface AgentPorts {
   readonly store: StoreClient;
   readonly files: Files;
   readonly clock: Clock;
+  readonly udp: Udp;
+  /** 0 ≤ x < 1 */
+  readonly random: () => number;
   readonly log: Log;
   readonly peers: Peers;
   /** Calls back whenever a file in that folder may have changed. */
   readonly watchFolder: (folder: string, onChange: () => void) => { close(): void };
   /** Starts the relay of the store for jiji-dns, on `settings.sockets.store`. */
   readonly startRelay: () => Promise<{ close(): Promise<void> | void }>;
+  /** how `jiji.check` is made; default: over the network */
+  readonly check?: Check;
 }
 
 /** Who this server is, as identity.json and spec.json say. */
@@ -36,6 +49,7 @@ export interface AgentSelf {
   readonly identity: Identity;
   readonly privateKey: KeyObject;
   readonly cluster: ClusterCidr;
+  readonly spec: NodeSpec;
 }
 
 export interface Agent {
@@ -45,136 +59,214 @@ export interface Agent {
 /** The group whose members may use the agent's sockets. */
 const GROUP = "jiji";
 
+/** Where root asks this agent, beside the socket for jiji-dns. */
+export function controlSocketPath(settings: Pick<AgentSettings, "sockets">): string {
+  return join(dirname(settings.sockets.agent), "control.sock");
+}
+
+/** A drain is answered when the row says so, or after this long; it is on its way either way. */
+const DRAIN_PATIENCE_MS = 2_000;
+
 /**
- * The per-server service: engine → rows, members → peers, both → jiji-dns. Starts at once, with the engine or the store
- * away too, and waits inside. Rejects only when the sockets cannot be made.
+ * The per-server service: engine → rows, members → peers, probes → reachability, and all of it → jiji-dns. Starts at once,
+ * with the engine or the store away too, and waits inside. Rejects only when the sockets cannot be made.
  */
 export async function startAgent(settings: AgentSettings, self: AgentSelf, ports: AgentPorts): Promise<Agent> {
-  const socket = await startAgentSocket({ path: settings.sockets.agent, files: ports.files, group: GROUP });
+  const { files, log } = ports;
+  const { identity } = self;
+  const socket = await startAgentSocket({ path: settings.sockets.agent, files, group: GROUP });
   const relay = await ports.startRelay();
-  const boot = await openBootMarker(dirname(settings.sockets.agent), ports.files);
-  const state = new AgentState(self.identity, socket, boot.isReady);
-  const publisher = new Publisher(settings, self, ports.log);
-
-  const writer = startRowWriter({
-    self: self.identity.id,
-    store: ports.store,
-    clock: ports.clock,
-    log: ports.log,
-    onSettled: (isSettled) => {
-      if (isSettled && state.setReady()) void boot.markReady();
-    },
-  });
-  const engineWatch = startEngineWatch({
-    engine: ports.engine,
-    network: settings.engine.network,
-    clock: ports.clock,
-    log: ports.log,
-    onChange: (view) => {
-      if (view.fullReads === 0) return;
-      state.setNetworks(view.networks);
-      writer.publish(publisher.publications(view));
-    },
-  });
-  const memberWatch = startMemberWatch({
-    ...self,
-    store: ports.store,
-    files: ports.files,
-    clock: ports.clock,
-    log: ports.log,
-    peers: ports.peers,
-    onChange: (members) => state.setMembers(members),
-  });
-  const folder = ports.watchFolder(dirname(PATHS.members), () => memberWatch.fileChanged());
-  ports.log.info(`agent: started as ${self.identity.name} (number ${self.identity.subnet}, ${self.identity.id})`);
+  const boot = await openBootState(dirname(settings.sockets.agent), files);
+  const agent = new RunningAgent({ settings, self, ports, socket, boot });
+  const folder = ports.watchFolder(dirname(PATHS.members), () => agent.membersChanged());
+  const control = await startControlSocket(controlSocketPath(settings), files, (request) => agent.answer(request));
+  log.info(`agent: started as ${identity.name} (number ${identity.subnet}, ${identity.id})`);
   return {
     close: async () => {
       folder.close();
-      await Promise.all([engineWatch.close(), writer.close(), memberWatch.close()]);
+      await control.close();
+      await agent.close();
+      await boot.flush();
       await relay.close();
       await socket.close();
     },
   };
 }
 
-/** Collects what agent.sock says; nothing is said before members.json was read. */
-class AgentState {
-  readonly #socket: AgentSocket;
-  readonly #self: Identity;
-  #servers: AgentStateLine["servers"] | undefined;
-  #networks: readonly string[] = [];
-  #isReady: boolean;
+interface AgentParts {
+  readonly settings: AgentSettings;
+  readonly self: AgentSelf;
+  readonly ports: AgentPorts;
+  readonly socket: AgentSocket;
+  readonly boot: BootState;
+}
 
-  constructor(self: Identity, socket: AgentSocket, isReady: boolean) {
-    this.#self = self;
-    this.#socket = socket;
-    this.#isReady = isReady;
+/** The parts and who tells whom what; each part knows nothing of the others. */
+class RunningAgent {
+  readonly #parts: AgentParts;
+  readonly #state: AgentState;
+  readonly #drains = new Drains();
+  readonly #checks: HealthChecks;
+  readonly #publisher: Publisher;
+  readonly #link: Link;
+  readonly #writer: RowWriter;
+  readonly #engine: EngineWatch;
+  readonly #members: MemberWatch;
+
+  constructor(parts: AgentParts) {
+    const { settings, self, ports, socket, boot } = parts;
+    const { identity, cluster } = self;
+    const { clock, log, store } = ports;
+    this.#parts = parts;
+    this.#state = new AgentState(identity, socket, boot.isCompared);
+    this.#drains.load(boot.drains);
+    const check = ports.check === undefined ? {} : { check: ports.check };
+    this.#checks = new HealthChecks({ clock, onChange: () => this.#publish(), ...check });
+    this.#publisher = new Publisher(
+      { network: settings.engine.network, cluster, subnet: identity.subnet },
+      { log, clock, checks: this.#checks, drains: this.#drains },
+    );
+    this.#link = this.#startLink();
+    this.#writer = startRowWriter({
+      self: identity.id,
+      store,
+      clock,
+      log,
+      onChange: (changes) => this.#tell(changes),
+      onSettled: (isSettled) => this.#settled(isSettled),
+    });
+    this.#engine = startEngineWatch({
+      engine: ports.engine,
+      network: settings.engine.network,
+      clock,
+      log,
+      onChange: (view) => {
+        if (view.fullReads > 0) this.#state.setNetworks(view.networks);
+        this.#publish();
+      },
+      onEvent: (event) => this.#engineSaid(event),
+    });
+    this.#members = startMemberWatch({
+      ...self,
+      ...ports,
+      onChange: (members) => {
+        this.#link.setMembers(members);
+        this.#state.setMembers(members);
+      },
+    });
   }
 
-  setMembers(members: readonly Member[]): void {
-    this.#servers = members.map(({ id, name, subnet }) => ({ id, name, subnet }));
-    this.#publish();
+  #startLink(): Link {
+    const { settings, self, ports, socket, boot } = this.#parts;
+    const link = startLink({
+      self: self.identity,
+      cluster: self.cluster,
+      udp: ports.udp,
+      clock: ports.clock,
+      log: ports.log,
+      random: ports.random,
+      lost: boot.lost,
+      hasNews: settings.news ?? true,
+      onReachability: (hidden, lost) => {
+        this.#state.setUnreachable(hidden);
+        boot.saveLost(lost);
+      },
+      onNews: (records) => socket.tellNews([...records]),
+      onRecheck: () => this.#look(),
+    });
+    link.setReady(boot.isCompared);
+    return link;
   }
 
-  setNetworks(networks: readonly string[]): void {
-    this.#networks = networks;
-    this.#publish();
+  membersChanged(): void {
+    this.#members.fileChanged();
   }
 
-  /** Gives whether that is news. */
-  setReady(): boolean {
-    if (this.#isReady) return false;
-    this.#isReady = true;
-    this.#publish();
-    return true;
+  async close(): Promise<void> {
+    this.#link.close();
+    this.#checks.close();
+    await Promise.all([this.#engine.close(), this.#writer.close(), this.#members.close()]);
   }
 
   #publish(): void {
-    if (this.#servers === undefined) return;
-    this.#socket.publish({
-      self: this.#self.id,
-      networks: [...this.#networks],
-      servers: this.#servers,
-      unreachable: [],
-      ready: this.#isReady,
-    });
+    const { view } = this.#engine;
+    // before the first whole list nothing is known, and least of all that something is gone
+    if (view.fullReads > 0) this.#writer.publish(this.#publisher.publications(view));
+  }
+
+  #tell(changes: readonly RowChange[]): void {
+    this.#link.tell(changes);
+    const serverId = this.#parts.self.identity.id;
+    const rows = changes.flatMap((change) => newsOfChange(change));
+    if (rows.length > 0) this.#parts.socket.tellNews(rows.map(([n, record]) => ({ serverId, n, record })));
+  }
+
+  #settled(isSettled: boolean): void {
+    if (!isSettled || !this.#state.setReady()) return;
+    this.#link.setReady(true);
+    this.#parts.boot.saveCompared();
+    this.#parts.ports.log.info("agent: the rows are as the engine says");
+  }
+
+  #engineSaid({ id, action, signal }: ContainerEvent): void {
+    const container = this.#engine.view.containers.get(id);
+    if (action !== "kill" || signal === undefined || container === undefined) return;
+    // hidden before it stops, not after
+    if (this.#drains.signalled(container, signal, this.#parts.ports.clock.monotonicMs())) this.#publish();
+  }
+
+  #look(): void {
+    this.#engine.look();
+    this.#writer.look();
+  }
+
+  /** See agent-control.ts. */
+  answer(request: CheckedRequest): Promise<AgentAnswer> {
+    if (request.type === "status") return Promise.resolve(this.#status());
+    if (request.type === "drain") return this.#drain(request.container, request.undo);
+    const isOwn = request.server === undefined || request.server === this.#parts.self.identity.id;
+    if (isOwn) this.#look();
+    const isAsked = isOwn || this.#link.askToRecheck(request.server ?? "");
+    return Promise.resolve(isAsked ? { type: "asked" } : refusal("that server cannot be heard"));
+  }
+
+  #status(): AgentAnswer {
+    const { view } = this.#engine;
+    return {
+      type: "status",
+      ready: this.#state.isReady,
+      settled: this.#writer.isSettled,
+      engine: { kind: this.#parts.ports.engine.kind, isAnswering: view.isAnswering },
+      containers: { known: view.containers.size, published: this.#writer.rows?.size ?? 0 },
+      peers: [...this.#link.report()],
+      dropped: { ...this.#link.dropped },
+    };
+  }
+
+  async #drain(text: string, isUndone: boolean): Promise<AgentAnswer> {
+    const fitting = fittingContainers([...this.#engine.view.containers.values()], text);
+    const [container] = fitting;
+    if (container === undefined) return refusal("no container on this server's network jiji has that id or name");
+    if (fitting.length > 1)
+      return { ...refusal("several containers fit"), candidates: fitting.map(({ id, name }) => ({ id, name })) };
+    if (isUndone) this.#drains.undo(container.id);
+    else this.#drains.drain(container);
+    this.#parts.boot.saveDrains(this.#drains.encode());
+    this.#publish();
+    await this.#writer.whenSettled(DRAIN_PATIENCE_MS);
+    return { type: "drained", containerId: container.id, name: container.name, isDraining: !isUndone };
   }
 }
 
-interface CachedPublication {
-  readonly container: EngineContainer;
-  readonly published: PublishedContainer | undefined;
+type ContainerEvent = Extract<EngineEvent, { type: "container" }>;
+
+function refusal(why: string): Extract<AgentAnswer, { type: "refused" }> {
+  return { type: "refused", why, candidates: [] };
 }
 
-/** Turns a view of the engine into what is published, and says each container's problem once. */
-class Publisher {
-  readonly #context: PublishContext;
-  readonly #once: OnceLog;
-  /** a container that is the same object has not changed */
-  #cache: ReadonlyMap<string, CachedPublication> = new Map();
-
-  constructor(settings: AgentSettings, self: AgentSelf, log: Log) {
-    this.#context = { network: settings.engine.network, cluster: self.cluster, subnet: self.identity.subnet };
-    this.#once = new OnceLog(log);
-  }
-
-  publications(view: EngineView): readonly PublishedContainer[] {
-    const next = new Map<string, CachedPublication>();
-    for (const [id, container] of view.containers) {
-      const cached = this.#cache.get(id);
-      next.set(id, cached?.container === container ? cached : { container, published: this.#publish(container) });
-    }
-    this.#cache = next;
-    this.#once.retain(new Set(view.containers.keys()));
-    return [...next.values()].flatMap(({ published }) => (published === undefined ? [] : [published]));
-  }
-
-  #publish(container: EngineContainer): PublishedContainer | undefined {
-    const { published, problems } = publicationOf(container, this.#context);
-    const name = JSON.stringify(container.name.slice(0, 100));
-    for (const problem of problems) {
-      this.#once.warn(container.id, problem, `container ${name} (${container.id.slice(0, 12)}): ${problem}`);
-    }
-    return published;
-  }
+/** The container with exactly that id or name, else all whose id begins so. */
+function fittingContainers(containers: readonly EngineContainer[], text: string): readonly EngineContainer[] {
+  const exact = containers.filter(({ id, name }) => id === text || name === text);
+  if (exact.length > 0) return exact;
+  return /^[0-9a-f]{4,64}$/.test(text) ? containers.filter(({ id }) => id.startsWith(text)) : [];
 }

@@ -40,6 +40,7 @@ const inspectSchema = z.object({
   Image: z.string(),
   State: z.object({
     Status: z.string(),
+    StartedAt: z.string().nullish(),
     Health: z.object({ Status: z.string().nullish() }).nullish(),
   }),
   Config: z.object({
@@ -96,6 +97,7 @@ export function parseInspect(json: unknown): InspectedContainer | undefined {
     networks: parseNetworkAddresses(value.NetworkSettings.Networks),
     state: parseState(value.State.Status),
     health: parseHealth(value.State.Health?.Status ?? ""),
+    startedAt: value.State.StartedAt ?? "",
     ports: parsePorts([...Object.keys(value.Config.ExposedPorts), ...Object.keys(value.NetworkSettings.Ports)]),
     stopSignal: String(value.Config.StopSignal ?? ""),
   };

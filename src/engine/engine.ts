@@ -39,6 +39,8 @@ export interface EngineContainer {
   readonly networks: Readonly<Record<string, Ipv4 | null>>;
   readonly state: EngineState;
   readonly health: EngineHealth;
+  /** when it was started last, in the engine's words; another text means another start */
+  readonly startedAt: string;
   /** sorted, without doubles */
   readonly ports: readonly ExposedPort[];
   /** what the container is told to stop with, e.g. `SIGTERM` or `15`; empty: the engine's default, SIGTERM */
