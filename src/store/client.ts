@@ -56,8 +56,8 @@ export function openStoreClient(options: StoreClientOptions): StoreClient {
 
 class HttpStoreClient implements StoreClient {
   readonly #options: StoreClientOptions;
-  readonly #open = new Set<StoreAnswer>();
-  readonly #closed = new AbortController();
+  readonly #calls = new Set<Call>();
+  #isClosed = false;
 
   constructor(options: StoreClientOptions) {
     this.#options = options;
@@ -65,12 +65,16 @@ class HttpStoreClient implements StoreClient {
 
   async transact(statements: readonly Statement[], options: { signal?: AbortSignal } = {}): Promise<TransactionResult> {
     const body = `[${statements.map(encodeStatement).join(",")}]`;
-    const answer = await this.#post("/v1/transactions", body, TRANSACTION_TIMEOUT_MS, options.signal);
+    const { call, answer } = await this.#post("/v1/transactions", body, TRANSACTION_TIMEOUT_MS, options.signal);
+    const chunks: Uint8Array[] = [];
     try {
-      return decodeTransaction(await this.#wholeBody(answer), statements.length);
+      for await (const chunk of answer.body) chunks.push(chunk);
+    } catch (cause) {
+      throw call.whyEnded(cause);
     } finally {
-      this.#release(answer);
+      call.release();
     }
+    return decodeTransaction(Buffer.concat(chunks).toString("utf8"), statements.length);
   }
 
   async query(
@@ -91,82 +95,106 @@ class HttpStoreClient implements StoreClient {
     if (!Number.isInteger(seconds) || seconds < 0) throw new TypeError(`not whole seconds: ${seconds}`);
     // 0 means no limit to the store.
     const limitMs = seconds === 0 ? LONGEST_MS : Math.min(seconds * 1000 + GRACE_MS, LONGEST_MS);
-    const startedMs = performance.now();
     const path = `/v1/queries?timeout=${seconds}`;
-    const answer = await this.#post(path, encodeStatement(statement), limitMs, options.signal);
-    const over = new AbortController();
-    const timer = setTimeout(
-      () => {
-        over.abort(new StoreError(`the store's answer had no end after ${seconds} s`));
-        answer.close();
-      },
-      Math.max(0, limitMs - (performance.now() - startedMs)),
+    const startedMs = performance.now();
+    const { call, answer } = await this.#post(path, encodeStatement(statement), limitMs, options.signal);
+    call.endAfter(
+      limitMs - (performance.now() - startedMs),
+      new StoreError(`the store's answer had no end after ${seconds} s`),
     );
-    const release = (): void => {
-      clearTimeout(timer);
-      this.#release(answer);
-    };
     const lines = this.#lines(answer);
     try {
-      return new HttpQueryStream(await readColumns(lines), lines, over.signal, release);
-    } catch (error) {
-      release();
-      throw over.signal.aborted ? over.signal.reason : error;
+      return new HttpQueryStream(await readColumns(lines), lines, call);
+    } catch (cause) {
+      call.release();
+      throw call.whyEnded(cause);
     }
   }
 
   async subscribe(statement: Statement, options: { signal?: AbortSignal } = {}): Promise<Subscription> {
-    const answer = await this.#post(
-      "/v1/subscriptions",
-      encodeStatement(statement),
-      SUBSCRIPTION_TIMEOUT_MS,
-      options.signal,
-    );
-    const release = (): void => this.#release(answer);
-    return new HttpSubscription(answer.header("corro-query-id") ?? "", this.#lines(answer), release);
+    const body = encodeStatement(statement);
+    const { call, answer } = await this.#post("/v1/subscriptions", body, SUBSCRIPTION_TIMEOUT_MS, options.signal);
+    return new HttpSubscription(answer.header("corro-query-id") ?? "", this.#lines(answer), call);
   }
 
   close(): void {
-    this.#closed.abort(new StoreError("the store client was closed"));
-    for (const answer of this.#open) this.#release(answer);
+    this.#isClosed = true;
+    for (const call of this.#calls) call.end(new StoreError("the store client was closed"));
   }
 
-  async #post(path: string, body: string, headTimeoutMs: number, signal?: AbortSignal): Promise<StoreAnswer> {
-    const ends = signal === undefined ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal]);
-    const answer = await sendRequest(storeAddress(this.#options.url), {
-      method: "POST",
-      path,
-      body,
-      token: this.#options.token,
-      signal: ends,
-      headTimeoutMs,
-    });
-    if (answer.status === 200) {
-      this.#open.add(answer);
-      return answer;
+  async #post(
+    path: string,
+    body: string,
+    headTimeoutMs: number,
+    cancel: AbortSignal | undefined,
+  ): Promise<{ readonly call: Call; readonly answer: StoreAnswer }> {
+    if (this.#isClosed) throw new StoreError("the store client was closed");
+    const { url, token } = this.#options;
+    const call = new Call(cancel, () => this.#calls.delete(call));
+    this.#calls.add(call);
+    try {
+      const message = { method: "POST", path, body, token, signal: call.signal, headTimeoutMs } as const;
+      const answer = await sendRequest(storeAddress(url), message);
+      if (answer.status === 200) return { call, answer };
+      throw refusal(answer.status, await readSome(answer, MAX_REFUSAL_BYTES));
+    } catch (cause) {
+      call.release();
+      throw call.whyEnded(cause);
     }
-    const text = await readSome(answer, MAX_REFUSAL_BYTES);
-    answer.close();
-    throw refusal(answer.status, text);
   }
 
   #lines(answer: StoreAnswer): AsyncGenerator<string> {
     return splitLines(answer.body, this.#options.maxLineBytes ?? MAX_LINE_BYTES);
   }
+}
 
-  async #wholeBody(answer: StoreAnswer): Promise<string> {
-    const chunks: Uint8Array[] = [];
-    try {
-      for await (const chunk of answer.body) chunks.push(chunk);
-    } catch (cause) {
-      throw brokenOff(cause);
-    }
-    return Buffer.concat(chunks).toString("utf8");
+/**
+ * One request from its start to the end of its answer, and everything that may end it early. It has a signal of its
+ * own, so that nothing of it hangs on the caller's afterwards.
+ */
+class Call {
+  readonly #controller = new AbortController();
+  readonly #cancel: AbortSignal | undefined;
+  readonly #onRelease: () => void;
+  readonly #onCancel = (): void => this.end(new StoreError("the request to the store was cancelled"));
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isReleased = false;
+
+  constructor(cancel: AbortSignal | undefined, onRelease: () => void) {
+    this.#cancel = cancel;
+    this.#onRelease = onRelease;
+    if (cancel?.aborted === true) this.#onCancel();
+    else cancel?.addEventListener("abort", this.#onCancel, { once: true });
   }
 
-  #release(answer: StoreAnswer): void {
-    this.#open.delete(answer);
-    answer.close();
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Breaks it off; whoever reads its answer gets this error. */
+  end(error: StoreError): void {
+    if (!this.#isReleased) this.#controller.abort(error);
+  }
+
+  endAfter(ms: number, error: StoreError): void {
+    this.#timer = setTimeout(() => this.end(error), Math.max(0, ms));
+  }
+
+  /** The error to throw for one that was caught while reading: when this call was broken off, why. */
+  whyEnded(cause?: unknown): StoreError {
+    const { aborted, reason } = this.#controller.signal;
+    return aborted && reason instanceof StoreError ? reason : brokenOff(cause);
+  }
+
+  /** Lets go of the connection and of everything else; may be called again. */
+  release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    clearTimeout(this.#timer);
+    this.#cancel?.removeEventListener("abort", this.#onCancel);
+    this.#onRelease();
+    // Without a reason of ours: after the end of an answer nobody listens, before it whoever reads just stops.
+    this.#controller.abort();
   }
 }
 
@@ -262,18 +290,16 @@ function decodeNumberedRow(json: unknown): { readonly rowId: number; readonly va
 class HttpQueryStream implements QueryStream {
   readonly columns: readonly string[];
   readonly #lines: AsyncGenerator<string>;
-  readonly #over: AbortSignal;
-  readonly #release: () => void;
+  readonly #call: Call;
 
-  constructor(columns: readonly string[], lines: AsyncGenerator<string>, over: AbortSignal, release: () => void) {
+  constructor(columns: readonly string[], lines: AsyncGenerator<string>, call: Call) {
     this.columns = columns;
     this.#lines = lines;
-    this.#over = over;
-    this.#release = release;
+    this.#call = call;
   }
 
   close(): void {
-    this.#release();
+    this.#call.release();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Row> {
@@ -285,28 +311,28 @@ class HttpQueryStream implements QueryStream {
         if (row === undefined) throw unknownLine(text);
         yield row.values;
       }
+      throw brokenOff();
     } catch (cause) {
-      throw this.#over.aborted ? this.#over.reason : brokenOff(cause);
+      throw this.#call.whyEnded(cause);
     } finally {
-      this.#release();
+      this.#call.release();
     }
-    throw this.#over.aborted ? this.#over.reason : brokenOff();
   }
 }
 
 class HttpSubscription implements Subscription {
   readonly id: string;
   readonly #lines: AsyncGenerator<string>;
-  readonly #release: () => void;
+  readonly #call: Call;
 
-  constructor(id: string, lines: AsyncGenerator<string>, release: () => void) {
+  constructor(id: string, lines: AsyncGenerator<string>, call: Call) {
     this.id = id;
     this.#lines = lines;
-    this.#release = release;
+    this.#call = call;
   }
 
   close(): void {
-    this.#release();
+    this.#call.release();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<SubscriptionEvent> {
@@ -319,7 +345,7 @@ class HttpSubscription implements Subscription {
         yield event;
       }
     } finally {
-      this.#release();
+      this.#call.release();
     }
   }
 

@@ -21,6 +21,7 @@ export class LineStream {
   #blocked = false;
   #over = false;
   #pumpScheduled = false;
+  #linger: NodeJS.Timeout | undefined;
 
   /** `isHeld` holds everything back while it says true; call {@link pump} afterwards. */
   constructor(
@@ -38,6 +39,7 @@ export class LineStream {
     response.on("error", () => {});
     response.once("close", () => {
       this.#over = true;
+      clearTimeout(this.#linger);
       this.#pending = [];
       this.#source.return?.();
       options.onClose?.();
@@ -74,7 +76,8 @@ export class LineStream {
     this.#pending = [];
     this.#response.end(lastLine === undefined ? undefined : `${lastLine}\n`);
     const { socket } = this.#response;
-    setTimeout(() => socket?.destroy(), LINGER_MS).unref();
+    this.#linger = setTimeout(() => socket?.destroy(), LINGER_MS);
+    this.#linger.unref();
   }
 
   /** Writes until the reader must catch up. */
