@@ -30,6 +30,20 @@ export async function planGoal(
   return steps;
 }
 
+/** What the kinds have to say of the world as it is, for the operator. Changes nothing. */
+export async function collectNotes(
+  host: Host,
+  kinds: readonly AnyResourceKind[],
+  goal: NodeGoal,
+): Promise<readonly string[]> {
+  const { manifest } = await ManifestFile.load(host.files);
+  const notes: string[] = [];
+  for (const kind of kinds) {
+    if (kind.notes !== undefined) notes.push(...kind.notes(goal, await kind.observe(host, goal, manifest), manifest));
+  }
+  return notes;
+}
+
 /**
  * Makes this server as the goal says and tells the steps that were done. It may stop at any point and be started again:
  * each kind is looked at anew just before its turn, and what stood there before is on disk before it changes. Throws what

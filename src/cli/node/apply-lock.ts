@@ -1,0 +1,41 @@
+import { dirname } from "node:path";
+import { JijiError } from "../../model/errors.ts";
+import { PATHS } from "../../model/paths.ts";
+import type { NodeGoal } from "../../plan/goal.ts";
+import { systemClock } from "../../system/clock.ts";
+import { systemFiles } from "../../system/files.ts";
+import { removeLocks, takeLock, type HeldLock } from "../../system/flock.ts";
+
+const WAIT_MS = 120_000;
+const PAUSE_MS = 200;
+
+/** Does the work while no other apply or repair runs on this server; waits for one that does. */
+export async function withApplyLock<T>(goal: NodeGoal, work: () => Promise<T>): Promise<T> {
+  const lock = await waitForLock(goal.phase);
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+    await removeLocksIfLeft([PATHS.applyLock]);
+  }
+}
+
+async function waitForLock(phase: string): Promise<HeldLock> {
+  const end = systemClock.monotonicMs() + WAIT_MS;
+  for (;;) {
+    const result = await takeLock(PATHS.applyLock, `jiji node apply (${phase}), process ${process.pid}`);
+    if (result.state === "held") return result.lock;
+    if (systemClock.monotonicMs() >= end) {
+      throw new JijiError("conflict", `another change is under way on this server: ${result.holder}`, {
+        hint: "wait until it has ended, then run the command again",
+      });
+    }
+    await systemClock.sleep(PAUSE_MS);
+  }
+}
+
+/** After teardown, or when nothing was ever set up, the locks and their folder are not left behind. */
+export async function removeLocksIfLeft(paths: readonly string[]): Promise<void> {
+  const home = await systemFiles.stat(dirname(PATHS.manifest));
+  if (home.state === "absent") await removeLocks(paths);
+}

@@ -1,0 +1,92 @@
+import { dlopen, FFIType } from "bun:ffi";
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, writeSync } from "node:fs";
+import { lstat, mkdir, readdir, rm, rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
+
+/** A lock that is held until `release`, or until this process ends. */
+export interface HeldLock {
+  release(): Promise<void>;
+}
+
+export type LockResult =
+  | { readonly state: "held"; readonly lock: HeldLock }
+  /** what the holder wrote into the file; text of somebody else, to be shown escaped */
+  | { readonly state: "busy"; readonly holder: string };
+
+/** flock(2), the same numbers on every Linux. */
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+
+const MAX_HOLDER_BYTES = 1000;
+
+/**
+ * Takes the lock file of that path, without waiting. The file is made for root only and never reached through a link, so
+ * nobody else can hold or replace it. The holder's own words stand in it while the lock is held.
+ */
+export async function takeLock(path: string, holder: string): Promise<LockResult> {
+  await makeFolder(dirname(path));
+  for (;;) {
+    const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+    // a plain descriptor: a FileHandle would be closed, and the lock lost, when nobody refers to it any more
+    const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    if (!tryFlock(fd)) {
+      const text = readHolder(fd);
+      closeSync(fd);
+      return { state: "busy", holder: text };
+    }
+    // whoever held it before may have removed the file while we waited at the door
+    if (isStillThere(path, fd)) {
+      ftruncateSync(fd, 0);
+      writeSync(fd, holder.slice(0, MAX_HOLDER_BYTES), 0);
+      return { state: "held", lock: heldLock(fd) };
+    }
+    closeSync(fd);
+  }
+}
+
+/** Removes lock files, and their folder when nothing else is left in it; for a server that jiji has left. */
+export async function removeLocks(paths: readonly string[]): Promise<void> {
+  for (const path of paths) await rm(path, { force: true });
+  const folder = dirname(paths[0] ?? "/nowhere/");
+  if ((await readdir(folder).catch(() => ["?"])).length === 0) await rmdir(folder).catch(() => undefined);
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { mode: 0o755 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
+  const stats = await lstat(folder);
+  if (!stats.isDirectory() || stats.uid !== process.getuid?.()) throw new Error(`${folder} is not root's own folder`);
+}
+
+function heldLock(fd: number): HeldLock {
+  let isHeld = true;
+  return {
+    release: async () => {
+      if (!isHeld) return;
+      isHeld = false;
+      ftruncateSync(fd, 0);
+      closeSync(fd);
+    },
+  };
+}
+
+function readHolder(fd: number): string {
+  const buffer = Buffer.alloc(MAX_HOLDER_BYTES);
+  return buffer.subarray(0, readSync(fd, buffer, 0, MAX_HOLDER_BYTES, 0)).toString("utf8");
+}
+
+function isStillThere(path: string, fd: number): boolean {
+  const here = fstatSync(fd);
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  return there !== undefined && here.ino === there.ino && here.dev === there.dev;
+}
+
+function tryFlock(fd: number): boolean {
+  const libc = dlopen("libc.so.6", { flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
+  try {
+    return libc.symbols.flock(fd, LOCK_EX | LOCK_NB) === 0;
+  } finally {
+    libc.close();
+  }
+}
