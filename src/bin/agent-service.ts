@@ -1,0 +1,60 @@
+import { mkdirSync, watch } from "node:fs";
+import { loadSelf } from "../agent/load-self.ts";
+import { openJournalLog } from "../agent/log.ts";
+import { openPeers } from "../agent/peers.ts";
+import { startAgent, type Agent } from "../agent/run.ts";
+import { startStoreRelay } from "../agent/store-relay.ts";
+import { openEngine } from "../engine/open.ts";
+import { agentSettingsSchema } from "../model/agent-settings.ts";
+import { JijiError } from "../model/errors.ts";
+import { openStoreClient } from "../store/client.ts";
+import { parseStoreUrl } from "../store/store-url.ts";
+import { systemClock } from "../system/clock.ts";
+import { systemFiles } from "../system/files.ts";
+import { systemHost } from "../system/system-host.ts";
+import { systemUdp } from "../system/udp.ts";
+import { readSettings } from "./read-settings.ts";
+import { readTokenFile } from "./read-token.ts";
+
+/** The group that jiji-dns is in: it may use the agent's sockets. */
+const SOCKET_GROUP = "jiji";
+
+/** Starts jiji-agent as a settings file says. Throws a {@link JijiError} when the file or what it names is not usable. */
+export async function startAgentService(settingsPath: string): Promise<Agent> {
+  const settings = readSettings(settingsPath, agentSettingsSchema);
+  const url = parseStoreUrl(settings.store.url);
+  if (url === undefined) {
+    throw new JijiError("config", `${settingsPath}: ${settings.store.url} is no address of a store`, {
+      hint: "run jiji network setup for this server",
+    });
+  }
+  const token = readTokenFile(settings.store.tokenFile);
+  const log = openJournalLog((text) => process.stderr.write(text));
+  const self = await loadSelf(systemFiles);
+  return startAgent(settings, self, {
+    engine: openEngine(settings.engine.kind, settings.engine.socket),
+    store: openStoreClient({ url, token }),
+    files: systemFiles,
+    clock: systemClock,
+    udp: systemUdp,
+    random: Math.random,
+    log,
+    peers: openPeers(systemHost, self.spec, log),
+    watchFolder,
+    startRelay: () =>
+      startStoreRelay({
+        path: settings.sockets.store,
+        files: systemFiles,
+        group: SOCKET_GROUP,
+        url,
+        token,
+        clock: systemClock,
+        log,
+      }),
+  });
+}
+
+function watchFolder(folder: string, onChange: () => void): { close(): void } {
+  mkdirSync(folder, { recursive: true });
+  return watch(folder, onChange);
+}
