@@ -5,20 +5,23 @@ import { applyGoal } from "../../apply/loop.ts";
 import { serviceProbes } from "../../apply/service-probes.ts";
 import { JijiError } from "../../model/errors.ts";
 import { parseNodeSpecFile } from "../../model/node-spec-file.ts";
+import type { ApplyEvent } from "../../model/node-protocol.ts";
 import { PATHS } from "../../model/paths.ts";
 import { known } from "../../plan/managed-file.ts";
 import type { Host } from "../../system/host.ts";
 import { withApplyLock } from "./apply-lock.ts";
+import { reportFailure, type Out } from "./out.ts";
 
 /**
  * `jiji node repair`: makes this server again as its own spec.json and members.json say. Needs no operator, and says what
- * it does as lines for the journal. Exit 0 when all is as it should be, else 1.
+ * it does in {@link ApplyEvent} lines for the journal. Exit 0 when all is as it should be, else 1.
  */
 export async function runNodeRepair(
   host: Host,
-  say: (line: string) => void,
+  out: Out,
   kinds: readonly AnyResourceKind[] = resourceKinds(serviceProbes(host)),
 ): Promise<number> {
+  const say = (line: string): void => out({ type: "progress", line } satisfies ApplyEvent);
   try {
     const text = known(await host.files.read(PATHS.spec), PATHS.spec);
     const spec = text === undefined ? undefined : parseNodeSpecFile(text);
@@ -39,11 +42,9 @@ export async function runNodeRepair(
       }),
     );
     for (const { summary } of steps) say(`repaired: ${summary}`);
-    if (steps.length === 0) say("nothing to repair");
+    out({ type: "done", notes: [] } satisfies ApplyEvent);
     return 0;
   } catch (error) {
-    say(`error: ${error instanceof Error ? error.message : String(error)}`);
-    if (error instanceof JijiError && error.hint !== undefined) say(`hint: ${error.hint}`);
-    return 1;
+    return reportFailure(error, out);
   }
 }
