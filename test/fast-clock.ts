@@ -4,14 +4,12 @@ import type { Clock } from "../src/system/host.ts";
 /** A clock whose waits are shorter than asked for, and countable, so that tests wait for them instead of for time. */
 export class FastClock implements Clock {
   readonly #speed: number;
-  readonly #untouched: readonly number[];
   readonly #waits = new Map<number, number>();
   readonly #watchers = new Set<() => void>();
+  #running: Promise<void> = Promise.resolve();
 
-  /** waits of the `untouched` lengths take their full time */
-  constructor(speed: number, untouched: readonly number[] = []) {
+  constructor(speed: number) {
     this.#speed = speed;
-    this.#untouched = untouched;
   }
 
   nowMs(): number {
@@ -25,7 +23,15 @@ export class FastClock implements Clock {
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     this.#waits.set(ms, this.waits(ms) + 1);
     for (const watcher of this.#watchers) watcher();
-    await systemClock.sleep(this.#untouched.includes(ms) ? ms : ms / this.#speed, signal);
+    await systemClock.sleep(ms / this.#speed, signal);
+    await this.#running;
+  }
+
+  /** Until the returned function is called, no wait ends. */
+  pause(): () => void {
+    let run = (): void => {};
+    this.#running = new Promise((resolve) => (run = resolve));
+    return run;
   }
 
   /** How often that many milliseconds were asked for. */

@@ -15,6 +15,8 @@ export interface StoreRequest {
   readonly signal?: AbortSignal | undefined;
   /** until the head of the answer; the body may then be silent for ever */
   readonly headTimeoutMs: number;
+  /** until there is a connection; default 5000: a host that does not answer at all, not even by a refusal, is away */
+  readonly connectTimeoutMs?: number;
 }
 
 /** An answer whose head has come. */
@@ -26,7 +28,6 @@ export interface StoreAnswer {
   close(): void;
 }
 
-/** A host that does not answer at all (no packet) is given up after this. */
 const CONNECT_TIMEOUT_MS = 5000;
 
 /**
@@ -64,9 +65,10 @@ export function sendRequest(address: StoreAddress, message: StoreRequest): Promi
     const headTimer = setTimeout(() => {
       fail(new StoreError(`the store at ${where} gave no answer in ${message.headTimeoutMs} ms`));
     }, message.headTimeoutMs);
+    const connectTimeoutMs = message.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     const connectTimer = setTimeout(() => {
-      fail(new StoreError(`no connection to the store at ${where} in ${CONNECT_TIMEOUT_MS} ms`));
-    }, CONNECT_TIMEOUT_MS);
+      fail(new StoreError(`no connection to the store at ${where} in ${connectTimeoutMs} ms`));
+    }, connectTimeoutMs);
     const onAbort = (): void => fail(cancelled(signal));
     const cleanUp = (): void => {
       clearTimeout(headTimer);

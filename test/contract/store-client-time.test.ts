@@ -43,17 +43,3 @@ test.concurrent("so is one that never ends", async () => {
   expect(error).toBeInstanceOf(StoreError);
   expect((error as StoreError).message).toBe("the store's answer had no end after 1 s");
 });
-
-test.concurrent("a store that is slow but in time is waited for, longer than a connection may take", async () => {
-  const slow = createServer((socket) => {
-    socket.once("data", () => {
-      setTimeout(() => {
-        const body = '{"columns":["a"]}\n{"eoq":{"time":6.0}}\n';
-        socket.end(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
-      }, 5500);
-    });
-  });
-  await listen(slow);
-  expect(await askFor(slow, 30)).toEqual({ columns: ["a"], rows: [] });
-  slow.close();
-}, 10_000);

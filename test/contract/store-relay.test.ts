@@ -19,7 +19,7 @@ describe.each(IMPLEMENTATIONS)("the agent's relay before it: $name", ({ start })
   let folder: string;
   let relay: StoreRelay;
   const warnings: string[] = [];
-  const clock = new FastClock(100, [SETTLE_MS]);
+  const clock = new FastClock(100);
 
   beforeAll(async () => {
     store = await start();
@@ -63,17 +63,19 @@ describe.each(IMPLEMENTATIONS)("the agent's relay before it: $name", ({ start })
     await clock.untilWaits(PROBE_MS, 2);
     expect(clock.waits(SETTLE_MS)).toBe(0);
 
+    // While changes are on their way the two differ, and the clock is too fast to wait for that.
+    const goOn = clock.pause();
     // The same values by changes: each is replaced by the next one's.
     const update = "UPDATE containers SET record = ? WHERE server_id = 'relay' AND n = ?";
     await direct.transact(
       records.map((_, n) => ({ sql: update, params: [records[(n + 1) % records.length] ?? null, n] })),
     );
     for (const _ of records) expect(await events.next()).toMatchObject({ type: "change", change: "update" });
-    const settling = clock.waits(SETTLE_MS);
+    goOn();
     await clock.untilWaits(PROBE_MS, 3);
-    expect(clock.waits(SETTLE_MS) - settling).toBe(0);
+    expect(clock.waits(SETTLE_MS)).toBe(0);
     expect(warnings).toEqual([]);
     relayed.close();
     direct.close();
-  }, 20_000);
+  });
 });
