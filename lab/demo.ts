@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { buildExecutable } from "../scripts/build.ts";
 import { findCorrosion, type CorrosionChoice } from "./corrosion-choice.ts";
 import { expectSuccess, runJiji, writeDeployFile } from "./jiji.ts";
-import { startLab, type Lab, type ServerRequest } from "./lab.ts";
+import { keepLab, startLab, type Lab, type ServerRequest } from "./lab.ts";
 import { machineSnapshot } from "./machine-snapshot.ts";
 import { diffSnapshots, snapshotServer, type ServerSnapshot } from "./snapshot.ts";
 import { waitFor } from "./wait.ts";
@@ -155,6 +155,7 @@ async function main(keep: boolean): Promise<void> {
     if (!keep || !finished) await step("Take the lab down", () => lab.down());
   }
   if (keep) {
+    keepLab(lab.id);
     console.error(`\nThe lab stays up as ${lab.id}, done in ${seconds(started)}. Play on:`);
     console.error(`  npm run lab -- --id ${lab.id} exec web1 docker ps\n  npm run lab -- --id ${lab.id} down`);
     return;

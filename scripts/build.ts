@@ -56,7 +56,6 @@ async function buildFor(architecture: Architecture, say: (line: string) => void)
       "--minify-syntax",
       "--minify-whitespace",
       "--sourcemap=none",
-      `--define=JIJI_VERSION=${JSON.stringify(packageJson.version)}`,
       `--outfile=${output}`,
       join(ROOT, "src", "bin", "jiji.ts"),
       join(ROOT, "src", "bin", "dns-worker.ts"),
@@ -69,7 +68,13 @@ async function buildFor(architecture: Architecture, say: (line: string) => void)
   const compressed = Bun.gzipSync(content, { level: 6 });
   writeFileSync(join(DIST, "server", gzip), compressed);
   say(`${name}: ${megabytes(content.length)}, to upload ${megabytes(compressed.length)}`);
-  return { sha256: sha256(content), sizeBytes: content.length, gzip, gzipSha256: sha256(compressed) };
+  return {
+    sha256: sha256(content),
+    sizeBytes: content.length,
+    gzip,
+    gzipSha256: sha256(compressed),
+    glibc: neededGlibc(content),
+  };
 }
 
 /** Throws unless the file is a 64-bit little-endian ELF executable for that architecture. */
@@ -79,6 +84,14 @@ function checkFormat(architecture: Architecture, content: Buffer): void {
   if (!isElf64 || machine !== ELF_MACHINES[architecture]) {
     throw new Error(`the build for ${architecture} is not an ELF file for it (machine ${machine})`);
   }
+}
+
+/** The newest symbol version of the C library that the program asks for: the oldest glibc that it runs on. */
+function neededGlibc(content: Buffer): string {
+  const versions = content.toString("latin1").matchAll(/GLIBC_(\d+)\.(\d+)(?:\.\d+)?\0/g);
+  const minors = [...versions].filter(([, major]) => major === "2").map(([, , minor]) => Number(minor));
+  if (minors.length === 0) throw new Error("the build asks for no version of glibc");
+  return `2.${Math.max(...minors)}`;
 }
 
 function hashOfSources(): string {
