@@ -29,6 +29,12 @@ test("one that does not end is killed with its whole group", async () => {
   await waitForEnd(ended.output);
 });
 
+test("one that takes more memory than allowed is killed", async () => {
+  const grow = "const held = []; setInterval(() => held.push(Buffer.alloc(16_000_000, 1)), 5)";
+  const ended = await runBounded([process.execPath, "-e", grow], { timeoutMs: 15_000, maxMegabytes: 150 });
+  expect(ended).toMatchObject({ code: 137, outgrew: true, timedOut: false });
+});
+
 test("what a program leaves behind in its group ends with it", async () => {
   const ended = await runBounded(["sh", "-c", "sleep 300 & echo child $!"], { timeoutMs: 10_000 });
   expect(ended.code).toBe(0);

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The repository's root folder. */
@@ -9,6 +10,8 @@ export interface BoundedOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** output as it comes, both streams */
   readonly onOutput?: (text: string) => void;
+  /** resident memory beyond which the process is stopped, before it takes the machine with it; Linux only */
+  readonly maxMegabytes?: number;
   /** how long the process may tidy up after SIGTERM before its group is killed */
   readonly graceMs?: number;
 }
@@ -20,6 +23,8 @@ export interface Ended {
   readonly output: string;
   readonly stdout: string;
   readonly timedOut: boolean;
+  /** it was stopped since it used more memory than allowed */
+  readonly outgrew: boolean;
   readonly durationMs: number;
   readonly pid: number;
 }
@@ -53,6 +58,15 @@ export async function runBounded(argv: readonly string[], options: BoundedOption
     end();
   }, options.timeoutMs);
 
+  let outgrew = false;
+  const { maxMegabytes = Number.POSITIVE_INFINITY } = options;
+  const watch = setInterval(() => {
+    if (outgrew || residentMegabytes(child.pid) <= maxMegabytes) return;
+    outgrew = true;
+    // No time to tidy up: a runaway fills the machine in seconds.
+    signalGroup(child.pid, "SIGKILL", true);
+  }, 500);
+
   const chunks: string[] = [];
   const take = (text: string) => {
     chunks.push(text);
@@ -67,6 +81,7 @@ export async function runBounded(argv: readonly string[], options: BoundedOption
   const code = await child.exited;
   clearTimeout(timer);
   clearTimeout(killTimer);
+  clearInterval(watch);
   running.delete(child.pid);
   signalGroup(child.pid, "SIGKILL", true);
   // A descendant in another group may hold the pipes open for ever.
@@ -75,7 +90,7 @@ export async function runBounded(argv: readonly string[], options: BoundedOption
   await Promise.race([closed, patience.promise]);
   clearTimeout(patienceTimer);
   const durationMs = performance.now() - started;
-  return { code, output: chunks.join(""), stdout, timedOut, durationMs, pid: child.pid };
+  return { code, output: chunks.join(""), stdout, timedOut, outgrew, durationMs, pid: child.pid };
 }
 
 /** Ends everything that runs, as a time limit would; whoever waits for it sees it end. */
@@ -88,6 +103,16 @@ function signalGroup(pid: number, signal: NodeJS.Signals, whole: boolean): void 
     process.kill(whole ? -pid : pid, signal);
   } catch {
     // It has ended.
+  }
+}
+
+/** 0 where it cannot be told. */
+function residentMegabytes(pid: number): number {
+  try {
+    const kibibytes = /^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return Number(kibibytes ?? 0) / 1024;
+  } catch {
+    return 0;
   }
 }
 

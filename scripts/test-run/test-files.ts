@@ -7,6 +7,9 @@ import type { Stage, StageContext } from "./stage.ts";
 
 const minute = 60_000;
 
+/** A test process needs a few hundred; one that runs away would take the machine with it. */
+const maxMegabytes = 3_000;
+
 /** Runs the product, from the smallest part to the whole. */
 export const TEST_STAGES: readonly Stage[] = [
   testStage({
@@ -126,6 +129,7 @@ async function runBunTest(
       {
         timeoutMs: context.timeLimitMs(request.timeLimitMs),
         graceMs: 60_000,
+        maxMegabytes,
         ...(context.corrosion?.state === "ready" && { env: { CORROSION_BIN: context.corrosion.paths } }),
         ...(live && { onOutput: (text: string) => context.show(text) }),
       },
@@ -152,9 +156,9 @@ function readReport(path: string): string {
 /** The process failed, and no test did. */
 function unexplained(request: TestStageRequest, files: readonly string[], ended: Ended): TestResult {
   const what = files.length === 1 ? (files[0] ?? request.name) : request.name;
-  const why = ended.timedOut
-    ? `stopped after ${Math.round(ended.durationMs / 1000)} s, its time limit`
-    : `exit ${ended.code} outside of a test`;
+  let why = `exit ${ended.code} outside of a test`;
+  if (ended.timedOut) why = `stopped after ${Math.round(ended.durationMs / 1000)} s, its time limit`;
+  if (ended.outgrew) why = `killed when it used more than ${maxMegabytes} MB of memory`;
   return { name: what, status: "failed", durationMs: ended.durationMs, why };
 }
 
@@ -165,7 +169,7 @@ async function findLeftLabs(request: TestStageRequest, files: readonly string[],
   const { removeLab } = await import("../../lab/remove-lab.ts");
   const left = listLabIds().filter((id) => loadLabState(id)?.owner?.pid === ended.pid);
   for (const id of left) await removeLab(id);
-  return ended.timedOut
+  return ended.timedOut || ended.outgrew
     ? []
     : left.map((id) => ({
         name: `${files.join(" ")} › nothing is left behind`,
