@@ -3,7 +3,7 @@ import { serverAddress } from "../model/cluster.ts";
 import { JijiError } from "../model/errors.ts";
 import type { EngineKind } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
-import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { ABSENT, found, type Reading } from "../model/reading.ts";
 import {
   DNS_FILES,
   DOCKER_UNIT,
@@ -12,7 +12,6 @@ import {
   engineDnsNotes,
   planEngineDns,
   withdrawn,
-  type DockerDaemon,
   type EngineDnsAction,
   type EngineDnsObserved,
 } from "../plan/engine-dns.ts";
@@ -20,8 +19,8 @@ import type { NodeGoal } from "../plan/goal.ts";
 import { manifestEntry, type Manifest } from "../plan/manifest.ts";
 import type { Step } from "../plan/step.ts";
 import type { Host } from "../system/host.ts";
+import { finishRestart, observeDaemon, restartDocker } from "./docker-restart.ts";
 import type { ApplyContext, ResourceKind } from "./kind.ts";
-import { look } from "./look.ts";
 import { restoreManaged, seeFile, stateBefore, writeManaged } from "./managed-file.ts";
 import { runChecked } from "./run-checked.ts";
 
@@ -31,7 +30,7 @@ import { runChecked } from "./run-checked.ts";
  */
 const STALE_MARKER = join(PATHS.pendingRestarts, DOCKER_UNIT);
 
-const DOCKER_TIMEOUT_MS = 180_000;
+const RESTART_TIMEOUT_MS = 180_000;
 
 /** DNS settings of the engine, which decide what stands in the containers' resolv.conf. */
 export const engineDnsKind: ResourceKind<EngineDnsObserved, EngineDnsAction> = {
@@ -68,19 +67,6 @@ async function observeHostSearches(host: Host): Promise<Reading<readonly string[
   return found(domains.filter((domain) => /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?$/.test(domain)));
 }
 
-async function observeDaemon(host: Host): Promise<Reading<DockerDaemon>> {
-  const output = await look(host, ["systemctl", "show", "-p", "ActiveState,InvocationID", DOCKER_UNIT]);
-  if (output.state !== "found") return output;
-  if (!/^ActiveState=active$/m.test(output.value)) return ABSENT;
-  const invocation = /^InvocationID=([0-9a-f]{32})$/m.exec(output.value)?.[1];
-  if (invocation === undefined) return unknown(`systemctl show ${DOCKER_UNIT} gives no InvocationID`);
-  const info = await look(host, ["docker", "info", "--format", "{{.ContainersRunning}} {{.LiveRestoreEnabled}}"]);
-  if (info.state !== "found") return info;
-  const match = /^([0-9]+) (true|false)$/.exec(info.value.trim());
-  if (match === null) return unknown("docker info printed something else than expected");
-  return found({ invocation, runningContainers: Number(match[1]), hasLiveRestore: match[2] === "true" });
-}
-
 async function execute({ action }: Step<EngineDnsAction>, context: ApplyContext): Promise<void> {
   switch (action.op) {
     case "write":
@@ -90,7 +76,9 @@ async function execute({ action }: Step<EngineDnsAction>, context: ApplyContext)
     case "withdraw":
       return withdraw(context, action.path);
     case "restart-docker":
-      return restartDocker(context);
+      return restart(context);
+    case "finish-restart":
+      return finishRestart(context);
   }
 }
 
@@ -146,30 +134,24 @@ function engineOf(path: string): EngineKind {
 }
 
 /**
- * Restarts Docker and waits until it answers. If it does not come up, its file from before is put back, and it is
- * started with that: a server without its engine would be worse than one without names.
+ * If Docker does not come up, its file from before is put back, and it is started with that: a server without its engine
+ * would be worse than one without names.
  */
-async function restartDocker(context: ApplyContext): Promise<void> {
+async function restart(context: ApplyContext): Promise<void> {
   const { host } = context;
-  context.progress("restarting Docker");
   try {
-    await runChecked(host, ["systemctl", "restart", DOCKER_UNIT], { timeoutMs: DOCKER_TIMEOUT_MS });
-    await runChecked(host, ["docker", "info", "--format", "{{.ServerVersion}}"], { timeoutMs: DOCKER_TIMEOUT_MS });
+    await restartDocker(context);
   } catch (error) {
-    const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, DNS_FILES.docker.path);
+    const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, PATHS.dockerDaemon);
     if (entry !== undefined) {
-      await restoreManaged(host, DNS_FILES.docker.path, entry.before);
+      await restoreManaged(host, PATHS.dockerDaemon, entry.before);
       await host.programs.run(["systemctl", "reset-failed", DOCKER_UNIT]);
-      await host.programs.run(["systemctl", "restart", DOCKER_UNIT], { timeoutMs: DOCKER_TIMEOUT_MS });
+      await host.programs.run(["systemctl", "restart", DOCKER_UNIT], { timeoutMs: RESTART_TIMEOUT_MS });
     }
-    throw new JijiError(
-      "remote",
-      `Docker did not restart with jiji's ${DNS_FILES.docker.path}; the file was put back`,
-      {
-        hint: `journalctl -u ${DOCKER_UNIT} -n 50`,
-        cause: error,
-      },
-    );
+    throw new JijiError("remote", `Docker did not restart with jiji's ${PATHS.dockerDaemon}; the file was put back`, {
+      hint: `journalctl -u ${DOCKER_UNIT} -n 50`,
+      cause: error,
+    });
   }
   await host.files.remove(STALE_MARKER);
 }

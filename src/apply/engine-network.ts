@@ -21,7 +21,12 @@ import {
   removeDockerNetwork,
 } from "./docker-network.ts";
 import type { ApplyContext, ResourceKind } from "./kind.ts";
-import { createPodmanNetwork, observePodmanNetwork, removePodmanNetwork } from "./podman-network.ts";
+import {
+  createPodmanNetwork,
+  observePodmanNetwork,
+  PODMAN_NETWORK_FOLDER,
+  removePodmanNetwork,
+} from "./podman-network.ts";
 import { runChecked } from "./run-checked.ts";
 import { observeUnit } from "./unit-state.ts";
 
@@ -54,17 +59,30 @@ async function execute({ action }: Step<EngineNetworkAction>, context: ApplyCont
   switch (action.op) {
     case "create": {
       const { network } = action;
-      await context.remember(networkTarget(network.engine), null);
+      const folder = await host.files.stat(PODMAN_NETWORK_FOLDER);
+      const before = network.engine === "podman" && folder.state === "absent" ? { madeFolder: true } : null;
+      await context.remember(networkTarget(network.engine), before);
       return network.engine === "docker" ? createDockerNetwork(host, network) : createPodmanNetwork(host, network);
     }
     case "remove":
-      await (action.engine === "docker" ? removeDockerNetwork(host) : removePodmanNetwork(host));
-      return context.forget(networkTarget(action.engine));
+      return remove(context, action.engine);
     case "enable-socket":
       return enableSocket(context);
     case "restore-socket":
       return restoreSocket(context);
   }
+}
+
+/** Podman makes the folder of networks for the first one and leaves it behind. */
+async function remove(context: ApplyContext, engine: EngineKind): Promise<void> {
+  const { host } = context;
+  await (engine === "docker" ? removeDockerNetwork(host) : removePodmanNetwork(host));
+  const entry = manifestEntry(context.manifest(), ENGINE_NETWORK_KIND, networkTarget(engine));
+  if (engine === "podman" && entry?.before !== null) {
+    const left = await host.files.list(PODMAN_NETWORK_FOLDER);
+    if (left.state === "found" && left.value.length === 0) await host.files.remove(PODMAN_NETWORK_FOLDER);
+  }
+  await context.forget(networkTarget(engine));
 }
 
 async function enableSocket(context: ApplyContext): Promise<void> {

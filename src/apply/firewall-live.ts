@@ -21,17 +21,26 @@ const tablesSchema = z.object({
 /** Everything that the firewall kind decides by. */
 export async function observeFirewall(host: Host, goal: NodeGoal): Promise<FirewallObserved> {
   const paths = [PATHS.firewall, PATHS.firewallChains4, PATHS.firewallChains6, unitFile(UNITS.firewall)];
-  const files = new Map(await Promise.all(paths.map(async (path) => [path, await seeFile(host.files, path)] as const)));
-  const docker = await observeUnit(host, "docker.service");
+  const [seen, docker, unit, table, tableWanted, filter4, filter6, guardedClusters, guardRules] = await Promise.all([
+    Promise.all(paths.map(async (path) => [path, await seeFile(host.files, path)] as const)),
+    observeUnit(host, "docker.service"),
+    observeUnit(host, UNITS.firewall),
+    observeTable(host),
+    goal.phase === "join" ? listAsLoaded(host, packetFilterText(goal.spec)) : ABSENT,
+    observeFilter(host, 4),
+    observeFilter(host, 6),
+    observeGuardRoutes(host),
+    observeGuardRules(host),
+  ]);
   return {
-    files,
-    unit: await observeUnit(host, UNITS.firewall),
-    table: await observeTable(host),
-    tableWanted: goal.phase === "join" ? await listAsLoaded(host, packetFilterText(goal.spec)) : ABSENT,
-    filter: { 4: await observeFilter(host, 4), 6: await observeFilter(host, 6) },
+    files: new Map(seen),
+    unit,
+    table,
+    tableWanted,
+    filter: { 4: filter4, 6: filter6 },
     hasDocker: docker.state === "unknown" ? docker : found(docker.state === "found"),
-    guardedClusters: await observeGuardRoutes(host),
-    guardRules: await observeGuardRules(host),
+    guardedClusters,
+    guardRules,
   };
 }
 

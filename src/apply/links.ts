@@ -15,16 +15,12 @@ export interface Link {
 }
 
 const linksSchema = z.array(
-  // ip -j prints an empty object for what a filter left out
-  z.union([
-    z.object({
-      ifname: z.string(),
-      mtu: z.int(),
-      flags: z.array(z.string()),
-      addr_info: z.array(z.object({ family: z.string(), local: z.string(), prefixlen: z.int() }).partial()).default([]),
-    }),
-    z.object({}).strict(),
-  ]),
+  z.object({
+    ifname: z.string(),
+    mtu: z.int(),
+    flags: z.array(z.string()),
+    addr_info: z.array(z.object({ family: z.string(), local: z.string(), prefixlen: z.int() }).partial()).default([]),
+  }),
 );
 
 const routesSchema = z.array(
@@ -39,28 +35,17 @@ const routesSchema = z.array(
 
 /** All network interfaces with their IPv4 addresses. */
 export async function observeLinks(host: Host): Promise<Reading<readonly Link[]>> {
-  const links = await lookJson(host, ["ip", "-j", "-4", "addr", "show"], linksSchema);
-  const all = await lookJson(host, ["ip", "-j", "link", "show"], linksSchema);
+  const links = await lookJson(host, ["ip", "-j", "addr", "show"], linksSchema);
   if (links.state !== "found") return links;
-  if (all.state !== "found") return all;
-  const addresses = new Map(
-    links.value.flatMap((link) =>
-      "ifname" in link ? [[link.ifname, link.addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`)]] : [],
-    ),
-  );
   return found(
-    all.value.flatMap((link) =>
-      "ifname" in link
-        ? [
-            {
-              name: link.ifname,
-              mtuBytes: link.mtu,
-              up: link.flags.includes("UP"),
-              addresses: addresses.get(link.ifname) ?? [],
-            },
-          ]
-        : [],
-    ),
+    links.value.map(({ ifname, mtu, flags, addr_info: addresses }) => ({
+      name: ifname,
+      mtuBytes: mtu,
+      up: flags.includes("UP"),
+      addresses: addresses
+        .filter(({ family }) => family === "inet")
+        .map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    })),
   );
 }
 

@@ -14,7 +14,9 @@ import { lookJson, readJson } from "./look.ts";
 import { runChecked } from "./run-checked.ts";
 
 /** Where netavark keeps networks unless containers.conf says otherwise. */
-const NETWORK_FILE = `/etc/containers/networks/${ENGINE_NETWORK}.json`;
+export const PODMAN_NETWORK_FOLDER = "/etc/containers/networks";
+
+const NETWORK_FILE = `${PODMAN_NETWORK_FOLDER}/${ENGINE_NETWORK}.json`;
 
 const networksSchema = z.array(
   z.object({

@@ -26,10 +26,11 @@ export async function observeTunnel(host: Host): Promise<Reading<ObservedTunnel>
   if (links.state !== "found") return links;
   const link = links.value.find(({ name }) => name === INTERFACE);
   if (link === undefined) return ABSENT;
+  const readings = await Promise.all(QUESTIONS.map((question) => look(host, ["wg", "show", INTERFACE, question])));
   const answers = new Map<string, readonly string[]>();
-  for (const question of QUESTIONS) {
-    const answer = await look(host, ["wg", "show", INTERFACE, question]);
-    if (answer.state !== "found") return unknown(`${INTERFACE} is there, but ${reason(answer)}`);
+  for (const [index, question] of QUESTIONS.entries()) {
+    const answer = readings[index];
+    if (answer?.state !== "found") return unknown(`${INTERFACE} is there, but ${reason(answer)}`);
     answers.set(
       question,
       answer.value.split("\n").filter((line) => line !== ""),
@@ -48,8 +49,8 @@ export async function observeTunnel(host: Host): Promise<Reading<ObservedTunnel>
   });
 }
 
-function reason(reading: Exclude<Reading<string>, { state: "found" }>): string {
-  return reading.state === "unknown" ? reading.why : "it could not be read";
+function reason(reading: Reading<string> | undefined): string {
+  return reading?.state === "unknown" ? reading.why : "it could not be read";
 }
 
 /** Each answer has one line per peer: its key, a tab, the value. */

@@ -33,12 +33,13 @@ export const wireguardKind: ResourceKind<WireguardObserved, WireguardAction> = {
 };
 
 async function observe(host: Host): Promise<WireguardObserved> {
-  return {
-    key: await loadWireGuardPublicKey(host.files),
-    config: await seeFile(host.files, PATHS.wireguardConfig),
-    unit: await observeUnit(host, UNITS.tunnel),
-    tunnel: await observeTunnel(host),
-  };
+  const [key, config, unit, tunnel] = await Promise.all([
+    loadWireGuardPublicKey(host.files),
+    seeFile(host.files, PATHS.wireguardConfig),
+    observeUnit(host, UNITS.tunnel),
+    observeTunnel(host),
+  ]);
+  return { key, config, unit, tunnel };
 }
 
 async function execute({ action }: Step<WireguardAction>, context: ApplyContext): Promise<void> {

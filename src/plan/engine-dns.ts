@@ -27,6 +27,9 @@ export const ENGINE_DNS_KIND = "engine-dns";
 
 export const DOCKER_UNIT = "docker.service";
 
+/** The manifest's target for daemon.json while live-restore is lent to a restart. */
+export const INTERRUPTED_RESTART = "daemon.json during a restart";
+
 /** The running Docker daemon, as far as a restart is concerned. */
 export interface DockerDaemon {
   /** systemd's id of this start of the unit */
@@ -34,6 +37,8 @@ export interface DockerDaemon {
   readonly runningContainers: number;
   /** whether containers keep running while the daemon restarts */
   readonly hasLiveRestore: boolean;
+  /** part of a swarm, which knows no live-restore */
+  readonly isSwarm: boolean;
 }
 
 export interface EngineDnsObserved {
@@ -51,7 +56,8 @@ export type EngineDnsAction =
   | RestoreFileAction
   /** puts back the settings only, since others have changed the rest of the file meanwhile */
   | { readonly op: "withdraw"; readonly path: string }
-  | { readonly op: "restart-docker" };
+  | { readonly op: "restart-docker" }
+  | { readonly op: "finish-restart" };
 
 type DnsStep = Step<EngineDnsAction>;
 
@@ -65,8 +71,9 @@ export const dnsBeforeSchema = fileBeforeSchema.extend({ address: z.string() });
 
 /**
  * What containers ask for names: jiji-dns alone, since some libraries ask all servers at once and believe the first that
- * says no; and `jiji` before the other search domains. Docker reads its file only when it starts: it is restarted when
- * no container stops by that, or when the operator allows it.
+ * says no; and `jiji` before the other search domains. Docker reads its file only when it starts. Setup restarts it on its
+ * own when nothing runs in it or it keeps containers anyway, else when the operator allows it; teardown always, for what
+ * it would give to new containers is gone. Containers keep running, but in a swarm.
  */
 export function planEngineDns(goal: NodeGoal, observed: EngineDnsObserved, manifest: Manifest): readonly DnsStep[] {
   if (goal.phase === "prepare") return [];
@@ -75,11 +82,26 @@ export function planEngineDns(goal: NodeGoal, observed: EngineDnsObserved, manif
       ? planWithdrawal(["docker", "podman"], observed, manifest)
       : planJoin(goal, observed, manifest);
   const changesDocker = files.some(({ target }) => target === PATHS.dockerDaemon);
-  if (!isRestartDue(observed, changesDocker) || !mayRestart(goal, observed)) return files;
+  const steps = [...planInterrupted(manifest), ...files];
+  if (!isRestartDue(observed, changesDocker) || !mayRestart(goal, observed)) return steps;
   const summary = "restart Docker, which reads its DNS settings only then";
   return [
-    ...files,
+    ...steps,
     { kind: ENGINE_DNS_KIND, target: DOCKER_UNIT, verb: "restart", summary, action: { op: "restart-docker" } },
+  ];
+}
+
+function planInterrupted(manifest: Manifest): readonly DnsStep[] {
+  if (manifestEntry(manifest, ENGINE_DNS_KIND, INTERRUPTED_RESTART) === undefined) return [];
+  const summary = `put back ${PATHS.dockerDaemon} after a restart that was interrupted`;
+  return [
+    {
+      kind: ENGINE_DNS_KIND,
+      target: INTERRUPTED_RESTART,
+      verb: "restore",
+      summary,
+      action: { op: "finish-restart" },
+    },
   ];
 }
 
@@ -124,7 +146,9 @@ function isRestartDue(observed: EngineDnsObserved, isChanging: boolean): boolean
 function mayRestart(goal: NodeGoal, observed: EngineDnsObserved): boolean {
   if (goal.phase !== "prepare" && goal.restartEngine === true) return true;
   const daemon = known(observed.daemon, DOCKER_UNIT);
-  return daemon !== undefined && (daemon.runningContainers === 0 || daemon.hasLiveRestore);
+  if (daemon === undefined) return false;
+  if (daemon.runningContainers === 0 || daemon.hasLiveRestore) return true;
+  return goal.phase === "teardown" && !daemon.isSwarm;
 }
 
 function planWithdrawal(
@@ -198,7 +222,8 @@ function beforeKeys(manifest: Manifest): DnsKeys | undefined {
 
 function restartNote(isTeardown: boolean, own: Ipv4 | undefined): string {
   return isTeardown
-    ? "Docker still gives new containers jiji's resolver until it is restarted, which would stop running ones: systemctl restart docker"
-    : `Docker does not give containers the resolver ${own} before it is restarted, which would stop running ones: ` +
-        "run setup with --restart-engine";
+    ? "Docker still gives new containers jiji's resolver until it is restarted, which would stop the swarm's tasks here: " +
+        "run teardown with --restart-engine"
+    : `Docker gives containers the resolver ${own} only after a restart, and some are running: ` +
+        "run setup with --restart-engine (they keep running; each has the resolver once it is started anew)";
 }

@@ -18,6 +18,12 @@ export const daemonJson: DnsFileFormat = {
   },
 };
 
+/** The text with `live-restore` set; undefined when it is malformed. */
+export function withLiveRestore(text: string | null, isOn: boolean): string | undefined {
+  const object = parseObject(text ?? "{}");
+  return object === undefined ? undefined : `${JSON.stringify({ ...object, "live-restore": isOn }, null, 2)}\n`;
+}
+
 function withKeys(object: Readonly<Record<string, unknown>>, keys: DnsKeys): Record<string, unknown> {
   const edited: Record<string, unknown> = { ...object };
   const set = (name: string, value: readonly string[] | null): void => {

@@ -1,0 +1,106 @@
+import { z } from "zod";
+import { JijiError } from "../model/errors.ts";
+import { PATHS } from "../model/paths.ts";
+import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { DOCKER_UNIT, ENGINE_DNS_KIND, INTERRUPTED_RESTART, type DockerDaemon } from "../plan/engine-dns.ts";
+import { manifestEntry } from "../plan/manifest.ts";
+import { withLiveRestore } from "../render/daemon-json.ts";
+import type { Host } from "../system/host.ts";
+import type { ApplyContext } from "./kind.ts";
+import { look } from "./look.ts";
+import { restoreManaged, stateBefore } from "./managed-file.ts";
+import { runChecked } from "./run-checked.ts";
+
+const RESTART_TIMEOUT_MS = 180_000;
+const RELOAD_TIMEOUT_MS = 15_000;
+
+const infoSchema = z.object({
+  ContainersRunning: z.int(),
+  LiveRestoreEnabled: z.boolean(),
+  Swarm: z.object({ LocalNodeState: z.string().default("inactive") }).default({ LocalNodeState: "inactive" }),
+});
+
+/** The running daemon; absent when its unit is not active, or not there. */
+export async function observeDaemon(host: Host): Promise<Reading<DockerDaemon>> {
+  const output = await look(host, ["systemctl", "show", "-p", "ActiveState,InvocationID", DOCKER_UNIT]);
+  if (output.state !== "found") return output;
+  if (!/^ActiveState=active$/m.test(output.value)) return ABSENT;
+  const invocation = /^InvocationID=([0-9a-f]{32})$/m.exec(output.value)?.[1];
+  if (invocation === undefined) return unknown(`systemctl show ${DOCKER_UNIT} gives no InvocationID`);
+  const info = await look(host, ["docker", "info", "--format", "{{json .}}"]);
+  if (info.state !== "found") return info;
+  try {
+    const parsed = infoSchema.parse(JSON.parse(info.value));
+    return found({
+      invocation,
+      runningContainers: parsed.ContainersRunning,
+      hasLiveRestore: parsed.LiveRestoreEnabled,
+      isSwarm: parsed.Swarm.LocalNodeState !== "inactive",
+    });
+  } catch {
+    return unknown("docker info printed something else than expected");
+  }
+}
+
+/**
+ * Restarts Docker and waits until it answers. Running containers go on running: a daemon takes up live-restore without a
+ * restart, so it is given for the time of this one where it is not set. Only a swarm forbids that.
+ */
+export async function restartDocker(context: ApplyContext): Promise<void> {
+  const { host } = context;
+  context.progress("restarting Docker");
+  const daemon = await observeDaemon(host);
+  const keepsContainers =
+    daemon.state === "found" &&
+    daemon.value.runningContainers > 0 &&
+    !daemon.value.hasLiveRestore &&
+    !daemon.value.isSwarm;
+  if (!keepsContainers) return restartUnit(context);
+  await context.remember(INTERRUPTED_RESTART, await stateBefore(host.files, PATHS.dockerDaemon));
+  await setLiveRestore(host, true);
+  try {
+    await restartUnit(context);
+  } finally {
+    await finishRestart(context);
+  }
+}
+
+/** Puts daemon.json back as it was before live-restore was lent; also after a crash in the middle. */
+export async function finishRestart(context: ApplyContext): Promise<void> {
+  const { host } = context;
+  const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, INTERRUPTED_RESTART);
+  if (entry === undefined) return;
+  // a key that is just missing would leave a running daemon as it is
+  await setLiveRestore(host, false);
+  await restoreManaged(host, PATHS.dockerDaemon, entry.before);
+  await context.forget(INTERRUPTED_RESTART);
+}
+
+async function setLiveRestore(host: Host, isOn: boolean): Promise<void> {
+  const text = await host.files.read(PATHS.dockerDaemon);
+  const content =
+    text.state === "unknown" ? undefined : withLiveRestore(text.state === "found" ? text.value : null, isOn);
+  if (content === undefined)
+    throw new JijiError("conflict", `${PATHS.dockerDaemon} cannot be read`, { hint: "correct it" });
+  await host.files.write(PATHS.dockerDaemon, content, { mode: 0o644 });
+  const daemon = await observeDaemon(host);
+  if (daemon.state === "absent") return;
+  await runChecked(host, ["systemctl", "reload", DOCKER_UNIT]);
+  const end = host.clock.monotonicMs() + RELOAD_TIMEOUT_MS;
+  for (;;) {
+    const now = await observeDaemon(host);
+    if (now.state === "found" && now.value.hasLiveRestore === isOn) return;
+    if (host.clock.monotonicMs() > end) {
+      throw new JijiError("remote", `Docker does not take up "live-restore": ${isOn}`, {
+        hint: `journalctl -u ${DOCKER_UNIT} -n 50`,
+      });
+    }
+    await host.clock.sleep(100);
+  }
+}
+
+async function restartUnit({ host }: ApplyContext): Promise<void> {
+  const hint = `journalctl -u ${DOCKER_UNIT} -n 50`;
+  await runChecked(host, ["systemctl", "restart", DOCKER_UNIT], { timeoutMs: RESTART_TIMEOUT_MS, hint });
+  await runChecked(host, ["docker", "info", "--format", "{{.ServerVersion}}"], { timeoutMs: RESTART_TIMEOUT_MS, hint });
+}
