@@ -40,12 +40,15 @@ export class TableWriter extends TableReader {
     return this.#next - this.headerWord(TABLE_WORD.arenaStart);
   }
 
-  set serial(value: number) {
-    Atomics.store(this.words, TABLE_WORD.serial, value | 0);
+  /** Whether a larger table should be written soon. */
+  get isNearlyFull(): boolean {
+    const capacity = this.#arenaEnd - this.headerWord(TABLE_WORD.arenaStart);
+    return this.usedBytes > capacity * 0.8 || this.#slots > this.#maxSlots * 0.9;
   }
 
-  override get serial(): number {
-    return super.serial;
+  /** Sets the zone's serial number. */
+  setSerial(serial: number): void {
+    Atomics.store(this.words, TABLE_WORD.serial, serial | 0);
   }
 
   /**

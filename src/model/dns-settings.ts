@@ -1,35 +1,55 @@
 import { z } from "zod";
-import { parseEndpoint, parseIpv4, type Endpoint, type Ipv4 } from "./address.ts";
+import { parseEndpoint, parseIpv4, type Endpoint } from "./address.ts";
 import { parseClusterCidr, type ClusterCidr } from "./cluster.ts";
+import { parseServerId, type ServerId } from "./keys.ts";
 
-const branded = <T>(parse: (text: string) => T | undefined) =>
+const branded = <T>(parse: (text: string) => T | undefined, what: string) =>
   z.string().transform((text, context): T => {
     const value = parse(text);
     if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: "malformed" });
+    context.addIssue({ code: "custom", message: `not ${what}` });
     return z.NEVER;
   });
 
-/** /opt/jiji/dns/settings.json, and what `jiji dns serve` makes of its options. */
+/** A numeric IPv4 address and a port to bind; port 0: the system chooses one. */
+const listenAddress = z.string().refine((text) => {
+  const [, host, port] = /^(.+):(0|[1-9][0-9]{0,4})$/.exec(text) ?? [];
+  return parseIpv4(host ?? "") !== undefined && Number(port) <= 65_535;
+}, "not IPV4:PORT");
+
+const path = z.string().startsWith("/");
+
+/**
+ * /opt/jiji/dns/settings.json, and what `jiji dns serve` makes of its options: how one DNS server runs. No secret stands
+ * here, and on a server of a mesh not even the path of one: there the store is read through the agent's relay.
+ */
 export const dnsSettingsSchema = z.object({
   version: z.literal(1),
-  /** addresses to bind; null: sockets inherited from systemd (LISTEN_FDS) */
-  listen: z.array(z.object({ address: branded<Ipv4>(parseIpv4), port: z.int().min(0).max(65535) })).nullable(),
-  /** `http://HOST:PORT` or `unix:/path` */
-  store: z.string(),
-  tokenFile: z.string().nullable(),
-  agentSocket: z.string().nullable(),
-  clusterCidr: branded<ClusterCidr>(parseClusterCidr),
-  /** this server's .1, when it has one: never asked as an upstream */
-  serverAddress: branded<Ipv4>(parseIpv4).nullable(),
+  /** the descriptors that systemd hands over (LISTEN_FDS), or addresses to bind for UDP and TCP (port 0: any) */
+  listen: z.union([z.literal("inherit"), z.array(listenAddress).min(1)]),
+  store: z.object({
+    /** `http://HOST:PORT`, or `unix:PATH` for the agent's relay */
+    url: z.string(),
+    /** the file that holds the bearer token, alone on its line; null: none is needed */
+    tokenFile: path.nullable(),
+  }),
+  /** agent.sock; null: members come from the store's `servers` rows and every server counts as reachable */
+  agentSocket: path.nullable(),
+  /** this server's id; null: the agent says it, or it is of no interest */
+  self: branded<ServerId>(parseServerId, "a server's id").nullable(),
+  clusterCidr: branded<ClusterCidr>(parseClusterCidr, "a network of /8 to /24"),
+  /** of addresses in answers */
   ttlSeconds: z.int().min(0).max(86_400),
+  /** this server's own containers come first in an answer */
   localFirst: z.boolean(),
-  /** empty: the system's resolvers */
-  upstreams: z.array(branded<Endpoint>(parseEndpoint)),
-  /** the last table, loaded at start; null: not saved */
-  stateFile: z.string().nullable(),
-  metrics: z.object({ address: branded<Ipv4>(parseIpv4), port: z.int().min(0).max(65535) }).nullable(),
-  controlSocket: z.string().nullable(),
+  /** resolvers for all other names; empty: the system's own */
+  upstreams: z.array(branded<Endpoint>(parseEndpoint, "IP:PORT")),
+  /** where the last table is kept; null: nowhere */
+  stateFile: path.nullable(),
+  /** where metrics are served over HTTP; null: nowhere */
+  metrics: listenAddress.nullable(),
+  /** where `status`, `names` and `trace` are asked; null: nowhere */
+  controlSocket: path.nullable(),
 });
 
 export type DnsSettings = z.infer<typeof dnsSettingsSchema>;

@@ -1,0 +1,193 @@
+import { ipv4ToNumber } from "../model/address.ts";
+import { capacity, serverAddress, type SubnetNumber } from "../model/cluster.ts";
+import { SERVICE_DOMAIN } from "../model/names.ts";
+import { allocateTable, RECORD, recordBytes } from "./table.ts";
+import { TableWriter } from "./table-writer.ts";
+import { encodeName } from "./wire.ts";
+import { Changes, type Zone } from "./zone.ts";
+
+export interface ZoneTableOptions {
+  readonly zone: Zone;
+  /** the process's seed for hashes of names */
+  readonly seed: number;
+  readonly ttlSeconds: number;
+  readonly nowMs: () => number;
+  /** Called with each new table, whole; from then on questions are answered from it. */
+  readonly onTable: (buffer: SharedArrayBuffer) => void;
+  /** Lets others run; a table is written in slices between calls of it. */
+  readonly pause: () => Promise<void>;
+}
+
+/**
+ * How long "no such name" and "nothing there now" may be kept: short, for a container that starts must be found soon, and
+ * long enough to take the weight out of a tight loop.
+ */
+export const NEGATIVE_TTL_SECONDS = 5;
+
+/** Names written between two pauses; takes about a millisecond. */
+const SLICE_NAMES = 1000;
+
+/** Room for changes beyond what a new table begins with. */
+const SPARE_BYTES = 512 * 1024;
+const SPARE_NAMES = 512;
+
+const APEX_NAME = nameOf("");
+const NS_NAME = nameOf("ns");
+const SERVERS_NAME = nameOf("server");
+
+/** A table that is written, and what cannot be seen from it. */
+interface Written {
+  readonly writer: TableWriter;
+  /** names of servers in it */
+  serverNames: readonly string[];
+}
+
+/** Keeps the table that questions are answered from in step with the zone. */
+export class ZoneTable {
+  readonly #options: ZoneTableOptions;
+  #table: Written | undefined;
+  #serial = 0;
+  #building: Promise<void> | undefined;
+  /** what changed while a new table was being written */
+  #missed: Changes | undefined;
+  #tables = 0;
+
+  constructor(options: ZoneTableOptions) {
+    this.#options = options;
+  }
+
+  /** How many tables were written so far. */
+  get tables(): number {
+    return this.#tables;
+  }
+
+  /** Octets of records in the table. */
+  get usedBytes(): number {
+    return this.#table?.writer.usedBytes ?? 0;
+  }
+
+  /** Takes over what has changed in the zone since the last call; nothing before the first {@link rebuild}. */
+  flush(): void {
+    const table = this.#table;
+    if (table === undefined || !this.#options.zone.hasChanges) return;
+    const changes = this.#options.zone.takeChanges();
+    if (this.#missed !== undefined) merge(this.#missed, changes);
+    const isWritten = this.#apply(table, changes);
+    this.#serial = Math.max(this.#serial + 1, Math.floor(this.#options.nowMs() / 1000));
+    table.writer.setSerial(this.#serial);
+    if ((!isWritten || table.writer.isNearlyFull) && this.#building === undefined) void this.rebuild();
+  }
+
+  /** Writes a new table from the whole zone and puts it in the place of the last. Calls during one are one more. */
+  async rebuild(): Promise<void> {
+    while (this.#building !== undefined) await this.#building;
+    this.#building = this.#build().finally(() => (this.#building = undefined));
+    await this.#building;
+  }
+
+  async #build(): Promise<void> {
+    const { zone, onTable } = this.#options;
+    for (let spare = 1; ; spare *= 2) {
+      this.#missed = new Changes();
+      merge(this.#missed, zone.takeChanges());
+      const table = await this.#writeWhole(spare);
+      if (table === undefined) continue;
+      this.#missed = undefined;
+      this.#serial = Math.max(this.#serial + 1, Math.floor(this.#options.nowMs() / 1000));
+      table.writer.setSerial(this.#serial);
+      this.#table = table;
+      this.#tables++;
+      onTable(table.writer.buffer);
+      return;
+    }
+  }
+
+  /** Undefined when the zone has outgrown the table meanwhile. */
+  async #writeWhole(spare: number): Promise<Written | undefined> {
+    const { zone, seed, ttlSeconds, pause } = this.#options;
+    let bytes = SPARE_BYTES * spare;
+    for (const label of zone.claims.labels()) {
+      bytes += 2 * recordBytes(label.length + 7, zone.claims.winner(label)?.rows.length ?? 0);
+    }
+    const buffer = allocateTable({
+      names: (zone.claims.size + zone.servers.length + SPARE_NAMES) * 1.25 * spare,
+      arenaBytes: bytes,
+      ttlSeconds,
+      negativeTtlSeconds: NEGATIVE_TTL_SECONDS,
+      reverseAddresses: capacity(zone.cluster) * 256,
+    });
+    const writer = new TableWriter(buffer, seed);
+    const table: Written = { writer, serverNames: [] };
+    let isWritten = writer.put(APEX_NAME, RECORD.APEX, [], 0) && this.#putServers(table);
+    let names = 0;
+    for (const label of zone.claims.labels()) {
+      isWritten &&= this.#putLabel(writer, label);
+      if (++names % SLICE_NAMES === 0) await pause();
+    }
+    for (const distance of zone.addresses()) {
+      writer.setReverse(distance, this.#reverseName(distance));
+      if (++names % SLICE_NAMES === 0) await pause();
+    }
+    // What changed during the pauses is written again, in one go.
+    return this.#apply(table, this.#missed ?? new Changes()) && isWritten ? table : undefined;
+  }
+
+  #apply(table: Written, changes: Changes): boolean {
+    const { writer } = table;
+    let isWritten = true;
+    if (changes.servers) isWritten = this.#putServers(table);
+    for (const label of changes.labels) isWritten = this.#putLabel(writer, label) && isWritten;
+    for (const distance of changes.addresses) writer.setReverse(distance, this.#reverseName(distance));
+    return isWritten;
+  }
+
+  #putLabel(writer: TableWriter, label: string): boolean {
+    const answer = this.#options.zone.answer(label);
+    if (answer === undefined) return writer.remove(nameOf(label));
+    return writer.put(nameOf(label), RECORD.NAME, answer.addresses, answer.own);
+  }
+
+  /** Puts the servers' names and ours, and takes away those that are no more. */
+  #putServers(table: Written): boolean {
+    const { writer } = table;
+    const { zone } = this.#options;
+    const addresses = new Map<string, number>();
+    for (const { name, subnet } of zone.servers) {
+      // Two servers never have one name; should a broken store say so, the lower number keeps it.
+      const address = ipv4ToNumber(serverAddress(zone.cluster, subnet as SubnetNumber));
+      if (!addresses.has(name)) addresses.set(name, address);
+    }
+    let isWritten = true;
+    for (const name of table.serverNames) {
+      if (!addresses.has(name)) isWritten = writer.remove(nameOf(`${name}.server`)) && isWritten;
+    }
+    for (const [name, address] of addresses) {
+      isWritten = writer.put(nameOf(`${name}.server`), RECORD.NAME, [address], 0) && isWritten;
+    }
+    table.serverNames = [...addresses.keys()];
+    const own = zone.servers.find(({ id }) => id === zone.self);
+    const ownAddress = own === undefined ? undefined : addresses.get(own.name);
+    isWritten = writer.put(NS_NAME, RECORD.NAME, ownAddress === undefined ? [] : [ownAddress], 0) && isWritten;
+    if (addresses.size === 0) return writer.remove(SERVERS_NAME) && isWritten;
+    return writer.put(SERVERS_NAME, RECORD.EMPTY, [], 0) && isWritten;
+  }
+
+  #reverseName(distance: number): Uint8Array | undefined {
+    const name = this.#options.zone.nameOfAddress(distance);
+    return name === undefined ? undefined : nameOf(name);
+  }
+}
+
+/** The wire form of a name below `jiji`; its parts are labels that were checked, so it exists. */
+function nameOf(name: string): Uint8Array {
+  const text = name === "" ? SERVICE_DOMAIN : `${name}.${SERVICE_DOMAIN}`;
+  const wire = encodeName(text);
+  if (wire === undefined) throw new TypeError(`not a name: ${text}`);
+  return wire;
+}
+
+function merge(into: Changes, from: Changes): void {
+  for (const label of from.labels) into.labels.add(label);
+  for (const address of from.addresses) into.addresses.add(address);
+  into.servers ||= from.servers;
+}
