@@ -13,17 +13,12 @@ export function renderCorrosionUnit(): string {
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [
-      ["Type", "notify"],
+      // Not `notify`: not every build that is in use says when it is ready, and setup asks the store itself.
+      ["Type", "exec"],
       ["User", "jiji-corrosion"],
       ["Group", "jiji-corrosion"],
       ["UMask", "0027"],
-      [
-        "ExecStart",
-        cleanStart(
-          ["NOTIFY_SOCKET=${NOTIFY_SOCKET}"],
-          [PATHS.corrosionExecutable, "--config", PATHS.corrosionConfig, "agent"],
-        ),
-      ],
+      ["ExecStart", cleanStart([], [PATHS.corrosionExecutable, "--config", PATHS.corrosionConfig, "agent"])],
       ["Restart", "always"],
       ["RestartSec", "5"],
       ["TimeoutStartSec", "60"],
