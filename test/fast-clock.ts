@@ -39,12 +39,13 @@ export class FastClock implements Clock {
     return this.#waits.get(ms) ?? 0;
   }
 
-  /** Resolves when that wait has begun so many times more. */
+  /** Resolves when waits of that length or longer have begun so many times more. */
   async untilWaits(ms: number, times: number): Promise<void> {
-    const goal = this.waits(ms) + times;
+    const count = (): number => [...this.#waits].reduce((sum, [each, n]) => sum + (each >= ms ? n : 0), 0);
+    const goal = count() + times;
     await new Promise<void>((resolve) => {
       const watcher = (): void => {
-        if (this.waits(ms) < goal) return;
+        if (count() < goal) return;
         this.#watchers.delete(watcher);
         resolve();
       };

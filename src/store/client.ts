@@ -1,6 +1,7 @@
 import type { Secret } from "../model/secret.ts";
 import { LineTooLong, splitLines } from "../system/line-split.ts";
 import { sendRequest, type StoreAnswer } from "./http-request.ts";
+import { SetupGate } from "./setup-gate.ts";
 import { storeAddress, type StoreUrl } from "./store-url.ts";
 import {
   StoreError,
@@ -41,6 +42,8 @@ const TRANSACTION_TIMEOUT_MS = 60_000;
 /** Corrosion gives a subscription's first query 15 s. */
 const SUBSCRIPTION_TIMEOUT_MS = 30_000;
 const MAX_LINE_BYTES = 16 * 1024 * 1024;
+/** A quarter of what the store allows to all its clients together. */
+const MAX_SETUPS = 32;
 /** Enough of a refusal to show. */
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
@@ -48,7 +51,7 @@ const MAX_REFUSAL_BYTES = 64 * 1024;
  * The client for Corrosion, the embedded store and the agent's relay. It keeps no connection between calls, so it can
  * be opened before the store is there. An answer is taken as good only with status 200 and its end mark; everything
  * else becomes a {@link StoreError} with the store's words as they came, which differ between releases and are never
- * interpreted. Reading a stream slowly slows the store down instead of filling the memory.
+ * interpreted. Any number of calls may be made at once: they wait for each other where the store would refuse. Reading a stream slowly slows the store down instead of filling the memory.
  */
 export function openStoreClient(options: StoreClientOptions): StoreClient {
   return new HttpStoreClient(options);
@@ -57,6 +60,7 @@ export function openStoreClient(options: StoreClientOptions): StoreClient {
 class HttpStoreClient implements StoreClient {
   readonly #options: StoreClientOptions;
   readonly #calls = new Set<Call>();
+  readonly #gate = new SetupGate(MAX_SETUPS);
   #isClosed = false;
 
   constructor(options: StoreClientOptions) {
@@ -132,7 +136,14 @@ class HttpStoreClient implements StoreClient {
     const { url, token } = this.#options;
     const call = new Call(cancel, () => this.#calls.delete(call));
     this.#calls.add(call);
+    let leave = (): void => {};
     try {
+      call.endAfter(
+        headTimeoutMs,
+        new StoreError(`too many requests to the store are under way: no turn in ${headTimeoutMs} ms`),
+      );
+      leave = await this.#gate.enter(call.signal);
+      call.goOn();
       const message = { method: "POST", path, body, token, signal: call.signal, headTimeoutMs } as const;
       const answer = await sendRequest(storeAddress(url), message);
       if (answer.status === 200) return { call, answer };
@@ -140,6 +151,8 @@ class HttpStoreClient implements StoreClient {
     } catch (cause) {
       call.release();
       throw call.whyEnded(cause);
+    } finally {
+      leave();
     }
   }
 
@@ -176,8 +189,15 @@ class Call {
     if (!this.#isReleased) this.#controller.abort(error);
   }
 
+  /** Breaks it off when that time is over, instead of what was said before. */
   endAfter(ms: number, error: StoreError): void {
+    this.goOn();
     this.#timer = setTimeout(() => this.end(error), Math.max(0, ms));
+  }
+
+  /** Takes back {@link endAfter}. */
+  goOn(): void {
+    clearTimeout(this.#timer);
   }
 
   /** The error to throw for one that was caught while reading: when this call was broken off, why. */
@@ -190,7 +210,7 @@ class Call {
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
-    clearTimeout(this.#timer);
+    this.goOn();
     this.#cancel?.removeEventListener("abort", this.#onCancel);
     this.#onRelease();
     // Without a reason of ours: after the end of an answer nobody listens, before it whoever reads just stops.

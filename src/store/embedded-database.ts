@@ -82,12 +82,16 @@ export class EmbeddedDatabase {
 
   /**
    * Runs the statements in one IMMEDIATE transaction, all or nothing. Only statements that change rows are taken, so
-   * neither the schema nor the connection can be changed, and no other file attached. Throws {@link SqlRefused}.
+   * neither the schema nor the connection can be changed, and no other file attached. `isOver` is asked before each
+   * statement. Throws {@link SqlRefused}.
    */
-  transact(statements: readonly DecodedStatement[]): Committed {
+  transact(statements: readonly DecodedStatement[], isOver: () => boolean = () => false): Committed {
     this.#writer.run("BEGIN IMMEDIATE");
     try {
-      const results = statements.map((statement) => this.#execute(statement));
+      const results = statements.map((statement) => {
+        if (isOver()) throw new SqlRefused("interrupted", false);
+        return this.#execute(statement);
+      });
       const touched = this.#takeTouched();
       const version = touched.size === 0 ? null : this.#version + 1;
       if (version !== null) this.#writeVersion(version);

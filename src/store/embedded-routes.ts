@@ -110,7 +110,7 @@ export class EmbeddedRoutes {
   }
 
   async #transact({ request, response, url }: Exchange): Promise<void> {
-    readInteger(url, "timeout");
+    const seconds = readInteger(url, "timeout");
     const json = await readJson(request);
     if (!Array.isArray(json)) throw malformed(422, "Failed to deserialize the JSON body: expected a sequence");
     const statements = json.map(readStatement);
@@ -121,7 +121,7 @@ export class EmbeddedRoutes {
     }
     const started = performance.now();
     try {
-      const { results, version, touched } = this.#database.transact(statements);
+      const { results, version, touched } = this.#database.transact(statements, this.#deadline(seconds));
       const body = {
         results: results.map(({ rowsAffected, seconds }) => ({ rows_affected: rowsAffected, time: seconds })),
         time: (performance.now() - started) / 1000,
@@ -140,10 +140,16 @@ export class EmbeddedRoutes {
     const statement = readStatement(await readJson(request));
     const { columns, rows } = refusing(() => this.#database.query(statement));
     response.writeHead(200).flushHeaders();
-    const deadlineMs = seconds === 0 ? Number.POSITIVE_INFINITY : this.#clock.monotonicMs() + seconds * 1000;
-    const isOver = (): boolean => this.#clock.monotonicMs() > deadlineMs;
-    const stream = new LineStream(response, { source: queryLines(columns, rows, isOver) });
+    const limit = this.#deadline(seconds === 0 ? undefined : seconds);
+    const stream = new LineStream(response, { source: queryLines(columns, rows, limit) });
     stream.end();
+  }
+
+  /** Says whether that many seconds from now are over. */
+  #deadline(seconds: number | undefined): () => boolean {
+    if (seconds === undefined) return () => false;
+    const endMs = this.#clock.monotonicMs() + seconds * 1000;
+    return () => this.#clock.monotonicMs() > endMs;
   }
 
   async #subscribe({ request, response, url }: Exchange): Promise<void> {

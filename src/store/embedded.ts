@@ -40,8 +40,8 @@ const DEFAULT_TICK_MS = 10;
  * `table_stats`, `health`) over one SQLite file of this machine. It does not replicate: it serves tests, trials and
  * single servers. It differs from Corrosion where that protects it: transactions take only statements that change rows
  * (no schema, PRAGMA or ATTACH), queries only those that look, and subscriptions refuse what no primary key identifies
- * (aggregates, DISTINCT, LIMIT, compound selects). A query's time limit counts between rows: one that computes for long
- * before its first row holds up the store. Rejects when it cannot listen or the file cannot be used.
+ * (aggregates, DISTINCT, LIMIT, compound selects). Time limits count between rows and between statements: one that
+ * computes for long before its first row holds up the store. Rejects when it cannot listen or the file cannot be used.
  */
 export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
   const database = new EmbeddedDatabase(options.databasePath, options.schema ?? SCHEMA);

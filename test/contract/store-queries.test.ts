@@ -134,9 +134,9 @@ describe.each(IMPLEMENTATIONS)("queries: $name", ({ start }) => {
     expect(many.rows.at(-1)).toEqual([20_000]);
   });
 
-  test("twenty at the same time", async () => {
+  test("three hundred at the same time, more than the store would take at once", async () => {
     const ask = async (n: number) => (await client.query({ sql: "SELECT ?", params: [n] })).rows[0]?.[0];
-    const numbers = Array.from({ length: 20 }, (_, n) => n);
+    const numbers = Array.from({ length: 300 }, (_, n) => n);
     expect(await Promise.all(numbers.map(ask))).toEqual(numbers);
   });
 

@@ -1,0 +1,46 @@
+/**
+ * Lets so many at a time begin something, and the others wait their turn. A store refuses requests beyond 128 whose
+ * answers have not begun, all its clients together, so each client holds back by itself.
+ */
+export class SetupGate {
+  #free: number;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(limit: number) {
+    this.#free = limit;
+  }
+
+  /**
+   * Resolves when it is the caller's turn, with what to call (once) when the beginning is over. Rejects with the
+   * signal's reason when that comes first.
+   */
+  async enter(signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    if (this.#free > 0) this.#free -= 1;
+    else await this.#turn(signal);
+    return () => {
+      const [next] = this.#waiting;
+      if (next === undefined) this.#free += 1;
+      else next();
+    };
+  }
+
+  #turn(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leaveQueue = (): void => {
+        this.#waiting.delete(onTurn);
+        signal.removeEventListener("abort", onAbort);
+      };
+      const onTurn = (): void => {
+        leaveQueue();
+        resolve();
+      };
+      const onAbort = (): void => {
+        leaveQueue();
+        reject(signal.reason as Error);
+      };
+      this.#waiting.add(onTurn);
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+}
