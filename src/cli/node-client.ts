@@ -11,7 +11,7 @@ import type {
   ObserveRequest,
   StatusRequest,
 } from "../model/node-protocol.ts";
-import { showJson, showText } from "../model/shown-text.ts";
+import { showJson, showLines, showText } from "../model/shown-text.ts";
 import { SCRIPT_EXIT } from "../system/bootstrap-script.ts";
 import { SessionEnded, type Connection, type Session } from "../system/connection.ts";
 import { LineTooLong } from "../system/line-split.ts";
@@ -167,12 +167,13 @@ export class NodeClient {
       if (next === undefined) throw await this.#endOf(session);
       // A login shell may greet; jiji's own lines are JSON objects.
       if (!next.startsWith("{")) continue;
-      const value = showJson(parseJson(next));
+      const value = parseJson(next);
       const failure = parseFailure(value);
       if (failure !== undefined) {
-        throw new JijiError("remote", failure.message, { server: this.#server, hint: failure.hint });
+        const hint = failure.hint === undefined ? undefined : showText(failure.hint);
+        throw new JijiError("remote", showLines(failure.message), { server: this.#server, hint });
       }
-      const answer = parse(value);
+      const answer = parse(showJson(value));
       if (answer !== undefined) return answer;
       session.kill();
       throw new JijiError("remote", "it gave an answer that this release does not understand", {

@@ -34,7 +34,12 @@ export async function planServers(
       const client = clients.get(name);
       if (client === undefined) throw new Error(`no connection to ${name}`);
       const { steps, notes } = await client.plan({
-        goal: { phase: "join", spec: server.spec, members, expected },
+        goal: {
+          phase: "join",
+          spec: server.spec,
+          members,
+          expected: expected.filter(({ subnet }) => subnet !== server.seat.subnet),
+        },
         restartEngine,
       });
       return {

@@ -25,17 +25,14 @@ export function renderStatus(title: string, rows: readonly StatusRow[], colors: 
   const picture = renderTunnels(rows, colors);
   if (picture !== undefined) parts.push(picture);
   const ill = rows.filter(({ problems }) => problems.length > 0);
-  if (ill.length > 0) {
-    parts.push(
-      ill
-        .flatMap(({ name, problems, hint }) => [
-          ...problems.map((line) => `${colors.red(name)}  ${line}`),
-          ...(hint === undefined ? [] : [colors.dim(`  hint: ${hint}`)]),
-        ])
-        .join("\n"),
-    );
-  }
+  if (ill.length > 0) parts.push(ill.flatMap((row, index) => ailmentLines(row, ill[index + 1], colors)).join("\n"));
   return parts.join("\n\n");
+}
+
+/** What is wrong with a server; a hint that the next one has as well is given once, after the last. */
+function ailmentLines({ name, problems, hint }: StatusRow, next: StatusRow | undefined, colors: Colors): string[] {
+  const lines = problems.map((line) => `${colors.red(name)}  ${line}`);
+  return hint === undefined || hint === next?.hint ? lines : [...lines, colors.dim(`  hint: ${hint}`)];
 }
 
 function statusTable(rows: readonly StatusRow[], colors: Colors): string {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { showJson, showText } from "./shown-text.ts";
+import { showJson, showLines, showText } from "./shown-text.ts";
 
 test("what a terminal would act on is written out", () => {
   expect(showText("plain, with ümlaut, 中文 and 🙂")).toBe("plain, with ümlaut, 中文 and 🙂");
@@ -21,4 +21,8 @@ test("JSON: every string in it, keys too", () => {
   expect(showJson({ "a\n": ["\u001b", 1, null, true, { b: "c" }] })).toEqual({
     "a\\n": ["\\u001b", 1, null, true, { b: "c" }],
   });
+});
+
+test("several lines stay several, and none begins at the margin", () => {
+  expect(showLines("a\nerror: b\r\n\u001b")).toBe("a\n    error: b\n    \\u001b");
 });

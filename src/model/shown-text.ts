@@ -18,6 +18,14 @@ export function showText(text: string): string {
   });
 }
 
+/**
+ * Text of several lines, each made safe by {@link showText}; every line but the first is indented, so that none can pass
+ * for a line of jiji's own.
+ */
+export function showLines(text: string): string {
+  return text.split(/\r?\n/).map(showText).join("\n    ");
+}
+
 /** A parsed JSON value with {@link showText} applied to every string in it, keys included. */
 export function showJson(value: unknown): unknown {
   if (typeof value === "string") return showText(value);

@@ -171,9 +171,9 @@ describe("when not all is well", () => {
 
   test("what a server says is shown escaped", async () => {
     start("web1");
-    world.servers["web1"]!.failures.set("observe", { message: "\u001b[2Jboom\u202e", hint: "x\ny" });
+    world.servers["web1"]!.failures.set("observe", { message: "\u001b[2Jboom\u202e\nerror: web2: fake", hint: "x\ny" });
     const result = await setup("--yes");
-    expect(result.stderr).toContain("error: web1: \\u001b[2Jboom\\u202e\nhint: x\\ny\n");
+    expect(result.stderr).toContain("error: web1: \\u001b[2Jboom\\u202e\n    error: web2: fake\nhint: x\\ny\n");
   });
 
   test("interrupted: exit 130, locks and uploads are given back", async () => {
