@@ -16,11 +16,15 @@ import { PATHS } from "../model/paths.ts";
 import { signServerRecord, type ServerRecord, type SignedServerRecord } from "../model/server-record.ts";
 import { systemClock } from "../system/clock.ts";
 import type { Files } from "../system/host.ts";
+import type { Udp } from "../system/udp.ts";
 import { askAgent } from "./control-socket.ts";
 import { loadSelf } from "./load-self.ts";
 import { startAgent, type Agent } from "./run.ts";
 
 const ID = "a".repeat(64);
+
+const never = (): Promise<never> => new Promise(() => undefined);
+const NO_NETWORK: Udp = { bind: never, bindPolled: never, connect: never };
 
 const SPEC = {
   version: 1,
@@ -92,7 +96,7 @@ async function start(): Promise<void> {
       store,
       files: filesWithSockets(),
       clock: systemClock,
-      udp: { bind: () => new Promise(() => undefined), connect: () => new Promise(() => undefined) },
+      udp: NO_NETWORK,
       random: Math.random,
       check: async (address) => goodAddresses.has(address),
       log: { info: (line) => lines.push(line), warn: (line) => lines.push(line) },

@@ -2,7 +2,7 @@ import { serverAddress, type ClusterCidr, type SubnetNumber } from "../model/clu
 import { PORTS } from "../model/ports.ts";
 import type { Member } from "../model/server-record.ts";
 import type { Clock } from "../system/host.ts";
-import type { ConnectedUdpSocket, Udp, UdpSocket } from "../system/udp.ts";
+import type { ConnectedUdpSocket, Udp, UdpHandlers, UdpSocket } from "../system/udp.ts";
 import type { Log } from "./log.ts";
 import type { RowChange } from "./mirror.ts";
 import { newsOfChange, NewsReceiver, NewsSender, type NewsRecord } from "./news.ts";
@@ -43,8 +43,15 @@ export interface Link {
   close(): void;
 }
 
-/** Timers are not finer than this, so that many peers' probes leave together. */
-const GRAIN_MS = 20;
+/** Probes that are due within this time leave together: a wake-up costs more than a datagram. */
+const PROBE_GRAIN_MS = 100;
+
+/** News that has to be said again is not kept waiting for that. */
+const NEWS_GRAIN_MS = 10;
+
+/** From so many members on, datagrams are so many that being woken for each costs more than looking from time to time. */
+const POLLED_MEMBERS = 48;
+const POLL_MS = 20;
 
 /** Asking to look again is cheap to say and not to do. */
 const RECHECK_PAUSE_MS = 5_000;
@@ -72,6 +79,7 @@ class AgentLink implements Link {
   readonly #stop = new AbortController();
   readonly dropped: Record<string, number> = {};
   #socket: UdpSocket | undefined;
+  #isPolled: boolean | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #said = "";
@@ -84,23 +92,25 @@ class AgentLink implements Link {
     this.#reachability = new Reachability(options.self.subnet, options.random);
     this.#sender = new NewsSender(options.random);
     this.#receiver = new NewsReceiver(options.cluster);
-    void this.#open();
   }
 
   /** The address comes with the tunnel or the engine's bridge, which may be later than this agent. */
-  async #open(): Promise<void> {
+  async #open(isPolled: boolean): Promise<void> {
     const { udp, clock, log } = this.#options;
     const address = this.#address;
     const backoff = new Backoff(100, 1_000);
     let hasComplained = false;
+    const handlers: UdpHandlers = {
+      onData: (data, port, from) => this.#receive(data, port, from),
+      onError: () => undefined,
+    };
     while (!this.#stop.signal.aborted) {
       try {
-        const socket = await udp.bind(address, PORTS.agent, {
-          onData: (data, port, from) => this.#receive(data, port, from),
-          onError: () => undefined,
-        });
-        if (this.#stop.signal.aborted) socket.close();
-        else this.#socket = socket;
+        const socket = await (isPolled
+          ? udp.bindPolled(address, PORTS.agent, POLL_MS, handlers)
+          : udp.bind(address, PORTS.agent, handlers));
+        if (this.#stop.signal.aborted || isPolled !== this.#isPolled) return socket.close();
+        this.#socket = socket;
         if (hasComplained) log.info(`link: listening on ${address}:${PORTS.agent}`);
         return;
       } catch (error) {
@@ -112,7 +122,18 @@ class AgentLink implements Link {
     }
   }
 
+  /** A mesh that grows or shrinks past the bound gets the other kind of socket; what is lost meanwhile is said again. */
+  #choose(members: number): void {
+    const isPolled = members >= POLLED_MEMBERS;
+    if (isPolled === this.#isPolled) return;
+    this.#isPolled = isPolled;
+    this.#socket?.close();
+    this.#socket = undefined;
+    void this.#open(isPolled);
+  }
+
   setMembers(members: readonly Member[]): void {
+    this.#choose(members.length);
     const { self, cluster, clock, lost } = this.#options;
     const isSelfNat = members.find(({ id }) => id === self.id)?.nat === true;
     const others = members.filter(({ id }) => id !== self.id);
@@ -283,9 +304,11 @@ class AgentLink implements Link {
 
   #schedule(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    const dueMs = Math.min(this.#reachability.nextDueMs(), this.#sender.nextDueMs());
-    if (dueMs === Number.POSITIVE_INFINITY || this.#stop.signal.aborted) return;
-    const atMs = Math.max(dueMs, nowMs + GRAIN_MS);
+    const atMs = Math.min(
+      Math.max(this.#reachability.nextDueMs(), nowMs + PROBE_GRAIN_MS),
+      Math.max(this.#sender.nextDueMs(), nowMs + NEWS_GRAIN_MS),
+    );
+    if (atMs === Number.POSITIVE_INFINITY || this.#stop.signal.aborted) return;
     if (this.#timerAtMs <= atMs) return;
     clearTimeout(this.#timer);
     this.#timerAtMs = atMs;

@@ -105,7 +105,8 @@ export class PeerContact {
     this.#hear(ping);
     remember(this.#answered, ping.sequence, nowMs);
     const isConfirmed = nowMs - this.#provedAtMs < PERIOD_MS + MISS_MS && !this.#isLost;
-    return [probe("pong", isSelfReady, { sequence: ping.sequence, isConfirmed })];
+    const { sequence } = ping;
+    return [{ type: "pong", isReady: isSelfReady, isConfirmed, sequence, heard: 0, roundTripMs: undefined }];
   }
 
   #take(pong: Probe, isSelfReady: boolean, nowMs: number): readonly Packet[] {
@@ -177,8 +178,14 @@ export class PeerContact {
   #ping(isSelfReady: boolean, nowMs: number): Packet {
     this.#sequence = this.#sequence >= 0xffff_ffff ? 1 : this.#sequence + 1;
     if (remember(this.#sent, this.#sequence, nowMs)) this.#record(false);
-    const { roundTripMs } = this;
-    return probe("ping", isSelfReady, { sequence: this.#sequence, heard: this.#heardSequence, roundTripMs });
+    return {
+      type: "ping",
+      isReady: isSelfReady,
+      isConfirmed: false,
+      sequence: this.#sequence,
+      heard: this.#heardSequence,
+      roundTripMs: this.roundTripMs,
+    };
   }
 
   #lose(nowMs: number): void {
@@ -202,8 +209,4 @@ function remember(times: Map<number, number>, sequence: number, nowMs: number): 
   const [oldest] = times.keys();
   if (oldest !== undefined) times.delete(oldest);
   return true;
-}
-
-function probe(type: Probe["type"], isReady: boolean, rest: Partial<Probe> & Pick<Probe, "sequence">): Probe {
-  return { type, isReady, isConfirmed: false, heard: 0, roundTripMs: undefined, ...rest };
 }

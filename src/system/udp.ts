@@ -1,3 +1,5 @@
+import { bindPolled } from "./polled-udp.ts";
+
 /** What a datagram socket tells its owner. */
 export interface UdpHandlers {
   /** `data` is only valid during the call */
@@ -21,6 +23,8 @@ export interface ConnectedUdpSocket {
 export interface Udp {
   /** Rejects when the address is not there or the port is taken. */
   bind(address: string, port: number, handlers: UdpHandlers): Promise<UdpSocket>;
+  /** The same, looked at every `pollMs` instead of whenever a datagram comes: cheaper when many come, and later. */
+  bindPolled(address: string, port: number, pollMs: number, handlers: UdpHandlers): Promise<UdpSocket>;
   /** A socket of its own from an own address to one peer: the only kind that hears from the kernel that a port is closed. */
   connect(from: string, to: string, port: number, handlers: UdpHandlers): Promise<ConnectedUdpSocket>;
 }
@@ -33,6 +37,11 @@ export const systemUdp: Udp = {
       send: (data, toPort, toAddress) => quietly(() => socket.send(data, toPort, toAddress)),
       close: () => socket.close(),
     };
+  },
+  async bindPolled(address, port, pollMs, handlers) {
+    // where the C library cannot be called, being woken for each datagram is only dearer
+    if (process.platform !== "linux") return systemUdp.bind(address, port, handlers);
+    return bindPolled(address, port, pollMs, handlers);
   },
   async connect(from, to, port, handlers) {
     const connect = { hostname: to, port };
