@@ -43,6 +43,3 @@ CREATE INDEX containers_by_service ON containers (project, service);
 
 CREATE INDEX containers_by_address ON containers (address);
 `;
-
-/** The tables that replicate, in the order in which they refer to each other. */
-export const TABLES = ["servers", "removed_servers", "containers"] as const;
