@@ -42,7 +42,7 @@ export interface MemberWatch {
   close(): Promise<void>;
 }
 
-const LOOK_MS = 30_000;
+const LOOK_MS = 60_000;
 const RETRY_MS = [100, 5_000] as const;
 
 const UPSERT =

@@ -1,13 +1,15 @@
 import type { ApplyContext, ResourceKind } from "../apply/kind.ts";
 import { routeKind } from "../apply/route.ts";
+import { observeTunnel } from "../apply/wireguard-tunnel.ts";
 import { wireguardKind } from "../apply/wireguard.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { INTERFACE } from "../model/ports.ts";
 import type { Member } from "../model/server-record.ts";
 import type { JoinGoal } from "../plan/goal.ts";
 import { EMPTY_MANIFEST } from "../plan/manifest.ts";
+import { desiredPeers } from "../plan/peers.ts";
 import type { Step } from "../plan/step.ts";
-import type { WireguardAction } from "../plan/wireguard.ts";
+import { planPeers } from "../plan/wireguard.ts";
 import type { Host } from "../system/host.ts";
 import type { Log } from "./log.ts";
 import type { Peers } from "./member-watch.ts";
@@ -20,18 +22,14 @@ export function openPeers(host: Host, spec: NodeSpec, log: Log): Peers {
   return {
     async reconcile(members: readonly Member[]): Promise<void> {
       const goal: JoinGoal = { phase: "join", spec, members, expected: [] };
-      const observed = await wireguardKind.observe(host, goal, EMPTY_MANIFEST);
-      if (observed.tunnel.state !== "found") throw new Error(`${INTERFACE} is not up`);
-      const peers = wireguardKind.plan(goal, observed, EMPTY_MANIFEST, []).filter((step) => isPeerStep(step));
-      await run(wireguardKind, peers, { host, goal, log });
+      const tunnel = await observeTunnel(host);
+      if (tunnel.state === "unknown") throw new Error(tunnel.why);
+      if (tunnel.state === "absent") throw new Error(`${INTERFACE} is not up`);
+      await run(wireguardKind, planPeers(desiredPeers(spec, members), tunnel.value), { host, goal, log });
       const routes = await routeKind.observe(host, goal, EMPTY_MANIFEST);
       await run(routeKind, routeKind.plan(goal, routes, EMPTY_MANIFEST, []), { host, goal, log });
     },
   };
-}
-
-function isPeerStep({ action }: Step<WireguardAction>): boolean {
-  return action.op === "set-peer";
 }
 
 async function run<Action>(

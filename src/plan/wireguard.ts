@@ -115,7 +115,7 @@ function planJoin(goal: JoinGoal, observed: WireguardObserved): readonly Wiregua
   return [
     ...steps,
     ...planInterface(tunnel, { address, mtuBytes: spec.cluster.mtuBytes, publicKey: own }),
-    ...peers.flatMap((peer) => planPeer(peer, tunnel)),
+    ...planPeers(peers, tunnel),
   ];
 }
 
@@ -151,6 +151,11 @@ function planInterface(
     change(`give ${INTERFACE} the address ${address}`, { op: "set-address", address });
   }
   return steps;
+}
+
+/** What of the running tunnel's peers has to change, and nothing else of it. */
+export function planPeers(peers: readonly DesiredPeer[], tunnel: ObservedTunnel): readonly WireguardStep[] {
+  return peers.flatMap((peer) => planPeer(peer, tunnel));
 }
 
 function planPeer(peer: DesiredPeer, tunnel: ObservedTunnel): readonly WireguardStep[] {
