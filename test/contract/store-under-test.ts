@@ -11,7 +11,7 @@ import { systemClock } from "../../src/system/clock.ts";
 import { corrosionBinaries, startCorrosion } from "../corrosion.ts";
 
 /** The product's tables, and one with columns of no type for values of every kind. */
-export const TEST_SCHEMA = `${SCHEMA}
+const TEST_SCHEMA = `${SCHEMA}
 CREATE TABLE notes (id TEXT NOT NULL PRIMARY KEY, body, amount INTEGER);
 `;
 
