@@ -131,7 +131,7 @@ export class FakeLinux {
       this.host.entries.delete(wantsLink(unit));
       this.#removeIfEmpty("/etc/systemd/system/multi-user.target.wants");
       if (rest.includes("--now")) this.running.delete(unit);
-    } else if (verb === "stop") this.running.delete(unit);
+    } else if (verb === "stop") for (const each of rest) this.running.delete(each);
     else if (verb === "start" || verb === "restart") return this.#start(unit);
     else if (verb !== "reset-failed") throw new Error(`systemctl ${args.join(" ")}`);
     return ok();

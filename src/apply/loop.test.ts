@@ -272,9 +272,9 @@ describe("laws", () => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
-  });
+  }, 30_000);
 
   test("teardown brings back the machine as it was, wherever it was stopped, also after half a setup", async () => {
     await fc.assert(
@@ -297,9 +297,9 @@ describe("laws", () => {
           expect(made.linux.running.size).toBe(0);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 25 },
     );
-  });
+  }, 30_000);
 
   test("a boot between a change and its restart loses nothing", async () => {
     await fc.assert(
@@ -314,7 +314,7 @@ describe("laws", () => {
         await apply(made.host, goal);
         expect(made.linux.stale()).toEqual([]);
       }),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
-  });
+  }, 30_000);
 });

@@ -68,7 +68,8 @@ async function execute({ op, unit }: UnitAction, context: ApplyContext, probes: 
     return;
   }
   await markPending(host.files, unit);
-  if (unit === UNITS.dnsSocket) await runChecked(host, ["systemctl", "stop", UNITS.dns]);
+  // both at once, for a question would start the service again as long as its socket is there
+  if (unit === UNITS.dnsSocket) await runChecked(host, ["systemctl", "stop", UNITS.dnsSocket, UNITS.dns]);
   await host.programs.run(["systemctl", "reset-failed", unit]);
   const started = await host.programs.run(["systemctl", "restart", unit], { timeoutMs: 150_000 });
   const why = started.code === 0 ? await ask(unit, context.goal, probes) : started.stderr.trim();

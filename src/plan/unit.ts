@@ -63,7 +63,7 @@ export function planRetired(
 
 /**
  * Enabled and running, and restarted exactly when something that it reads has changed since it started. At teardown
- * stopped and disabled, in reverse order.
+ * stopped and disabled.
  */
 export function planUnits(
   group: UnitGroup,
@@ -73,10 +73,8 @@ export function planUnits(
   earlier: readonly Step[],
 ): readonly Step<UnitAction>[] {
   if (goal.phase === "teardown") {
-    return group.all
-      .toReversed()
-      .filter((unit) => manifestEntry(manifest, UNIT_KIND, unit) !== undefined)
-      .map(retire);
+    // a socket before its service, which a question would otherwise start again
+    return group.all.filter((unit) => manifestEntry(manifest, UNIT_KIND, unit) !== undefined).map(retire);
   }
   const due = new Set([...observed.pending, ...earlier.flatMap(({ restarts }) => restarts ?? [])]);
   // the service holds the socket's descriptors: a socket is only restarted together with it

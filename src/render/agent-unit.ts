@@ -27,13 +27,13 @@ export function renderAgentUnit(): string {
     Unit: [
       ["Description", "jiji: publishes this server's containers and keeps its peers"],
       ["After", "network.target"],
-      ["Wants", "jiji-dns.socket"],
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [
       ["Type", "exec"],
       ["Group", "jiji"],
       ["SupplementaryGroups", "root jiji-corrosion"],
+      ["SyslogIdentifier", "jiji-agent"],
       ["UMask", "0027"],
       ["ExecStart", cleanStart([], [PATHS.executable, "agent", "run", "--settings", PATHS.agentSettings])],
       ["Restart", "always"],

@@ -17,6 +17,7 @@ export function renderCorrosionUnit(): string {
       ["Type", "exec"],
       ["User", "jiji-corrosion"],
       ["Group", "jiji-corrosion"],
+      ["SyslogIdentifier", "jiji-corrosion"],
       ["UMask", "0027"],
       ["ExecStart", cleanStart([], [PATHS.corrosionExecutable, "--config", PATHS.corrosionConfig, "agent"])],
       ["Restart", "always"],

@@ -34,7 +34,6 @@ export function renderDnsUnit(): string {
     Unit: [
       ["Description", "jiji: names of services"],
       ["After", "network.target jiji-dns.socket"],
-      ["Wants", "jiji-agent.service"],
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [
@@ -43,6 +42,7 @@ export function renderDnsUnit(): string {
       ["User", "jiji-dns"],
       ["Group", "jiji-dns"],
       ["SupplementaryGroups", "jiji"],
+      ["SyslogIdentifier", "jiji-dns"],
       ["UMask", "0027"],
       [
         "ExecStart",

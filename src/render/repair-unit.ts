@@ -7,6 +7,7 @@ export function renderRepairUnit(): string {
     Unit: [["Description", "jiji: makes this server again as it was set up"]],
     Service: [
       ["Type", "oneshot"],
+      ["SyslogIdentifier", "jiji-repair"],
       ["UMask", "0022"],
       ["ExecStart", cleanStart([], [PATHS.executable, "node", "repair"])],
       ["TimeoutStartSec", "600"],

@@ -16,6 +16,7 @@ export function renderStoreUnit(address: Ipv4): string {
       ["Type", "exec"],
       ["User", "jiji-corrosion"],
       ["Group", "jiji-corrosion"],
+      ["SyslogIdentifier", "jiji-store"],
       ["UMask", "0027"],
       [
         "ExecStart",
