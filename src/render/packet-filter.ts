@@ -180,12 +180,13 @@ function afterTranslation({ cluster }: PacketFilter): string {
 
 /**
  * Containers' own addresses reach the peers: a translation to the same address, before the engines' masquerade, makes
- * the connection count as translated, and theirs leaves it alone. A plain accept would not stop their chains.
+ * the connection count as translated, and theirs leaves it alone. A plain accept would not stop their chains. The same
+ * for what the server asks itself over lo: Docker's masquerade would make it come from the public address.
  */
 function ownAddresses({ cluster, own }: PacketFilter): string {
   return chain("own_addresses", [
     base("nat", "postrouting", "srcnat - 10"),
-    `ip saddr ${own} ip daddr ${cluster} oifname "${INTERFACE}" snat ip prefix to ip saddr map { ${own} : ${own} }`,
+    `ip saddr ${own} ip daddr ${cluster} oifname { "${INTERFACE}", "lo" } snat ip prefix to ip saddr map { ${own} : ${own} }`,
   ]);
 }
 
