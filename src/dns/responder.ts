@@ -87,6 +87,12 @@ export class Responder {
     return this.#finish(view, start, at, rcode, 0, isBare ? 0 : 1, 0, 0);
   }
 
+  /** After {@link ASK_ZONE}: NXDOMAIN or an empty answer, with the SOA of the zone that the name is in. */
+  answerNothing(view: DataView, start: number, rcode: number): number {
+    const apexAt = this.#isJiji() ? this.question.topLabelAt : this.#place.apexAt;
+    return this.#answerNegative(view, start, rcode, apexAt);
+  }
+
   /** How long an answer to this question may be. */
   limit(isTcp: boolean): number {
     if (isTcp) return MAX_MESSAGE_BYTES;

@@ -150,18 +150,22 @@ export class Zone {
     }
   }
 
-  /** The store's record of a place; undefined, empty or unreadable: there is none. Gives whether it is a row. */
-  setRecord(serverId: string, n: number, record: string | undefined): boolean {
-    const owner = this.#owner(serverId);
-    const row = record === undefined ? undefined : readContainerRow(owner, n, record, this.#pool);
-    this.setRow(owner, n, row);
-    return row !== undefined;
+  /** The store's record of a place; empty or unreadable, there is no row. Gives the place. */
+  setRecord(serverId: string, n: number, record: string): Pick<ContainerRow, "owner" | "n"> {
+    const row = this.readRow(serverId, n, record);
+    const place = row ?? this.placeOf(serverId, n);
+    this.setRow(place.owner, n, row);
+    return place;
+  }
+
+  /** A place, whether there is a row or not. */
+  placeOf(serverId: string, n: number): Pick<ContainerRow, "owner" | "n"> {
+    return { owner: this.#owner(serverId), n };
   }
 
   /** The store's row of a place, as {@link readRow} made it. */
   setRow(owner: Owner, n: number, row: ContainerRow | undefined): void {
-    const before = owner.rows.get(n);
-    if (before !== undefined && row !== undefined && isSameRow(before, row)) return;
+    if (owner.rows.get(n) === row) return;
     this.#change(owner, n, () => {
       if (row === undefined) owner.rows.delete(n);
       else owner.rows.set(n, row);

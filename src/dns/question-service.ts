@@ -1,0 +1,159 @@
+import { COUNTER, type Counters } from "./counters.ts";
+import type { Forwarder } from "./forwarder.ts";
+import type { Question } from "./question.ts";
+import { ASK_ZONE, FORWARD, Responder, writeOpt } from "./responder.ts";
+import type { ClusterRange } from "./reverse.ts";
+import type { SourceLimit } from "./source-limit.ts";
+import { TableReader } from "./table.ts";
+import type { UpstreamAnswer } from "./upstream-message.ts";
+import { FLAG, HEADER_BYTES, MAX_MESSAGE_BYTES, OPT_BYTES, RCODE } from "./wire.ts";
+import { answerFromZone } from "./zone-answers.ts";
+import type { Zone } from "./zone.ts";
+
+export interface QuestionServiceOptions {
+  readonly seed: number;
+  readonly cluster: ClusterRange;
+  readonly zone: Zone;
+  readonly ttlSeconds: () => number;
+  readonly forwarder: Forwarder;
+  readonly limit: SourceLimit;
+  readonly counters: Counters;
+}
+
+/**
+ * Answers what the packet loop does not: everything over TCP, records that are not in the table, and, by asking the
+ * resolvers, names that are not ours.
+ */
+export class QuestionService {
+  readonly #options: QuestionServiceOptions;
+  readonly #responder: Responder;
+  readonly #bytes = new Uint8Array(2 * MAX_MESSAGE_BYTES + 8);
+  readonly #view = new DataView(this.#bytes.buffer);
+
+  constructor(options: QuestionServiceOptions) {
+    this.#options = options;
+    this.#responder = new Responder(options.seed, options.cluster);
+  }
+
+  useTable(table: SharedArrayBuffer): void {
+    this.#responder.use(new TableReader(table));
+  }
+
+  /** The answer to a message; undefined when it gets none. Never rejects. */
+  async answer(message: Uint8Array, address: number, isTcp: boolean): Promise<Uint8Array | undefined> {
+    const { counters } = this.#options;
+    const responder = this.#responder;
+    this.#bytes.set(message);
+    const answered = responder.answer(this.#view, 0, message.length, isTcp);
+    if (answered > 0) {
+      // Over UDP the packet loop has counted the question already.
+      if (isTcp) counters.question(responder.question.type);
+      counters.answer(responder.rcode);
+      return this.#bytes.slice(0, answered);
+    }
+    if (answered !== ASK_ZONE && answered !== FORWARD) return undefined;
+    if (isTcp) counters.question(responder.question.type);
+    return answered === ASK_ZONE ? this.#answerFromZone(isTcp) : await this.#forward(message, address, isTcp);
+  }
+
+  #answerFromZone(isTcp: boolean): Uint8Array {
+    const responder = this.#responder;
+    const { question } = responder;
+    const { zone, ttlSeconds, counters } = this.#options;
+    const head = this.#bytes.slice(0, question.end);
+    const answer = answerFromZone(zone, question, head, ttlSeconds());
+    if (answer.kind !== "records") {
+      const rcode = answer.kind === "nodata" ? RCODE.NOERROR : RCODE.NXDOMAIN;
+      const length = responder.answerNothing(this.#view, 0, rcode);
+      counters.answer(rcode);
+      return this.#bytes.slice(0, length);
+    }
+    const body = answer.message.bytes().slice(question.end);
+    const found: UpstreamAnswer = {
+      rcode: RCODE.NOERROR,
+      isAuthentic: false,
+      body,
+      answers: answer.answers,
+      authorities: 0,
+      additionals: answer.additionals,
+      ttlsAt: [],
+      ttlSeconds: 0,
+    };
+    counters.answer(RCODE.NOERROR);
+    return composeAnswer(head, askerOf(question, responder.limit(isTcp)), found, FLAG.AA);
+  }
+
+  async #forward(message: Uint8Array, address: number, isTcp: boolean): Promise<Uint8Array | undefined> {
+    const { forwarder, limit, counters } = this.#options;
+    const { question } = this.#responder;
+    if (!limit.take(address)) {
+      counters.add(COUNTER.droppedRate);
+      return undefined;
+    }
+    const head = message.slice(0, question.end);
+    const asker = askerOf(question, this.#responder.limit(isTcp));
+    const answer = await forwarder.ask(keyOf(question), {
+      name: head.slice(HEADER_BYTES, head.length - 4),
+      type: question.type,
+      isDnssecOk: question.isDnssecOk,
+      isCheckingDisabled: (question.flags & FLAG.CD) !== 0,
+      isRecursionDesired: (question.flags & FLAG.RD) !== 0,
+    });
+    counters.answer(answer?.rcode ?? RCODE.SERVFAIL);
+    return composeAnswer(head, asker, answer ?? FAILED, 0);
+  }
+}
+
+const FAILED: UpstreamAnswer = {
+  rcode: RCODE.SERVFAIL,
+  isAuthentic: false,
+  body: new Uint8Array(0),
+  answers: 0,
+  authorities: 0,
+  additionals: 0,
+  ttlsAt: [],
+  ttlSeconds: 0,
+};
+
+/** What of a question shapes its answer, kept while others are read. */
+interface Asker {
+  readonly hasOpt: boolean;
+  readonly isDnssecOk: boolean;
+  readonly limit: number;
+}
+
+function askerOf(question: Question, limit: number): Asker {
+  return { hasOpt: question.hasOpt, isDnssecOk: question.isDnssecOk, limit };
+}
+
+/** Questions with one key have one answer: name, type, DO, CD, RD; the class is always IN. */
+function keyOf(question: Question): string {
+  const name = Buffer.from(question.name.buffer, 0, question.nameBytes).toString("latin1");
+  const flags = (question.isDnssecOk ? 1 : 0) | (question.flags & (FLAG.CD | FLAG.RD));
+  return `${question.type} ${flags} ${name}`;
+}
+
+/**
+ * The answer for one asker: the question as it came, then what was found; nothing but TC when that does not fit (RFC 2181
+ * §9).
+ *.
+ */
+export function composeAnswer(head: Uint8Array, asker: Asker, found: UpstreamAnswer, flags: number): Uint8Array {
+  const optBytes = asker.hasOpt ? OPT_BYTES : 0;
+  const fits = head.length + found.body.length + optBytes <= asker.limit;
+  const length = head.length + (fits ? found.body.length : 0);
+  const bytes = new Uint8Array(length + optBytes);
+  const view = new DataView(bytes.buffer);
+  bytes.set(head);
+  if (fits) bytes.set(found.body, head.length);
+  const asked = view.getUint16(2);
+  const wantsAuthentic = asker.isDnssecOk || (asked & FLAG.AD) !== 0;
+  const authentic = found.isAuthentic && wantsAuthentic ? FLAG.AD : 0;
+  const copied = asked & (FLAG.RD | FLAG.CD);
+  view.setUint16(2, FLAG.QR | copied | FLAG.RA | flags | authentic | (fits ? 0 : FLAG.TC) | found.rcode);
+  view.setUint16(6, fits ? found.answers : 0);
+  view.setUint16(8, fits ? found.authorities : 0);
+  view.setUint16(10, (fits ? found.additionals : 0) + (asker.hasOpt ? 1 : 0));
+  if (asker.hasOpt) writeOpt(view, length, found.rcode, asker.isDnssecOk);
+  return bytes;
+}
