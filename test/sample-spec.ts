@@ -1,10 +1,17 @@
 import { generateKeyPairSync } from "node:crypto";
+import { parseEndpoint } from "../src/model/address.ts";
 import type { SubnetNumber } from "../src/model/cluster.ts";
-import { parseIdentityPublicKey, sha256Of, type WireGuardPublicKey } from "../src/model/keys.ts";
+import {
+  parseIdentityPublicKey,
+  sha256Of,
+  type IdentityPublicKey,
+  type ServerId,
+  type WireGuardPublicKey,
+} from "../src/model/keys.ts";
 import type { DnsLabel } from "../src/model/names.ts";
 import { parseNodeSpecFile } from "../src/model/node-spec-file.ts";
 import type { NodeSpec } from "../src/model/node-spec.ts";
-import { signServerRecord, type SignedServerRecord } from "../src/model/server-record.ts";
+import { signServerRecord, type Member, type SignedServerRecord } from "../src/model/server-record.ts";
 
 /** What the uploads of a sample spec hold. */
 export const SAMPLE_PROGRAMS = { jiji: "jiji 0.1.0", corrosion: "corrosion 1.0.0" } as const;
@@ -53,4 +60,24 @@ export function sampleRecord(name: string, subnet: number, change: { rev?: numbe
     },
     privateKey,
   );
+}
+
+/** A verified member, with keys of its own that depend on its number alone. */
+export function sampleMember(
+  name: string,
+  subnet: number,
+  change: { readonly nat?: boolean; readonly endpoints?: readonly string[] } = {},
+): Member {
+  const endpoints = change.endpoints ?? [`198.51.100.${subnet + 1}:31820`];
+  return {
+    id: subnet.toString(16).padStart(32, "0") as ServerId,
+    name: name as DnsLabel,
+    subnet: subnet as SubnetNumber,
+    publicKey: Buffer.alloc(32, subnet + 1).toString("base64") as WireGuardPublicKey,
+    idKey: Buffer.alloc(32, subnet + 1).toString("base64") as IdentityPublicKey,
+    endpoints: endpoints.flatMap((text) => parseEndpoint(text) ?? []),
+    nat: change.nat ?? false,
+    version: "0.1.0",
+    rev: 1,
+  };
 }
