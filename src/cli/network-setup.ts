@@ -99,6 +99,7 @@ class Setup {
     if (chosen.length === 0) {
       throw new JijiError("connection", "none of the servers can be reached", { hint: "nothing was changed" });
     }
+    output.detail("all are connected");
     const fit = chosen.filter(hasArch);
     const told = fleet.reached.filter(({ config, spec }) => !selected.has(config.name) && spec !== undefined);
     const corrosion = await this.#chooseCorrosion(fit);
@@ -135,7 +136,7 @@ class Setup {
     readonly uploads: Uploads;
     readonly corrosion: CorrosionChoice | undefined;
   }): Promise<ExitCode> {
-    const { context, files } = this.#input;
+    const { context, files, output } = this.#input;
     const signal = context.interrupted;
     const servers = [...work.fit, ...work.told].map((server) => {
       const isSelected = this.#input.selected.has(server.config.name) && server.arch !== undefined;
@@ -149,6 +150,7 @@ class Setup {
     }));
     const time = new Date(context.clock.nowMs()).toISOString().slice(0, 19);
     const holder = `${context.self}, jiji network setup, since ${time}Z`;
+    output.detail("taking the locks");
     const locks = await lockAll(places, holder);
     try {
       const clients = new Map(servers.map(({ server, client }) => [server.config.name, client]));
@@ -172,6 +174,7 @@ class Setup {
     const desired = computeDesiredState(loaded.config, observed, releaseChoice(files, work.corrosion));
     if (!desired.ok) return reportProblems(output, options.json, desired.problems);
     const { state } = desired;
+    output.detail("asking every server for its plan");
     const planned = await this.#plan(state, clients, work);
     const plans = planned.map(({ plan }) => plan);
     for (const note of new Set([...state.notes, ...planned.flatMap(({ notes }) => notes)]))

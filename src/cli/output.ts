@@ -18,6 +18,7 @@ export class Output {
   readonly #stdout: TextSink;
   readonly #stderr: TextSink;
   readonly #errorColors: Colors;
+  readonly #startedMs = performance.now();
 
   constructor(
     sinks: { readonly stdout: TextSink; readonly stderr: TextSink },
@@ -52,8 +53,11 @@ export class Output {
     this.progress(`  ${this.#errorColors.cyan(name)}  ${text}`);
   }
 
+  /** What is only said when asked for, with the time since the command began. */
   detail(text: string): void {
-    if (this.verbosity === "verbose") this.#stderr.write(`${this.#errorColors.dim(text)}\n`);
+    if (this.verbosity !== "verbose") return;
+    const seconds = ((performance.now() - this.#startedMs) / 1000).toFixed(1);
+    this.#stderr.write(`${this.#errorColors.dim(`${seconds} s  ${text}`)}\n`);
   }
 
   warn(message: string, hint?: string): void {
