@@ -1,6 +1,7 @@
 import { JijiError } from "../../model/errors.ts";
 import type { Host } from "../../system/host.ts";
 import { runNodeApply } from "./apply.ts";
+import { runNodeDns } from "./dns.ts";
 import { runNodeLock } from "./lock.ts";
 import { runNodeObserve } from "./observe.ts";
 import { reportFailure, type Out } from "./out.ts";
@@ -17,7 +18,7 @@ export interface NodePorts {
   readonly write: (text: string) => void;
 }
 
-export const NODE_SUBCOMMANDS = ["observe", "apply", "lock", "status", "repair"] as const;
+export const NODE_SUBCOMMANDS = ["observe", "apply", "lock", "status", "dns", "repair"] as const;
 
 export type NodeSubcommand = (typeof NODE_SUBCOMMANDS)[number];
 
@@ -35,6 +36,8 @@ export async function runNode(subcommand: NodeSubcommand, ports: NodePorts): Pro
         return await runNodeApply(line, host, out);
       case "status":
         return await runNodeStatus(line, host, out);
+      case "dns":
+        return await runNodeDns(line, out);
       case "lock":
         return await runNodeLock(line, closed, out);
     }
