@@ -8,8 +8,9 @@ import type { NodeSpec } from "../model/node-spec.ts";
 import { PORTS } from "../model/ports.ts";
 import { ConnectError, type Connection, type Ssh } from "../system/connection.ts";
 import type { CliContext } from "./context.ts";
-import { configErrors, sshSettings, type LoadedConfig } from "./load-config.ts";
+import { configErrors, type LoadedConfig } from "./load-config.ts";
 import { asJijiError } from "./output.ts";
+import { openTrustedSsh } from "./trusted-ssh.ts";
 
 /** The servers of a file, with what became of reaching each. */
 export interface Fleet {
@@ -40,6 +41,7 @@ export interface FleetRequest {
   readonly context: CliContext;
   readonly loaded: LoadedConfig;
   readonly servers: readonly ServerConfig[];
+  readonly trustConfig: boolean;
   /** look the servers' endpoints up as well */
   readonly withEndpoints: boolean;
 }
@@ -50,7 +52,7 @@ export interface FleetRequest {
  */
 export async function connectFleet(request: FleetRequest): Promise<Fleet> {
   const { context, loaded, servers } = request;
-  const ssh = context.openSsh(sshSettings(loaded, context));
+  const ssh = await openTrustedSsh(context, loaded, request.trustConfig);
   try {
     const targets = await resolveTargets(request, ssh);
     const outcomes = await Promise.all(

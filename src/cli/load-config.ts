@@ -22,6 +22,8 @@ export interface ConfigChoice {
   readonly file?: string | undefined;
   /** `-e` */
   readonly environment?: string | undefined;
+  /** `--trust-config`: programs that the file names may be run */
+  readonly trustConfig: boolean;
 }
 
 /** Finds, reads and checks deploy.yml. Throws a JijiError of kind config whose message lists every problem by line. */

@@ -6,11 +6,12 @@ import { ConnectError, type Ssh } from "../system/connection.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 import { selectServers } from "./host-pattern.ts";
-import { loadConfig, sshSettings, type ConfigChoice } from "./load-config.ts";
+import { loadConfig, type ConfigChoice } from "./load-config.ts";
 import { refuseDisabled } from "./network-setup.ts";
 import { NodeClient } from "./node-client.ts";
 import { asJijiError, type Colors, type Output } from "./output.ts";
 import { renderTable } from "./table.ts";
+import { openTrustedSsh } from "./trusted-ssh.ts";
 
 export interface DnsOptions extends ConfigChoice {
   readonly hosts: readonly string[];
@@ -24,7 +25,7 @@ export async function networkDns(context: CliContext, output: Output, options: D
   const loaded = loadConfig(context, options);
   refuseDisabled(loaded);
   const servers = selectServers(loaded.config.servers, options.hosts);
-  const ssh = context.openSsh(sshSettings(loaded, context));
+  const ssh = await openTrustedSsh(context, loaded, options.trustConfig);
   try {
     const listing = await askAny(context, ssh, servers, options.name ?? null);
     if (options.json) output.json(listing);

@@ -42,7 +42,13 @@ export async function networkSetup(context: CliContext, output: Output, options:
   const selected = new Set(selectServers(loaded.config.servers, options.hosts).map(({ name }) => name));
   const files = loadReleaseFiles(context.releaseFolder);
   output.progress(`connecting to ${countServers(loaded.config.servers.length)} …`);
-  const fleet = await connectFleet({ context, loaded, servers: loaded.config.servers, withEndpoints: true });
+  const fleet = await connectFleet({
+    context,
+    loaded,
+    servers: loaded.config.servers,
+    trustConfig: options.trustConfig,
+    withEndpoints: true,
+  });
   try {
     return await new Setup({ context, output, options, loaded, files, fleet, selected, startedMs }).run();
   } finally {

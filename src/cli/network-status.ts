@@ -21,7 +21,13 @@ export async function networkStatus(context: CliContext, output: Output, options
   const loaded = loadConfig(context, options);
   refuseDisabled(loaded);
   const servers = selectServers(loaded.config.servers, options.hosts);
-  const fleet = await connectFleet({ context, loaded, servers, withEndpoints: false });
+  const fleet = await connectFleet({
+    context,
+    loaded,
+    servers,
+    trustConfig: options.trustConfig,
+    withEndpoints: false,
+  });
   try {
     const { clusterCidr } = loaded.config.network;
     const asked = await Promise.all(fleet.reached.map((server) => askServer(server, clusterCidr, context)));

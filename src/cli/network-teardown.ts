@@ -55,7 +55,13 @@ export async function networkTeardown(
   if (!options.dryRun && !options.yes && !context.canAsk) throw nobodyToAsk("--dry-run shows the plan");
   const servers = selectServers(loaded.config.servers, options.hosts);
   output.progress(`connecting to ${countServers(servers.length)} …`);
-  const fleet = await connectFleet({ context, loaded, servers, withEndpoints: false });
+  const fleet = await connectFleet({
+    context,
+    loaded,
+    servers,
+    trustConfig: options.trustConfig,
+    withEndpoints: false,
+  });
   try {
     const installed = fleet.reached.filter(isInstalled);
     const refused = fleet.unreached.filter(({ isAway }) => !isAway);

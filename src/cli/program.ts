@@ -16,6 +16,7 @@ interface CommonOptions {
   readonly config?: string;
   readonly environment?: string;
   readonly hosts?: string[];
+  readonly trustConfig?: true;
   readonly verbose?: true;
   readonly quiet?: true;
   readonly json?: true;
@@ -100,6 +101,7 @@ function buildProgram(context: CliContext, run: (work: () => Promise<ExitCode>) 
     .option("-c, --config <file>", "the deploy.yml to use (default: .jiji/deploy.yml here or in a folder above)")
     .option("-e, --environment <name>", "use .jiji/jiji.NAME.yml instead of .jiji/deploy.yml")
     .option("-H, --hosts <pattern>", "only servers whose name or host matches; * and ? are wildcards", collect)
+    .option("--trust-config", "run programs that the file names (ssh.proxy_command, an ssh.config of its own)")
     .option("-v, --verbose", "say more")
     .option("-q, --quiet", "say only results and errors")
     .configureHelp({ showGlobalOptions: true });
@@ -205,12 +207,14 @@ function common(options: CommonOptions): {
   readonly file: string | undefined;
   readonly environment: string | undefined;
   readonly hosts: readonly string[];
+  readonly trustConfig: boolean;
   readonly json: boolean;
 } {
   return {
     file: options.config,
     environment: options.environment,
     hosts: options.hosts ?? [],
+    trustConfig: options.trustConfig === true,
     json: options.json === true,
   };
 }

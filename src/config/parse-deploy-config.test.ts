@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { deployJsonSchema } from "./json-schema.ts";
 import { parseDeployConfig } from "./parse-deploy-config.ts";
@@ -303,6 +305,12 @@ test("whatever text comes, it is read or refused, never thrown, and places lie i
     ),
     { numRuns: 300 },
   );
+});
+
+test("the published JSON Schema is the present one", () => {
+  const published = readFileSync(join(import.meta.dir, "../../docs/deploy.schema.json"), "utf8");
+  // Out of date? npm run schema
+  expect(JSON.parse(published)).toEqual(JSON.parse(JSON.stringify(deployJsonSchema())));
 });
 
 test("the JSON Schema is made from the same source and names every key", () => {

@@ -124,6 +124,37 @@ describe("the file", () => {
     expect(result.stderr).toContain("ssh.private_keys: FOLDER/home/.ssh/deploy does not exist");
   });
 
+  test("a file that names programs is asked for once, and not by --yes", async () => {
+    world = commandWorld("web1");
+    const extra = "    endpoint: 198.51.100.11\nssh: { proxy_command: nc %h %p }\n";
+    world.write(".jiji/deploy.yml", `project: x\nservers:\n  web1:\n    host: web1\n${extra}`);
+    const refused = await world.run("network", "teardown", "--yes");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("would run programs on this machine\n  ssh.proxy_command runs: nc %h %p\nhint: ");
+    expect((await world.run("network", "teardown", "--yes", "--trust-config")).code).toBe(0);
+    world.answer = false;
+    expect((await world.run("network", "teardown", "--yes")).code).toBe(130);
+    world.answer = true;
+    expect((await world.run("network", "teardown", "--yes")).code).toBe(0);
+    world.answer = undefined;
+    expect((await world.run("network", "teardown", "--yes")).code).toBe(0);
+    expect(world.questions).toEqual(["Do you trust it?", "Do you trust it?"]);
+    world.write(".jiji/deploy.yml", `project: x\nservers:\n  web1:\n    host: web1\n${extra.replace("nc", "evil")}`);
+    expect((await world.run("network", "dns")).code).toBe(1);
+  });
+
+  test("an ssh configuration of the repository's own is asked for, one in ~/.ssh is not", async () => {
+    world = commandWorld("web1");
+    world.write("ssh_config", "Host *\n");
+    world.write("home/.ssh/work", "Host *\n");
+    world.write(".jiji/deploy.yml", deployFile(["web1"], "ssh: { config: ssh_config }\n"));
+    const refused = await world.run("network", "status");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("ssh.config reads: FOLDER/ssh_config");
+    world.write(".jiji/deploy.yml", deployFile(["web1"], "ssh: { config: ~/.ssh/work }\n"));
+    expect((await world.run("network", "status")).code).toBe(5);
+  });
+
   test("a network that is switched off", async () => {
     world = commandWorld("web1");
     world.write(".jiji/deploy.yml", deployFile(["web1"], "network: { enabled: false }\n"));

@@ -1,7 +1,7 @@
 import { resourceKinds } from "../../apply/kinds.ts";
 import { joinGoal } from "../../apply/join-goal.ts";
 import type { AnyResourceKind } from "../../apply/kind.ts";
-import { applyGoal, collectNotes, planGoal, publicStep } from "../../apply/loop.ts";
+import { applyGoal, planGoal, publicStep } from "../../apply/loop.ts";
 import { readIdentity } from "../../apply/identity-kind.ts";
 import { readMembers } from "../../apply/members-kind.ts";
 import { serviceProbes } from "../../apply/service-probes.ts";
@@ -30,14 +30,14 @@ export async function runNodeApply(
     const request = parseRequest(applyRequestSchema, input);
     const goal = await goalOf(request, host);
     if (request.dryRun) {
-      const steps = await planGoal(host, kinds, goal);
+      const { steps, notes } = await planGoal(host, kinds, goal);
       out({ type: "plan", steps: steps.map(publicStep) } satisfies ApplyEvent);
-      out({ type: "done", notes: await collectNotes(host, kinds, goal) } satisfies ApplyEvent);
+      out({ type: "done", notes } satisfies ApplyEvent);
       return 0;
     }
     return await withApplyLock(goal, async () => {
-      await applyGoal({ host, kinds, goal, onEvent: (event) => out(event) });
-      out(await doneEvent(host, kinds, goal));
+      const { notes } = await applyGoal({ host, kinds, goal, onEvent: (event) => out(event) });
+      out(await doneEvent(host, goal, notes));
       return 0;
     });
   } catch (error) {
@@ -61,8 +61,7 @@ async function goalOf({ goal, restartEngine, storeToken }: Request, host: Host):
   });
 }
 
-async function doneEvent(host: Host, kinds: readonly AnyResourceKind[], goal: NodeGoal): Promise<ApplyEvent> {
-  const notes = await collectNotes(host, kinds, goal);
+async function doneEvent(host: Host, goal: NodeGoal, notes: readonly string[]): Promise<ApplyEvent> {
   if (goal.phase === "teardown") return { type: "done", notes };
   const record = await ownSignedRecord(host);
   const token = goal.phase === "prepare" ? await holderToken(host, goal) : undefined;

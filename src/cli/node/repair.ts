@@ -31,7 +31,7 @@ export async function runNodeRepair(
       });
     }
     const goal = await joinGoal(host.files, spec, [], { expected: [] });
-    const steps = await withApplyLock(goal, () =>
+    const { steps } = await withApplyLock(goal, () =>
       applyGoal({
         host,
         kinds,
