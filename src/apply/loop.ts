@@ -18,39 +18,45 @@ export interface ApplyOptions {
   readonly onEvent: (event: Extract<ApplyEvent, { type: "plan" | "step" | "progress" }>) => void;
 }
 
-/** What would have to be done for the goal, by all kinds, as the server is now. Changes nothing. */
-export async function planGoal(
-  host: Host,
-  kinds: readonly AnyResourceKind[],
-  goal: NodeGoal,
-): Promise<readonly Step[]> {
-  const { manifest } = await ManifestFile.load(host.files);
-  const steps: Step[] = [];
-  for (const kind of inOrder(kinds, goal)) steps.push(...(await planKind(kind, host, goal, manifest, [...steps])));
-  return steps;
+/** What would have to be done for a goal, and what the kinds have to say of the world as it is. */
+export interface GoalPlan {
+  readonly steps: readonly Step[];
+  readonly notes: readonly string[];
 }
 
-/** What the kinds have to say of the world as it is, for the operator. Changes nothing. */
-export async function collectNotes(
-  host: Host,
-  kinds: readonly AnyResourceKind[],
-  goal: NodeGoal,
-): Promise<readonly string[]> {
+/** Plans all kinds for the goal, as the server is now. Changes nothing. */
+export async function planGoal(host: Host, kinds: readonly AnyResourceKind[], goal: NodeGoal): Promise<GoalPlan> {
+  const { manifest } = await ManifestFile.load(host.files);
+  const seen = await Promise.all(
+    inOrder(kinds, goal).map(async (kind) => [kind, (await kind.observe(host, goal, manifest)) as unknown] as const),
+  );
+  const steps: Step[] = [];
+  const notes: string[] = [];
+  for (const [kind, observed] of seen) {
+    steps.push(...kind.plan(goal, observed, manifest, [...steps]));
+    notes.push(...(kind.notes?.(goal, observed, manifest) ?? []));
+  }
+  return { steps, notes };
+}
+
+/** What there is to say of the world after the steps. Changes nothing. */
+async function notesAfter(host: Host, kinds: readonly AnyResourceKind[], goal: NodeGoal): Promise<readonly string[]> {
   const { manifest } = await ManifestFile.load(host.files);
   const notes: string[] = [];
-  for (const kind of kinds) {
+  for (const kind of inOrder(kinds, goal)) {
     if (kind.notes !== undefined) notes.push(...kind.notes(goal, await kind.observe(host, goal, manifest), manifest));
   }
   return notes;
 }
 
 /**
- * Makes this server as the goal says and tells the steps that were done. It may stop at any point and be started again:
+ * Makes this server as the goal says and tells the steps that were done and what is left to
+ * say. It may stop at any point and be started again:
  * each kind is looked at anew just before its turn, and what stood there before is on disk before it changes. Throws what
  * a step throws; what was done until then stays done.
  */
-export async function applyGoal({ host, kinds, goal, onEvent }: ApplyOptions): Promise<readonly Step[]> {
-  const planned = await planGoal(host, kinds, goal);
+export async function applyGoal({ host, kinds, goal, onEvent }: ApplyOptions): Promise<GoalPlan> {
+  const { steps: planned, notes } = await planGoal(host, kinds, goal);
   onEvent({ type: "plan", steps: planned.map(publicStep) });
   const done: Step[] = [];
   if (planned.length > 0) {
@@ -60,7 +66,7 @@ export async function applyGoal({ host, kinds, goal, onEvent }: ApplyOptions): P
       done.push(...(await applyKind(kind, { host, goal, file, report, onEvent })));
   }
   if (goal.phase === "teardown") await finishTeardown(host);
-  return done;
+  return { steps: done, notes: planned.length === 0 ? notes : await notesAfter(host, kinds, goal) };
 }
 
 async function finishTeardown(host: Host): Promise<void> {
@@ -119,9 +125,8 @@ async function planKind(
   host: Host,
   goal: NodeGoal,
   manifest: Manifest,
-  earlier: readonly Step[] = [],
 ): Promise<readonly Step[]> {
-  return kind.plan(goal, await kind.observe(host, goal, manifest), manifest, earlier);
+  return kind.plan(goal, await kind.observe(host, goal, manifest), manifest, []);
 }
 
 function inOrder(kinds: readonly AnyResourceKind[], goal: NodeGoal): readonly AnyResourceKind[] {

@@ -1,17 +1,22 @@
-import { dirname } from "node:path";
+import { join } from "node:path";
 import { PATHS } from "../model/paths.ts";
+import { HOME } from "../plan/folder.ts";
 import type { Host } from "../system/host.ts";
 
-const HOME = dirname(PATHS.manifest);
+/** Held while teardown runs; whoever holds them removes them. */
+const LOCKS: readonly string[] = [PATHS.lock, PATHS.applyLock];
 
 /**
- * The end of teardown: uploads, the manifest (every entry of it is put back by now) and jiji's own folder. A folder in
- * which somebody left something stays.
+ * The end of teardown: uploads, what services left under /run, the manifest (every entry of it is put back by now) and
+ * jiji's own folder. A folder in which somebody left something stays.
  */
-export async function removeRemains(host: Host): Promise<void> {
-  const { files } = host;
+export async function removeRemains({ files }: Host): Promise<void> {
   await files.remove(PATHS.staging);
-  await files.remove(PATHS.pendingRestarts);
+  const run = await files.list(PATHS.run);
+  for (const name of run.state === "found" ? run.value : []) {
+    const path = join(PATHS.run, name);
+    if (!LOCKS.includes(path)) await files.remove(path);
+  }
   await files.remove(PATHS.manifest);
   const left = await files.list(HOME);
   if (left.state === "found" && left.value.length === 0) await files.remove(HOME);

@@ -91,15 +91,21 @@ async function idOf(file: "/etc/passwd" | "/etc/group", name: string): Promise<n
   throw new Error(`${file} has no ${name}`);
 }
 
+const HASH_CHUNK_BYTES = 1 << 20;
+
 async function hashOf(path: string): Promise<string> {
   const hash = createHash("sha256");
   const handle = await open(path, "r");
   try {
-    for await (const chunk of handle.createReadStream({ highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+    const chunk = Buffer.allocUnsafe(HASH_CHUNK_BYTES);
+    for (;;) {
+      const { bytesRead } = await handle.read(chunk, 0, chunk.length, null);
+      if (bytesRead === 0) return hash.digest("hex");
+      hash.update(chunk.subarray(0, bytesRead));
+    }
   } finally {
-    await handle.close().catch(() => undefined);
+    await handle.close();
   }
-  return hash.digest("hex");
 }
 
 async function own(handle: FileHandle, owner: FileOwner): Promise<void> {

@@ -29,11 +29,18 @@ export const systemPrograms: Programs = {
     }, timeoutMs);
     await child.exited;
     clearTimeout(timer);
-    await Promise.race([Promise.all([stdout.done, stderr.done]), Bun.sleep(OUTPUT_GRACE_MS)]);
+    await atMost(OUTPUT_GRACE_MS, Promise.all([stdout.done, stderr.done]));
     if (timedOut) throw new ProgramTimeout(argv, timeoutMs);
     return { code: exitCode(child), stdout: stdout.text(), stderr: stderr.text() };
   },
 };
+
+/** Resolves with the work or when the time is up, and leaves no timer behind that would keep this process from ending. */
+async function atMost(timeMs: number, work: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, timeMs)))]);
+  clearTimeout(timer);
+}
 
 function spawn(argv: readonly [string, ...string[]], input: string | Uint8Array | undefined) {
   try {
