@@ -35,7 +35,7 @@ export function enterServer(id: string, name: string, argv: readonly string[], e
   const leader = leaderPid(id, name);
   const cgroup = join(payloadCgroup(leader), "lab", `exec-${process.pid}-${(counter += 1)}`);
   makeCgroup(cgroup);
-  const variables = Object.entries({ ...cleanEnvironment, ...env }).map(([key, value]) => `${key}=${value}`);
+  const variables = Object.entries({ ...cleanEnvironment, ...env }).map(([key, value]) => `${key}=${String(value)}`);
   return {
     argv: [
       ...["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', cgroup],

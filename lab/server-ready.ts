@@ -61,5 +61,5 @@ async function waitForState<T>(
     { timeoutMs, what: `${name} to be up`, intervalMs: 100 },
   );
   if ("error" in outcome) throw outcome.error;
-  return outcome.value as T;
+  return outcome.value;
 }

@@ -69,7 +69,7 @@ export async function snapshotServer(lab: Lab, server: string): Promise<ServerSn
     ...(has("podman") && { "podman networks": () => networksOf("podman") }),
   };
   const names = Object.keys(looks);
-  const found = await Promise.all(names.map((name) => looks[name]?.() ?? []));
+  const found = await Promise.all(names.map(async (name) => (await looks[name]?.()) ?? []));
   const sections = Object.fromEntries(names.map((name, index) => [name, found[index] ?? []]));
   return { server, sections };
 }

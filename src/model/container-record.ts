@@ -73,5 +73,5 @@ export function parseContainerRecord(text: string): ContainerRecord | undefined 
     return undefined;
   }
   const parsed = schema.safeParse(json);
-  return parsed.success ? (parsed.data as ContainerRecord) : undefined;
+  return parsed.success ? parsed.data : undefined;
 }

@@ -27,7 +27,7 @@ test("an id is a function of the identity key", () => {
 
 test("a secret shows itself only when asked", () => {
   const secret = new Secret("hunter2");
-  expect(`${secret} ${JSON.stringify({ secret })} ${inspect({ secret })} ${Bun.inspect(secret)}`).not.toContain(
+  expect(`${String(secret)} ${JSON.stringify({ secret })} ${inspect({ secret })} ${Bun.inspect(secret)}`).not.toContain(
     "hunter2",
   );
   expect(secret.reveal()).toBe("hunter2");

@@ -61,7 +61,7 @@ describe("a server's signed record", () => {
     ["version", "1; rm -rf /"],
     ["rev", -1],
   ])("with a bad %s is not there, even when it is signed", (field, value) => {
-    const bad = signServerRecord({ ...record, [field]: value } as ServerRecord, identity.privateKey);
+    const bad = signServerRecord({ ...record, [field]: value }, identity.privateKey);
     expect(verifyServerRecord(bad).ok).toBe(false);
   });
 

@@ -101,7 +101,13 @@ describe.skipIf(!isRoot)("lab", () => {
     });
     expect(result).toEqual({ code: 7, stdout: "in\ny\n/root\n", stderr: "" });
     const names = (await out("web1", "env")).split("\n").map((line) => line.split("=")[0]);
-    expect(names.sort()).toEqual(["HOME", "LANG", "PATH", "TERM", "USER"]);
+    expect(names.toSorted((a, b) => (String(a) < String(b) ? -1 : 1))).toEqual([
+      "HOME",
+      "LANG",
+      "PATH",
+      "TERM",
+      "USER",
+    ]);
     await expect(lab.exec("web1", ["sleep", "77"], { timeoutMs: 100 })).rejects.toThrow("did not end within 100 ms");
     expect(await out("web1", "ps", "-eo", "args")).not.toContain("sleep 77");
   });
@@ -136,7 +142,11 @@ describe.skipIf(!isRoot)("lab", () => {
     expect(diffSnapshots(before, await snapshotServer(lab, "home"))).toEqual([]);
     await out("home", "sh", "-c", "nft add table inet jiji && ip route add unreachable 10.210.0.0/16 && touch /opt/x");
     const changed = diffSnapshots(before, await snapshotServer(lab, "home"));
-    expect(changed.map((line) => line.split(":")[0]).sort()).toEqual(["+ files", "+ nftables", "+ routes"]);
+    expect(changed.map((line) => line.split(":")[0] ?? "").toSorted((a, b) => (a < b ? -1 : 1))).toEqual([
+      "+ files",
+      "+ nftables",
+      "+ routes",
+    ]);
     await out("home", "sh", "-c", "nft delete table inet jiji && ip route del unreachable 10.210.0.0/16 && rm /opt/x");
     expect(diffSnapshots(before, await snapshotServer(lab, "home"))).toEqual([]);
   });
