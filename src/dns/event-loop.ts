@@ -31,11 +31,14 @@ class EventLoop implements PacketLoop {
   readonly #responder: Responder;
   readonly #bytes = new Uint8Array(Math.max(MAX_QUESTION_BYTES, EDNS_UDP_BYTES) + 64);
   readonly #view = new DataView(this.#bytes.buffer);
+  #isStopped = false;
   #socket: Bun.udp.Socket<"buffer"> | undefined;
 
   constructor(options: PacketLoopOptions) {
     this.#options = options;
     this.#responder = new Responder(options.seed, options.cluster);
+    this.#access.allow(options.networks);
+    if (options.table !== undefined) this.useTable(options.table);
   }
 
   async bind(address: number, port: number): Promise<void> {
@@ -66,11 +69,17 @@ class EventLoop implements PacketLoop {
     if (!isSent) this.counters.add(COUNTER.sendErrors);
   }
 
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+  }
+
   async close(): Promise<void> {
+    this.#isStopped = true;
     this.#socket?.close();
   }
 
   #take(packet: Uint8Array, port: number, host: string): void {
+    if (this.#isStopped) return;
     this.counters.add(COUNTER.batches);
     const source = parseIpv4(host);
     const address = source === undefined ? 0 : ipv4ToNumber(source);

@@ -64,6 +64,8 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
       socket: { address: 0x7f000001, port: 0 },
       seed: SEED,
       cluster: CLUSTER,
+      table: undefined,
+      networks: [],
       onQuestion,
       onProblem: (text) => problems.push(text),
     });

@@ -14,6 +14,9 @@ export interface PacketLoopOptions {
   /** the process's seed for hashes of names */
   readonly seed: number;
   readonly cluster: ClusterRange;
+  /** from the first packet on: what questions are answered from, if there is something, and who may ask besides loopback */
+  readonly table: SharedArrayBuffer | undefined;
+  readonly networks: readonly Cidr[];
   /** Called with a copy of each question that the table does not answer. */
   readonly onQuestion: (packet: Uint8Array, peer: Peer) => void;
   /** Called when something is wrong that somebody should know of; not for packets. */
@@ -36,6 +39,8 @@ export interface PacketLoop {
   allow(networks: readonly Cidr[]): void;
   /** Sends an answer to a question that was handed over. */
   reply(packet: Uint8Array, peer: Peer): void;
-  /** Answers what is there already, then stops. */
+  /** Answers or hands over what has come already, and reads no more; replies still go out. */
+  stop(): Promise<void>;
+  /** Stops, and lets go of the socket. */
   close(): Promise<void>;
 }

@@ -40,6 +40,7 @@ class PacketThread {
     this.#counters = new Counters(start.shared, SHARED.counters);
     this.#handOver = new HandOver(handOverWords(start.shared), start.ring);
     this.#responder = new Responder(start.seed, start.cluster);
+    if (start.table !== undefined) this.#responder.use(new TableReader(start.table));
     this.#batch = new DatagramBatch(start.descriptor);
     this.#port = port;
   }

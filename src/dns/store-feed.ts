@@ -201,10 +201,10 @@ class Feed<Place> {
       stored.set(rows++, values);
     }
     const events = this.#events;
-    if (this.#digest?.equals(stored) !== false) return false;
+    if (this.#digest?.equals(stored) ?? true) return false;
     await clock.sleep(SETTLE_MS, signal);
     // A stream that speaks is behind, not stuck.
-    return this.#events === events && this.#digest?.equals(stored) === false;
+    return this.#events === events && !(this.#digest?.equals(stored) ?? true);
   }
 }
 

@@ -74,6 +74,8 @@ class WorkerLoop implements PacketLoop {
     this.port = port;
     this.counters = new Counters(this.#shared, SHARED.counters);
     this.#sender = new DatagramSender(descriptor);
+    this.#table = options.table;
+    this.#access.allow(options.networks);
   }
 
   /** Resolves when the thread reads packets. */
@@ -83,6 +85,7 @@ class WorkerLoop implements PacketLoop {
       descriptor: this.#descriptor,
       seed,
       cluster,
+      table: this.#table,
       shared: this.#shared,
       ring: this.#ring,
     };
@@ -123,13 +126,16 @@ class WorkerLoop implements PacketLoop {
     this.#sender.send(packet, peer.address, peer.port);
   }
 
-  async close(): Promise<void> {
+  async stop(): Promise<void> {
     Atomics.store(this.#control, CONTROL.stop, 1);
     this.#wake();
     await this.#exited;
-    while (
-      this.#handOver.read(TAKE_AT_ONCE, (packet, address, port) => this.#options.onQuestion(packet, { address, port }))
-    );
+    const { onQuestion } = this.#options;
+    while (this.#handOver.read(TAKE_AT_ONCE, (packet, address, port) => onQuestion(packet, { address, port })));
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
     if (!("descriptor" in this.#options.socket)) closeDescriptor(this.#descriptor);
   }
 
@@ -153,7 +159,6 @@ class WorkerLoop implements PacketLoop {
     setTimeout(() => {
       if (Atomics.load(this.#control, CONTROL.stop) !== 0) return;
       this.start().catch(() => undefined);
-      if (this.#table !== undefined) this.useTable(this.#table);
     }, RESTART_MS);
   }
 }

@@ -8,6 +8,7 @@ export interface WorkerStart {
   readonly descriptor: number;
   readonly seed: number;
   readonly cluster: ClusterRange;
+  readonly table: SharedArrayBuffer | undefined;
   /** {@link CONTROL} words, the access list, the counters */
   readonly shared: SharedArrayBuffer;
   /** packets on their way to the main thread */

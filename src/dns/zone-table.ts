@@ -10,7 +10,7 @@ export interface ZoneTableOptions {
   readonly zone: Zone;
   /** the process's seed for hashes of names */
   readonly seed: number;
-  readonly ttlSeconds: number;
+  readonly ttlSeconds: () => number;
   readonly nowMs: () => number;
   /** Called with each new table, whole; from then on questions are answered from it. */
   readonly onTable: (buffer: SharedArrayBuffer) => void;
@@ -112,7 +112,7 @@ export class ZoneTable {
     const buffer = allocateTable({
       names: (zone.claims.size + zone.servers.length + SPARE_NAMES) * 1.25 * spare,
       arenaBytes: bytes,
-      ttlSeconds,
+      ttlSeconds: ttlSeconds(),
       negativeTtlSeconds: NEGATIVE_TTL_SECONDS,
       reverseAddresses: capacity(zone.cluster) * 256,
     });

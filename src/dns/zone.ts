@@ -60,10 +60,11 @@ export class Changes {
 export class Zone {
   readonly cluster: ClusterCidr;
   readonly claims = new NameClaims();
-  readonly #options: ZoneOptions;
+  readonly #nowMs: () => number;
+  #localFirst: boolean;
   readonly #first: number;
   readonly #owners = new Map<string, Owner>();
-  readonly #pool = new TextPool();
+  readonly pool = new TextPool();
   /** rows that have an address, counted from the cluster's first; a lone one stands for itself */
   readonly #byAddress = new Map<number, ContainerRow | ContainerRow[]>();
   #self: string | undefined;
@@ -72,7 +73,8 @@ export class Zone {
   #rowCount = 0;
 
   constructor(options: ZoneOptions) {
-    this.#options = options;
+    this.#nowMs = options.nowMs;
+    this.#localFirst = options.localFirst;
     this.cluster = options.cluster;
     this.#first = cidrParts(options.cluster).first;
   }
@@ -112,6 +114,11 @@ export class Zone {
     const before = this.#self;
     this.#self = self;
     for (const id of [before, self]) this.#touchOwner(id === undefined ? undefined : this.#owners.get(id));
+  }
+
+  /** Whether this server's containers come first; counts for a table that is written afterwards. */
+  setLocalFirst(localFirst: boolean): void {
+    this.#localFirst = localFirst;
   }
 
   /** All members. A row whose owner is none of them does not count. */
@@ -177,7 +184,7 @@ export class Zone {
   /** Reads a record for {@link setRow} without taking it in; a row that says what is known already is that one. */
   readRow(serverId: string, n: number, record: string): ContainerRow | undefined {
     const owner = this.#owner(serverId);
-    const row = readContainerRow(owner, n, record, this.#pool);
+    const row = readContainerRow(owner, n, record, this.pool);
     const before = owner.rows.get(n);
     return row !== undefined && before !== undefined && isSameRow(before, row) ? before : row;
   }
@@ -185,17 +192,17 @@ export class Zone {
   /** A record that came ahead of the store. */
   addNews(serverId: string, n: number, record: string): void {
     const owner = this.#owner(serverId);
-    const row = readContainerRow(owner, n, record, this.#pool);
+    const row = readContainerRow(owner, n, record, this.pool);
     if (row === undefined) return;
     const known = Math.max(owner.rows.get(n)?.rev ?? -1, owner.news.get(n)?.row.rev ?? -1);
-    const nowMs = this.#options.nowMs();
+    const nowMs = this.#nowMs();
     if (row.rev <= known || row.rev > nowMs + MAX_REV_AHEAD_MS) return;
     this.#change(owner, n, () => owner.news.set(n, { row, untilMs: nowMs + NEWS_MS }));
   }
 
   /** Forgets news whose time is up. To be called every few seconds. */
   dropOldNews(): void {
-    const nowMs = this.#options.nowMs();
+    const nowMs = this.#nowMs();
     for (const owner of this.#owners.values()) {
       for (const [n, news] of owner.news) {
         if (news.untilMs <= nowMs) this.#change(owner, n, () => owner.news.delete(n));
@@ -242,7 +249,7 @@ export class Zone {
     const others: number[] = [];
     for (const row of claim.rows) {
       if (!this.isAnswered(row)) continue;
-      const list = this.#options.localFirst && row.owner.id === this.#self ? own : others;
+      const list = this.#localFirst && row.owner.id === this.#self ? own : others;
       list.push(row.address);
     }
     if (own.length + others.length > 1) {

@@ -1,0 +1,68 @@
+import { z } from "zod";
+
+/** What can be asked on jiji-dns's control socket: one JSON line each; one JSON line comes back. */
+export const controlRequestSchema = z.discriminatedUnion("type", [
+  /** every published name that contains the filter; null: all */
+  z.object({ type: z.literal("names"), filter: z.string().nullable().default(null) }),
+  z.object({ type: z.literal("status") }),
+]);
+
+export type ControlRequest = z.input<typeof controlRequestSchema>;
+
+const recordSchema = z.object({
+  address: z.string().nullable(),
+  server: z.string(),
+  serverId: z.string(),
+  containerId: z.string(),
+  state: z.string(),
+  answered: z.boolean(),
+  why: z.string().optional(),
+});
+
+export const namesAnswerSchema = z.object({
+  type: z.literal("names"),
+  /** this server's name in the mesh, when it is known */
+  server: z.string().nullable(),
+  ttlSeconds: z.number(),
+  source: z.enum(["store", "saved", "none"]),
+  names: z.array(
+    z.object({
+      name: z.string(),
+      kind: z.enum(["service", "instance"]),
+      project: z.string(),
+      service: z.string(),
+      records: z.array(recordSchema),
+      shadowed: z.array(z.string()),
+    }),
+  ),
+});
+
+export const statusAnswerSchema = z.object({
+  type: z.literal("status"),
+  /** where the table comes from: the store, what was saved while the store could not be read, or nowhere yet */
+  source: z.enum(["store", "saved", "none"]),
+  store: z.object({
+    connected: z.boolean(),
+    /** seconds since the store was last known to be in step; null: never since the start */
+    ageSeconds: z.number().nullable(),
+    why: z.string(),
+    resyncs: z.number(),
+  }),
+  /** null: no agent is configured */
+  agent: z.object({ silent: z.boolean(), ready: z.boolean(), unreachable: z.array(z.string()) }).nullable(),
+  servers: z.number(),
+  rows: z.number(),
+  names: z.number(),
+  shadowed: z.number(),
+  listening: z.array(z.object({ address: z.string(), protocol: z.enum(["udp", "tcp"]), loop: z.string() })),
+  resolvers: z.array(z.object({ endpoint: z.string(), trusted: z.boolean() })),
+  uptimeSeconds: z.number(),
+});
+
+const errorSchema = z.object({ type: z.literal("error"), message: z.string() });
+
+export const controlAnswerSchema = z.discriminatedUnion("type", [namesAnswerSchema, statusAnswerSchema, errorSchema]);
+
+export type NamesAnswer = z.infer<typeof namesAnswerSchema>;
+export type StatusAnswer = z.infer<typeof statusAnswerSchema>;
+export type ControlAnswer = z.infer<typeof controlAnswerSchema>;

@@ -1,0 +1,319 @@
+import { randomInt } from "node:crypto";
+import { parseCidr, cidrParts, type Cidr } from "../model/cluster.ts";
+import type { DnsSettings } from "../model/dns-settings.ts";
+import type { StoreClient } from "../store/store.ts";
+import type { Clock } from "../system/host.ts";
+import { startAgentFeed } from "./agent-feed.ts";
+import { ACCESS_WORDS, AccessList } from "./access.ts";
+import { ContainerSink } from "./container-sink.ts";
+import { startControlSocket } from "./control-socket.ts";
+import { COUNTER_BYTES, Counters } from "./counters.ts";
+import { Forwarder } from "./forwarder.ts";
+import { MemberSink } from "./member-sink.ts";
+import { MeshState } from "./mesh-state.ts";
+import type { PacketLoop, Peer } from "./packet-loop.ts";
+import { ProblemLog, type Log } from "./problem-log.ts";
+import { QuestionService } from "./question-service.ts";
+import { sayReady } from "./ready-notice.ts";
+import { Resolvers } from "./resolvers.ts";
+import { openSockets, type OpenSockets } from "./sockets.ts";
+import { SourceLimit } from "./source-limit.ts";
+import { startStoreFeed } from "./store-feed.ts";
+import { startMetrics } from "./metrics.ts";
+import { StatusReport } from "./status-report.ts";
+import { Zone } from "./zone.ts";
+import { ZoneTable } from "./zone-table.ts";
+
+/** What the server works with; the real ones are built by the entry point. */
+export interface DnsServerPorts {
+  readonly store: StoreClient;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** the program of the packet thread, `src/bin/dns-worker.ts`; undefined: no thread, the event loop reads packets */
+  readonly workerUrl: URL | undefined;
+  /** this process's environment (LISTEN_FDS, NOTIFY_SOCKET) and id */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly pid: number;
+}
+
+export interface DnsServer {
+  /** where it listens, UDP and TCP */
+  readonly listening: readonly { readonly host: string; readonly port: number; readonly protocol: "udp" | "tcp" }[];
+  /** where metrics are served, once they are */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
+  /** Resolves when questions for own names are answered from a table, saved or whole. */
+  readonly hasTable: Promise<void>;
+  /** Takes over TTL, order and resolvers; everything else holds until the next start. */
+  reload(settings: DnsSettings): Promise<void>;
+  /** Answers what was asked, saves the table, ends. */
+  close(): Promise<void>;
+}
+
+/** How long questions under way are waited for at the end. */
+const DRAIN_MS = 2_000;
+
+const NEWS_CHECK_MS = 5_000;
+
+/**
+ * Starts jiji-dns: answers `.jiji` from the store's rows, forwards everything else. It starts without store and agent and
+ * waits for them inside. Rejects when it cannot listen.
+ */
+export async function startDnsServer(settings: DnsSettings, ports: DnsServerPorts): Promise<DnsServer> {
+  const server = new Server(settings, ports);
+  await server.start();
+  return server;
+}
+
+class Server implements DnsServer {
+  readonly #ports: DnsServerPorts;
+  readonly #log: ProblemLog;
+  readonly #seed = randomInt(2 ** 31);
+  readonly #zone: Zone;
+  readonly #table: ZoneTable;
+  readonly #mesh: MeshState;
+  readonly #report: StatusReport;
+  readonly #counters = new Counters(new ArrayBuffer(COUNTER_BYTES));
+  readonly #access = new AccessList(new Int32Array(ACCESS_WORDS));
+  readonly #closing: (() => unknown)[] = [];
+  #settings: DnsSettings;
+  #sockets: OpenSockets | undefined;
+  #service: QuestionService | undefined;
+  #resolvers: Resolvers | undefined;
+  #forwarder: Forwarder | undefined;
+  #metrics: { readonly host: string; readonly port: number } | undefined;
+  #current: SharedArrayBuffer | undefined;
+  #pending = 0;
+  #isFlushDue = false;
+  readonly #hasTable = Promise.withResolvers<void>();
+
+  constructor(settings: DnsSettings, ports: DnsServerPorts) {
+    const { clock } = ports;
+    this.#settings = settings;
+    this.#ports = ports;
+    this.#log = new ProblemLog(ports.log, clock);
+    this.#zone = new Zone({
+      cluster: settings.clusterCidr,
+      localFirst: settings.localFirst,
+      nowMs: () => clock.nowMs(),
+    });
+    this.#table = new ZoneTable({
+      zone: this.#zone,
+      seed: this.#seed,
+      ttlSeconds: () => this.#settings.ttlSeconds,
+      nowMs: () => clock.nowMs(),
+      onTable: (table) => this.#useTable(table),
+      pause,
+    });
+    this.#mesh = new MeshState({
+      zone: this.#zone,
+      settings,
+      clock,
+      log: this.#log,
+      onChange: () => this.#flushSoon(),
+      onNetworks: () => this.#allow(),
+      onReadable: () => this.#table.rebuild(),
+      pause,
+    });
+    this.#report = new StatusReport(this.#zone, this.#mesh, this.#table, clock);
+  }
+
+  get listening(): DnsServer["listening"] {
+    return this.#sockets?.listening ?? [];
+  }
+
+  get metrics(): DnsServer["metrics"] {
+    return this.#metrics;
+  }
+
+  get hasTable(): Promise<void> {
+    return this.#hasTable.promise;
+  }
+
+  async start(): Promise<void> {
+    const { clock, environment } = this.#ports;
+    await this.#mesh.load();
+    if (this.#mesh.source !== "none") await this.#table.rebuild();
+    this.#access.allow(this.#networks());
+    this.#forwarder = new Forwarder({ resolvers: () => this.#resolvers?.list() ?? Promise.resolve([]), clock });
+    this.#service = new QuestionService({
+      seed: this.#seed,
+      cluster: this.#range(),
+      zone: this.#zone,
+      ttlSeconds: () => this.#settings.ttlSeconds,
+      forwarder: this.#forwarder,
+      limit: new SourceLimit(clock),
+      counters: this.#counters,
+    });
+    if (this.#current !== undefined) this.#service.useTable(this.#current);
+    this.#sockets = await openSockets(this.#settings.listen, {
+      ...this.#ports,
+      seed: this.#seed,
+      cluster: this.#range(),
+      table: this.#current,
+      networks: this.#networks(),
+      log: this.#log,
+      onQuestion: (loop, packet, peer) => void this.#answerPacket(loop, packet, peer),
+      mayAsk: (address) => this.#access.mayAsk(address),
+      answerTcp: (message, address) => this.#answer(message, address, true),
+    });
+    this.#resolvers = this.#makeResolvers();
+    this.#report.attach(this.#sockets, this.#forwarder);
+    this.#startFeeds();
+    await this.#startOperations();
+    sayReady(environment["NOTIFY_SOCKET"]);
+  }
+
+  #startFeeds(): void {
+    const { store, clock } = this.#ports;
+    const { agentSocket, store: where } = this.#settings;
+    // The agent's relay compares each stream with the store itself; elsewhere that is done here.
+    const probe = where.url.startsWith("unix:") ? {} : { probeMs: 15_000 };
+    const sink = new ContainerSink({
+      zone: this.#zone,
+      onSnapshot: () => this.#mesh.snapshotDone(),
+      onChange: () => this.#mesh.rowsChanged(),
+      pause,
+    });
+    const containers = startStoreFeed({
+      store,
+      clock,
+      subscription: "containers",
+      sink,
+      onConnected: (isConnected, why) => this.#mesh.storeConnected(isConnected, why),
+      ...probe,
+    });
+    this.#closing.push(() => containers.close());
+    if (agentSocket === null) {
+      const members = new MemberSink(this.#zone, () => this.#mesh.membersChanged());
+      const servers = startStoreFeed({
+        store,
+        clock,
+        subscription: "servers",
+        sink: members,
+        onConnected: () => undefined,
+        ...probe,
+      });
+      this.#closing.push(() => servers.close());
+    } else {
+      const agent = startAgentFeed({
+        path: agentSocket,
+        clock,
+        onLine: (line) => this.#mesh.agentSaid(line),
+        onSilent: (isSilent) => this.#mesh.agentSilent(isSilent),
+      });
+      this.#closing.push(() => agent.close());
+    }
+    const timer = setInterval(() => this.#mesh.tick(), NEWS_CHECK_MS);
+    this.#closing.push(() => clearInterval(timer));
+  }
+
+  async #startOperations(): Promise<void> {
+    const { controlSocket, metrics } = this.#settings;
+    if (controlSocket !== null) {
+      try {
+        const control = await startControlSocket(controlSocket, (request) =>
+          this.#report.answer(request, this.#settings.ttlSeconds),
+        );
+        this.#closing.push(() => control.close());
+      } catch (error) {
+        // Names matter more than being asked about them.
+        this.#log.warn("control", `control socket ${controlSocket}: ${String(error)}`);
+      }
+    }
+    if (metrics !== null) {
+      const service = startMetrics(metrics, this.#report, this.#counters, this.#ports.clock, (where) => {
+        this.#metrics = where;
+      });
+      this.#closing.push(() => service.close());
+      await service.tried;
+    }
+  }
+
+  async reload(settings: DnsSettings): Promise<void> {
+    const before = this.#settings;
+    this.#settings = {
+      ...before,
+      ttlSeconds: settings.ttlSeconds,
+      localFirst: settings.localFirst,
+      upstreams: settings.upstreams,
+    };
+    this.#resolvers = this.#makeResolvers();
+    this.#zone.setLocalFirst(settings.localFirst);
+    if (this.#mesh.source !== "none") await this.#table.rebuild();
+    this.#log.info("settings were read again");
+  }
+
+  async close(): Promise<void> {
+    await this.#sockets?.stop();
+    const deadlineMs = this.#ports.clock.monotonicMs() + DRAIN_MS;
+    while (this.#pending > 0 && this.#ports.clock.monotonicMs() < deadlineMs) await this.#ports.clock.sleep(10);
+    await Promise.all(this.#closing.map((close) => close()));
+    this.#forwarder?.close();
+    await this.#sockets?.close();
+    await this.#mesh.save();
+    this.#ports.store.close();
+  }
+
+  #makeResolvers(): Resolvers {
+    return new Resolvers({
+      configured: this.#settings.upstreams,
+      own: this.#sockets?.listening ?? [],
+      clock: this.#ports.clock,
+    });
+  }
+
+  #range(): { readonly first: number; readonly prefix: number } {
+    return cidrParts(this.#settings.clusterCidr);
+  }
+
+  #useTable(table: SharedArrayBuffer): void {
+    this.#current = table;
+    this.#service?.useTable(table);
+    for (const loop of this.#sockets?.loops ?? []) loop.useTable(table);
+    this.#hasTable.resolve();
+  }
+
+  /** Besides loopback, the cluster and this server's own engine networks may ask. */
+  #networks(): readonly Cidr[] {
+    const own = this.#mesh.networks.map(parseCidr).filter((network): network is Cidr => network !== undefined);
+    return [this.#settings.clusterCidr, ...own];
+  }
+
+  #allow(): void {
+    const networks = this.#networks();
+    this.#access.allow(networks);
+    for (const loop of this.#sockets?.loops ?? []) loop.allow(networks);
+  }
+
+  /** Changes of one turn of the event loop reach the table together, at its end. */
+  #flushSoon(): void {
+    if (this.#isFlushDue) return;
+    this.#isFlushDue = true;
+    setImmediate(() => {
+      this.#isFlushDue = false;
+      this.#table.flush();
+    });
+  }
+
+  async #answerPacket(loop: PacketLoop, packet: Uint8Array, peer: Peer): Promise<void> {
+    const answer = await this.#answer(packet, peer.address, false);
+    if (answer !== undefined) loop.reply(answer, peer);
+  }
+
+  async #answer(message: Uint8Array, address: number, isTcp: boolean): Promise<Uint8Array | undefined> {
+    this.#pending++;
+    try {
+      return await this.#service?.answer(message, address, isTcp);
+    } catch (error) {
+      this.#log.warn("fault", `a question could not be answered: ${String(error)}`);
+      return undefined;
+    } finally {
+      this.#pending--;
+    }
+  }
+}
+
+/** Gives sockets and timers their turn. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

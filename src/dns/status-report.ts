@@ -1,0 +1,86 @@
+import type { Clock } from "../system/host.ts";
+import type { controlRequestSchema, ControlAnswer, StatusAnswer } from "./control-protocol.ts";
+import type { Forwarder } from "./forwarder.ts";
+import type { MeshState } from "./mesh-state.ts";
+import type { OpenSockets } from "./sockets.ts";
+import { listNames } from "./zone-listing.ts";
+import type { ZoneTable } from "./zone-table.ts";
+import type { Zone } from "./zone.ts";
+
+/** What a running server can tell of itself, for the control socket and for metrics. */
+export class StatusReport {
+  readonly zone: Zone;
+  readonly table: ZoneTable;
+  readonly #mesh: MeshState;
+  readonly #clock: Clock;
+  readonly #startedMs: number;
+  #sockets: OpenSockets | undefined;
+  #forwarder: Forwarder | undefined;
+
+  constructor(zone: Zone, mesh: MeshState, table: ZoneTable, clock: Clock) {
+    this.zone = zone;
+    this.table = table;
+    this.#mesh = mesh;
+    this.#clock = clock;
+    this.#startedMs = clock.monotonicMs();
+  }
+
+  /** What is there only once the server listens. */
+  attach(sockets: OpenSockets, forwarder: Forwarder): void {
+    this.#sockets = sockets;
+    this.#forwarder = forwarder;
+  }
+
+  get sockets(): OpenSockets | undefined {
+    return this.#sockets;
+  }
+
+  get forwarder(): Forwarder | undefined {
+    return this.#forwarder;
+  }
+
+  /** Answers the control socket. */
+  answer(request: ReturnType<typeof controlRequestSchema.parse>, ttlSeconds: number): ControlAnswer {
+    if (request.type === "status") return this.status();
+    const { zone } = this;
+    return {
+      type: "names",
+      server: zone.servers.find(({ id }) => id === zone.self)?.name ?? null,
+      ttlSeconds,
+      source: this.#mesh.source,
+      names: listNames(zone, request.filter ?? "").map(({ records, shadowed, ...name }) => ({
+        ...name,
+        records: [...records],
+        shadowed: [...shadowed],
+      })),
+    };
+  }
+
+  status(): StatusAnswer {
+    const { zone } = this;
+    const loops = this.#sockets?.loops ?? [];
+    const listening = (this.#sockets?.listening ?? []).map(({ host, port, protocol }) => ({
+      address: `${host}:${port}`,
+      protocol,
+      loop: protocol === "tcp" ? "event loop" : (loops.find((loop) => loop.port === port)?.kind ?? ""),
+    }));
+    let shadowed = 0;
+    for (const label of zone.claims.labels()) shadowed += zone.claims.of(label).length - 1;
+    return {
+      type: "status",
+      source: this.#mesh.source,
+      store: this.#mesh.store,
+      agent: this.#mesh.agent,
+      servers: zone.servers.length,
+      rows: zone.rowCount,
+      names: zone.claims.size,
+      shadowed,
+      listening,
+      resolvers: (this.#forwarder?.resolvers ?? []).map(({ endpoint, isTrusted }) => ({
+        endpoint,
+        trusted: isTrusted,
+      })),
+      uptimeSeconds: Math.round((this.#clock.monotonicMs() - this.#startedMs) / 1000),
+    };
+  }
+}
