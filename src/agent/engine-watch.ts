@@ -90,15 +90,21 @@ class Watch implements EngineWatch {
   async #listen(): Promise<void> {
     const { engine, clock, log } = this.#options;
     const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    let isBroken = false;
     while (!this.#stop.signal.aborted) {
       try {
         for await (const event of engine.events(this.#stop.signal)) {
-          if (event.type === "listening") backoff.reset();
+          if (event.type === "listening") {
+            backoff.reset();
+            if (isBroken) log.info(`${engine.kind}: events are heard again`);
+            isBroken = false;
+          }
           this.#take(event);
         }
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
-        if (this.#view.isAnswering) log.warn(`${engine.kind}: events broke off (${why}); rows stay as they are`);
+        if (!isBroken) log.warn(`${engine.kind}: events broke off (${why}); rows stay as they are`);
+        isBroken = true;
       }
       if (this.#stop.signal.aborted) return;
       await clock.sleep(backoff.nextMs(), this.#stop.signal).catch(() => undefined);

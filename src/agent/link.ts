@@ -38,6 +38,8 @@ export interface Link {
   /** Asks a member to compare its rows. Gives whether it is one that can hear. */
   askToRecheck(id: string): boolean;
   report(): readonly PeerReport[];
+  /** The server is about to stop: has the others answer none of its containers from now on. Said twice, as it may be lost. */
+  farewell(): Promise<void>;
   /** datagrams that were not answered, by reason */
   readonly dropped: Readonly<Record<string, number>>;
   close(): void;
@@ -55,6 +57,8 @@ const POLL_MS = 20;
 
 /** Asking to look again is cheap to say and not to do. */
 const RECHECK_PAUSE_MS = 5_000;
+
+const FAREWELL_PAUSE_MS = 50;
 
 interface Peer {
   readonly id: string;
@@ -183,6 +187,14 @@ class AgentLink implements Link {
 
   report(): readonly PeerReport[] {
     return this.#reachability.report(this.#options.clock.monotonicMs());
+  }
+
+  async farewell(): Promise<void> {
+    const { clock } = this.#options;
+    for (let time = 0; time < 2; time++) {
+      for (const { to, packet } of this.#reachability.farewell(clock.monotonicMs())) this.#send(to, packet);
+      await clock.sleep(FAREWELL_PAUSE_MS);
+    }
   }
 
   close(): void {

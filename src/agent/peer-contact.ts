@@ -121,7 +121,7 @@ export class PeerContact {
     // The other side does not know yet that it is heard: tell it at once and not with the next exchange.
     if (pong.isConfirmed || this.#hasFollowedUp) return [];
     this.#hasFollowedUp = true;
-    return [this.#ping(isSelfReady, nowMs)];
+    return [this.ping(isSelfReady, nowMs)];
   }
 
   #hear(probe: Probe): void {
@@ -158,14 +158,14 @@ export class PeerContact {
     }
     if (!this.#isLost && nowMs - this.#provedAtMs >= SUSPICION_MS && nowMs >= this.#suspicionAtMs) {
       this.#suspicionAtMs = nowMs + SUSPICION_PERIOD_MS;
-      return { packet: this.#ping(isSelfReady, nowMs), isDirect: true };
+      return { packet: this.ping(isSelfReady, nowMs), isDirect: true };
     }
     if (nowMs < this.#pingAtMs) return undefined;
     // From the time when it was due: a late tick must not make the exchanges rarer.
     const dueAtMs = Math.max(this.#pingAtMs, nowMs - PERIOD_MS / 2);
     this.#pingAtMs = dueAtMs + PERIOD_MS + (this.#random() * 2 - 1) * JITTER_MS;
     this.#hasFollowedUp = false;
-    return { packet: this.#ping(isSelfReady, nowMs), isDirect: false };
+    return { packet: this.ping(isSelfReady, nowMs), isDirect: false };
   }
 
   nextDueMs(): number {
@@ -175,7 +175,8 @@ export class PeerContact {
     return Math.min(this.#pingAtMs, suspicionAtMs, this.#provedAtMs + LOST_MS, countsFromMs);
   }
 
-  #ping(isSelfReady: boolean, nowMs: number): Packet {
+  /** A ping out of turn. */
+  ping(isSelfReady: boolean, nowMs: number): Packet {
     this.#sequence = this.#sequence >= 0xffff_ffff ? 1 : this.#sequence + 1;
     if (remember(this.#sent, this.#sequence, nowMs)) this.#record(false);
     return {

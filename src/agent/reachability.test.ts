@@ -283,6 +283,22 @@ describe("an agent that is down", () => {
   });
 });
 
+test("a server that says farewell is hidden at once, and not restored by its kernel alone", () => {
+  const world = new World(4);
+  world.run(3_000);
+  for (const { to, packet } of world.agents.get(1)?.farewell(world.nowMs) ?? []) {
+    if (packet.type === "ping") world.agents.get(Number(to))?.receive("1", packet, world.nowMs);
+  }
+  world.agentless.add(1);
+  expect([0, 2, 3].map((n) => world.hidden(n).join())).toEqual(["1", "1", "1"]);
+  world.run(20_000);
+  expect([0, 2, 3].map((n) => world.hidden(n).join())).toEqual(["1", "1", "1"]);
+  world.agentless.delete(1);
+  world.startAgent(1);
+  world.run(3_000);
+  expect([0, 2, 3].map((n) => world.hidden(n).join())).toEqual(["", "", ""]);
+});
+
 test("an agent that is restarted remembers who was unreachable, and lets a refused port restore nobody", () => {
   const world = new World(4);
   world.run(3_000);

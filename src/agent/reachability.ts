@@ -128,6 +128,14 @@ export class Reachability {
     if (silent * 2 > this.#peers.size + 1) this.#cutOffUntilMs = nowMs + LOST_MS;
   }
 
+  /** Says to everybody who can hear it that this server's rows count no more: it is about to stop. */
+  farewell(nowMs: number): readonly Outgoing[] {
+    this.#isReady = false;
+    return [...this.#peers].flatMap(([to, peer]) =>
+      peer.isHeard ? [{ to, packet: peer.ping(false, nowMs), isDirect: false }] : [],
+    );
+  }
+
   /** When {@link tick} has something to do next; infinity without peers. */
   nextDueMs(): number {
     let next = Number.POSITIVE_INFINITY;

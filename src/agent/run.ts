@@ -40,6 +40,8 @@ export interface AgentPorts {
   readonly watchFolder: (folder: string, onChange: () => void) => { close(): void };
   /** Starts the relay of the store for jiji-dns, on `settings.sockets.store`. */
   readonly startRelay: () => Promise<{ close(): Promise<void> | void }>;
+  /** Whether the whole server is being stopped or rebooted; absent: never. */
+  readonly isServerStopping?: () => Promise<boolean>;
   /** how `jiji.check` is made; default: over the network */
   readonly check?: Check;
 }
@@ -183,6 +185,8 @@ class RunningAgent {
   }
 
   async close(): Promise<void> {
+    // Containers end with the server, and nobody is left to say so one by one.
+    if ((await this.#parts.ports.isServerStopping?.()) === true) await this.#link.farewell();
     this.#link.close();
     this.#checks.close();
     await Promise.all([this.#engine.close(), this.#writer.close(), this.#members.close()]);

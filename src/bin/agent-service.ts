@@ -41,6 +41,7 @@ export async function startAgentService(settingsPath: string): Promise<Agent> {
     log,
     peers: openPeers(systemHost, self.spec, log),
     watchFolder,
+    isServerStopping,
     startRelay: () =>
       startStoreRelay({
         path: settings.sockets.store,
@@ -52,6 +53,16 @@ export async function startAgentService(settingsPath: string): Promise<Agent> {
         log,
       }),
   });
+}
+
+/** systemctl(1): `stopping` from the moment that a shutdown or reboot has begun. */
+async function isServerStopping(): Promise<boolean> {
+  try {
+    const state = await systemHost.programs.run(["systemctl", "is-system-running"], { timeoutMs: 1_000 });
+    return state.stdout.trim() === "stopping";
+  } catch {
+    return false;
+  }
 }
 
 function watchFolder(folder: string, onChange: () => void): { close(): void } {

@@ -26,9 +26,13 @@ export class UnixHttp {
     return { unix: this.#socketPath, timeout: false, keepalive: false, signal, redirect: "error" };
   }
 
+  #describe(path: string): string {
+    return `${path.replace(/\?.*/, "")} on ${this.#socketPath}`;
+  }
+
   /** GET a JSON value. 404 is `absent`; everything else that is not 200 with JSON is `unknown`. */
   async getJson(path: string): Promise<Reading<unknown>> {
-    const what = `GET ${path} on ${this.#socketPath}`;
+    const what = this.#describe(path);
     try {
       const response = await fetch(`http://engine${path}`, this.#init(AbortSignal.timeout(READ_TIMEOUT_MS)));
       const text = await response.text();
@@ -36,7 +40,7 @@ export class UnixHttp {
       if (response.status !== 200) return unknown(`${what}: status ${response.status}`);
       return found(JSON.parse(text));
     } catch (error) {
-      return unknown(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+      return unknown(`${what}: ${reasonOf(error)}`);
     }
   }
 
@@ -45,7 +49,7 @@ export class UnixHttp {
    * refuses, ends or breaks off; ends quietly only when `signal` is aborted. Lines that are not JSON are skipped.
    */
   async *streamJson(path: string, signal: AbortSignal, onOpen: () => void): AsyncGenerator<unknown> {
-    const what = `GET ${path} on ${this.#socketPath}`;
+    const what = this.#describe(path);
     try {
       const response = await fetch(`http://engine${path}`, this.#init(signal));
       if (response.status !== 200 || response.body === null) {
@@ -56,10 +60,17 @@ export class UnixHttp {
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof EngineError) throw error;
-      throw new EngineError(`${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new EngineError(`${what}: ${reasonOf(error)}`, { cause: error });
     }
     if (!signal.aborted) throw new EngineError(`${what}: the engine ended the stream`);
   }
+}
+
+/** Bun's messages end in advice for its own users. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return "no answer in time";
+  return "code" in error && typeof error.code === "string" ? error.code : error.message;
 }
 
 async function* parseLines(body: ReadableStream<Uint8Array>, what: string): AsyncGenerator<unknown> {
