@@ -1,4 +1,5 @@
-import { createServer, type AddressInfo, type Server } from "node:http";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { Clock } from "../system/host.ts";
 import { COUNTERS, type CounterName, type Counters } from "./counters.ts";

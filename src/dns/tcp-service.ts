@@ -125,7 +125,7 @@ class Connection {
     this.#socket = socket;
     this.#address = address;
     this.#options = options;
-    socket.on("data", (data) => this.#take(data));
+    socket.on("data", (data: Buffer) => this.#take(data));
     socket.on("end", () => this.finish());
     socket.on("error", () => socket.destroy());
     socket.on("close", () => clearTimeout(this.#idle));

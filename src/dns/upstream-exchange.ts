@@ -41,7 +41,7 @@ export class UpstreamExchange {
   readonly endpoint: Endpoint;
   readonly #host: string;
   readonly #port: number;
-  readonly #sockets: Promise<ConnectedSocket>[] = [];
+  readonly #sockets = new Map<number, Promise<ConnectedSocket>>();
   /** the resolver was seen to refuse OPT */
   #hasNoEdns = false;
   #isClosed = false;
@@ -72,7 +72,8 @@ export class UpstreamExchange {
 
   close(): void {
     this.#isClosed = true;
-    for (const opened of this.#sockets.splice(0)) void opened.then(retire, () => undefined);
+    for (const opened of this.#sockets.values()) void opened.then(retire, () => undefined);
+    this.#sockets.clear();
   }
 
   async #askUdp(question: UpstreamQuestion, signal: AbortSignal, hasOpt: boolean): Promise<Uint8Array> {
@@ -105,14 +106,18 @@ export class UpstreamExchange {
 
   async #socket(): Promise<ConnectedSocket> {
     const place = randomInt(SOCKETS);
-    const known = this.#sockets[place];
+    const known = this.#sockets.get(place);
     if (known !== undefined) {
       const socket = await known.catch(() => undefined);
       if (socket !== undefined && ++socket.questions < QUESTIONS_PER_SOCKET) return socket;
-      if (socket !== undefined && this.#sockets[place] === known) retire(socket);
+      if (socket !== undefined && this.#sockets.get(place) === known) retire(socket);
     }
-    if (this.#sockets[place] === known) this.#sockets[place] = this.#open();
-    const opened = await (this.#sockets[place] as Promise<ConnectedSocket>);
+    let next = this.#sockets.get(place);
+    if (next === undefined || next === known) {
+      next = this.#open();
+      this.#sockets.set(place, next);
+    }
+    const opened = await next;
     if (this.#isClosed) opened.socket.close();
     return opened;
   }
