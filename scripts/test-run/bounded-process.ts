@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The repository's root folder. */
@@ -10,7 +10,7 @@ export interface BoundedOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** output as it comes, both streams */
   readonly onOutput?: (text: string) => void;
-  /** resident memory beyond which the process is stopped, before it takes the machine with it; Linux only */
+  /** resident memory of the group beyond which it is killed, before it takes the machine with it; Linux only */
   readonly maxMegabytes?: number;
   /** how long the process may tidy up after SIGTERM before its group is killed */
   readonly graceMs?: number;
@@ -61,11 +61,11 @@ export async function runBounded(argv: readonly string[], options: BoundedOption
   let outgrew = false;
   const { maxMegabytes = Number.POSITIVE_INFINITY } = options;
   const watch = setInterval(() => {
-    if (outgrew || residentMegabytes(child.pid) <= maxMegabytes) return;
+    if (outgrew || maxMegabytes === Number.POSITIVE_INFINITY || residentMegabytes(child.pid) <= maxMegabytes) return;
     outgrew = true;
     // No time to tidy up: a runaway fills the machine in seconds.
     signalGroup(child.pid, "SIGKILL", true);
-  }, 500);
+  }, 1_000);
 
   const chunks: string[] = [];
   const take = (text: string) => {
@@ -106,12 +106,25 @@ function signalGroup(pid: number, signal: NodeJS.Signals, whole: boolean): void 
   }
 }
 
-/** 0 where it cannot be told. */
-function residentMegabytes(pid: number): number {
+/** Of all processes in the group; 0 where it cannot be told. */
+function residentMegabytes(group: number): number {
+  if (process.platform !== "linux") return 0;
+  const pages = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .reduce((sum, pid) => sum + residentPages(pid, group), 0);
+  return (pages * PAGE_BYTES) / 2 ** 20;
+}
+
+const PAGE_BYTES = 4096;
+
+/** proc_pid_stat(5): after the name in parentheses, the group is the 3rd field and the resident set the 22nd. */
+function residentPages(pid: string, group: number): number {
   try {
-    const kibibytes = /^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    return Number(kibibytes ?? 0) / 1024;
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return Number(fields[2]) === group ? Number(fields[21]) : 0;
   } catch {
+    // It has ended.
     return 0;
   }
 }

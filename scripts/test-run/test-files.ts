@@ -16,8 +16,9 @@ export const TEST_STAGES: readonly Stage[] = [
     name: "unit",
     about: "unit and property tests beside the source, and what the documents say of the repository",
     folders: ["src", "lab", "bench", "scripts", "test/repository"],
+    parallel: 4,
     timeLimitMs: 3 * minute,
-    testTimeoutMs: 20_000,
+    testTimeoutMs: 30_000,
   }),
   testStage({
     name: "contract",
@@ -68,6 +69,8 @@ interface TestStageRequest {
   readonly corrosion?: boolean;
   /** each file in a process of its own, shown as it goes */
   readonly oneProcessPerFile?: boolean;
+  /** how many processes share the files: more than cores, since many tests wait for a timer or a socket */
+  readonly parallel?: number;
   /** of each process */
   readonly timeLimitMs: number;
   /** of each test that does not say otherwise */
@@ -121,6 +124,7 @@ async function runBunTest(
         process.execPath,
         "--no-env-file",
         "test",
+        ...(request.parallel === undefined ? [] : [`--parallel=${request.parallel}`]),
         `--timeout=${request.testTimeoutMs}`,
         "--reporter=junit",
         `--reporter-outfile=${report}`,
