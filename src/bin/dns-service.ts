@@ -1,74 +1,68 @@
-import { startDnsServer, type DnsServer } from "../dns/server.ts";
-import { openJournalLog } from "../agent/log.ts";
+import { splitHostPort } from "../model/address.ts";
 import { dnsSettingsSchema, type DnsSettings } from "../model/dns-settings.ts";
 import { JijiError } from "../model/errors.ts";
+import { startDnsServer, type DnsServer } from "../dns/server.ts";
 import { openStoreClient } from "../store/client.ts";
 import { parseStoreUrl } from "../store/store-url.ts";
 import { systemClock } from "../system/clock.ts";
-import { z } from "zod";
 import { readSettings } from "./read-settings.ts";
 import { readTokenFile } from "./read-token.ts";
 
-/** The options of `jiji dns serve`: a settings file, or everything that one would say. */
+/** Options of `jiji dns serve`, as the command line gives them; either a settings file or the rest. */
 export interface DnsServeOptions {
   readonly settings?: string;
-  readonly listen?: string[];
+  readonly listen?: readonly string[];
   readonly store?: string;
   readonly tokenFile?: string;
   readonly agentSocket?: string;
   readonly self?: string;
   readonly cidr: string;
-  readonly ttl: number;
-  readonly localFirst?: boolean;
-  readonly upstream?: string[];
+  readonly ttl: string;
+  readonly localFirst?: true;
+  readonly upstream?: readonly string[];
   readonly state?: string;
   readonly metrics?: string;
-  readonly control?: string;
+  readonly controlSocket?: string;
 }
 
 /**
- * Starts jiji-dns and prints where it listens as one line of JSON when it is ready, so that port 0 can be used. SIGHUP has
- * it read its settings file again. Throws a {@link JijiError} for settings that cannot be used.
+ * Starts jiji-dns from a settings file, which SIGHUP reads again, or from options. Where it listens is printed as one line
+ * of JSON when it is ready, so that port 0 can be used. Throws a {@link JijiError} for what cannot be used.
  */
 export async function startDnsService(options: DnsServeOptions): Promise<DnsServer> {
-  const settings = settingsOf(options);
+  const read = (): DnsSettings =>
+    options.settings === undefined ? settingsOf(options) : readSettings(options.settings, dnsSettingsSchema);
+  const settings = read();
   const url = parseStoreUrl(settings.store.url);
   if (url === undefined) {
-    throw new JijiError("usage", `${settings.store.url}: not a store's address`, {
-      hint: "for example http://127.0.0.1:31282 or unix:/run/jiji/agent/store.sock",
+    throw new JijiError("usage", `${settings.store.url} is no address of a store`, {
+      hint: "give http://ADDRESS:PORT or unix:/path",
     });
   }
   const { tokenFile } = settings.store;
-  const token = tokenFile === null ? undefined : readTokenFile(tokenFile);
-  const log = openJournalLog((text) => process.stderr.write(text));
+  const log = (text: string): void => void process.stderr.write(`${text}\n`);
   const server = await startDnsServer(settings, {
-    store: openStoreClient({ url, token }),
+    store: openStoreClient({ url, token: tokenFile === null ? undefined : readTokenFile(tokenFile) }),
     clock: systemClock,
-    log,
-    // Beside this file in the sources, and under the same name inside the compiled executable.
-    workerUrl: new URL("./dns-worker.ts", import.meta.url),
+    log: { info: log, warn: log },
+    workerUrl: process.platform === "linux" ? new URL("./dns-worker.ts", import.meta.url) : undefined,
     environment: process.env,
     pid: process.pid,
   });
   process.on("SIGHUP", () => {
-    if (options.settings === undefined) return;
-    try {
-      void server.reload(settingsOf(options));
-    } catch (error) {
-      log.warn(`the settings stay as they were: ${error instanceof Error ? error.message : String(error)}`);
-    }
+    // A file that cannot be read must not end a server that answers.
+    void Promise.resolve()
+      .then(() => server.reload(read()))
+      .catch((error: unknown) => log(`settings were not taken over: ${String(error)}`));
   });
-  const metrics = server.metrics === undefined ? {} : { metrics: `${server.metrics.host}:${server.metrics.port}` };
-  const listening = server.listening.map(({ host, port, protocol }) => ({ address: `${host}:${port}`, protocol }));
-  process.stdout.write(`${JSON.stringify({ listening, ...metrics })}\n`);
+  process.stdout.write(`${JSON.stringify({ listening: server.listening, metrics: server.metrics ?? null })}\n`);
   return server;
 }
 
 function settingsOf(options: DnsServeOptions): DnsSettings {
-  if (options.settings !== undefined) return readSettings(options.settings, dnsSettingsSchema);
   if (options.listen === undefined || options.store === undefined) {
-    throw new JijiError("usage", "jiji dns serve needs --settings, or --listen and --store", {
-      hint: "for example --listen 127.0.0.1:5300 --store http://127.0.0.1:31282",
+    throw new JijiError("usage", "jiji dns serve needs --listen and --store, or --settings", {
+      hint: "for example --listen 127.0.0.1:5353 --store http://127.0.0.1:31220",
     });
   }
   const parsed = dnsSettingsSchema.safeParse({
@@ -78,13 +72,20 @@ function settingsOf(options: DnsServeOptions): DnsSettings {
     agentSocket: options.agentSocket ?? null,
     self: options.self ?? null,
     clusterCidr: options.cidr,
-    ttlSeconds: options.ttl,
-    localFirst: options.localFirst ?? false,
-    upstreams: options.upstream ?? [],
+    ttlSeconds: Number(options.ttl),
+    localFirst: options.localFirst === true,
+    upstreams: (options.upstream ?? []).map(withPort),
     stateFile: options.state ?? null,
     metrics: options.metrics ?? null,
-    controlSocket: options.control ?? null,
-  } satisfies z.input<typeof dnsSettingsSchema>);
+    controlSocket: options.controlSocket ?? null,
+  });
   if (parsed.success) return parsed.data;
-  throw new JijiError("usage", z.prettifyError(parsed.error), { hint: "jiji dns serve --help" });
+  const [issue] = parsed.error.issues;
+  throw new JijiError("usage", `jiji dns serve: ${issue?.path.join(".")}: ${issue?.message}`, {
+    hint: "jiji dns serve --help says what each option takes",
+  });
+}
+
+function withPort(text: string): string {
+  return splitHostPort(text) === undefined ? `${text}:53` : text;
 }
