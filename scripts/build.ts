@@ -56,6 +56,9 @@ async function buildFor(architecture: Architecture, say: (line: string) => void)
       "--minify-syntax",
       "--minify-whitespace",
       "--sourcemap=none",
+      // Parsed beforehand: the program starts several times in each setup on each server, in half the time.
+      "--bytecode",
+      "--format=esm",
       `--outfile=${output}`,
       join(ROOT, "src", "bin", "jiji.ts"),
       join(ROOT, "src", "bin", "dns-worker.ts"),

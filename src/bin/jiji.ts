@@ -1,8 +1,5 @@
 import { basename } from "node:path";
-import { runCli } from "../cli/program.ts";
-import { systemContext } from "../cli/system-context.ts";
 import { PATHS } from "../model/paths.ts";
-import { addServerCommands } from "./server-commands.ts";
 
 /** On a server the program is also known as jiji-dns; called so and without a word it serves what setup wrote there. */
 function commandLine(): readonly string[] {
@@ -11,4 +8,19 @@ function commandLine(): readonly string[] {
   return isDns ? ["dns", "serve", "--settings", PATHS.dnsSettings] : words;
 }
 
-process.exitCode = await runCli(commandLine(), systemContext(), addServerCommands);
+/**
+ * A command of a person loads every command, for help and suggestions. `jiji node` runs several times in each setup, on
+ * every server, so it loads its own parts only.
+ */
+async function run(words: readonly string[]): Promise<number> {
+  const [group, subcommand = "", ...rest] = words;
+  if (group === "node" && rest.length === 0) {
+    const { runNodeWords } = await import("./node-words.ts");
+    const code = await runNodeWords(subcommand);
+    if (code !== undefined) return code;
+  }
+  const { runWords } = await import("./run-words.ts");
+  return runWords(words);
+}
+
+process.exitCode = await run(commandLine());

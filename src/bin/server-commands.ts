@@ -1,10 +1,10 @@
 import { Argument, type Command } from "commander";
 import type { AddCommands } from "../cli/program.ts";
-import type { ExitCode } from "../cli/exit-codes.ts";
-import { NODE_SUBCOMMANDS, runNode, type NodeSubcommand } from "../cli/node/run-node.ts";
-import { systemHost } from "../system/system-host.ts";
+import { EXIT, type ExitCode } from "../cli/exit-codes.ts";
+import { NODE_SUBCOMMANDS, type NodeSubcommand } from "../cli/node/run-node.ts";
 import { startAgentService } from "./agent-service.ts";
 import { addDnsCommands } from "./dns-commands.ts";
+import { runNodeWords } from "./node-words.ts";
 import { untilStopped } from "./stop-signals.ts";
 import { startStoreService, type StoreServeOptions } from "./store-service.ts";
 
@@ -48,11 +48,6 @@ function addNodeCommands(program: Command, run: Run): void {
     .description("what the CLI runs on a server: one JSON request on standard input, NDJSON on standard output")
     .addArgument(new Argument("<subcommand>", "what to do").choices(NODE_SUBCOMMANDS))
     .action((subcommand: NodeSubcommand) => {
-      const ports = {
-        host: systemHost,
-        input: process.stdin,
-        write: (text: string) => void process.stdout.write(text),
-      };
-      run(async () => (await runNode(subcommand, ports)) as ExitCode);
+      run(async () => ((await runNodeWords(subcommand)) ?? EXIT.usage) as ExitCode);
     });
 }
