@@ -52,7 +52,7 @@ export function renderDnsUnit(): string {
         ),
       ],
       ["Restart", "always"],
-      ["RestartSec", "100ms"],
+      ["RestartSec", "1s"],
       ["LimitNOFILE", "65536"],
       ["StateDirectory", "jiji-dns"],
       ["StateDirectoryMode", "0750"],
