@@ -37,7 +37,9 @@ export function renderDnsUnit(): string {
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [
-      ["Type", "exec"],
+      // it says so when it listens, whether the store is there or not
+      ["Type", "notify"],
+      ["NotifyAccess", "main"],
       ["Sockets", "jiji-dns.socket"],
       ["User", "jiji-dns"],
       ["Group", "jiji-dns"],
@@ -47,10 +49,11 @@ export function renderDnsUnit(): string {
       [
         "ExecStart",
         cleanStart(
-          ["LISTEN_PID=${LISTEN_PID}", "LISTEN_FDS=${LISTEN_FDS}"],
+          ["LISTEN_PID=${LISTEN_PID}", "LISTEN_FDS=${LISTEN_FDS}", "NOTIFY_SOCKET=${NOTIFY_SOCKET}"],
           [PATHS.dnsExecutable, "dns", "serve", "--settings", PATHS.dnsSettings],
         ),
       ],
+      ["ExecReload", "/bin/kill -HUP $MAINPID"],
       ["Restart", "always"],
       ["RestartSec", "1s"],
       ["LimitNOFILE", "65536"],
