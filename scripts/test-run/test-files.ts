@@ -124,7 +124,7 @@ async function runBunTest(
         process.execPath,
         "--no-env-file",
         "test",
-        ...(request.parallel === undefined ? [] : [`--parallel=${request.parallel}`]),
+        ...(request.parallel === undefined ? [] : [`--parallel=${request.parallel}`, "--no-isolate"]),
         `--timeout=${request.testTimeoutMs}`,
         "--reporter=junit",
         `--reporter-outfile=${report}`,
