@@ -44,9 +44,8 @@ function renderGroup(group: readonly ServerPlan[], colors: Colors, withDetails: 
   const width = Math.max(...group.map(({ name }) => name.length));
   const heads = group.map(({ name, address, role }) => `${colors.bold(name.padEnd(width))}  ${address}  ${role}`);
   if (steps.length === 0) return [...heads, colors.dim("  nothing to do")].join("\n");
-  const verbs = Math.max(...steps.map(({ verb }) => verb.length));
   const lines = steps.flatMap(({ verb, summary, details }) => [
-    `  ${paint(SIGNS[verb] ?? "·", colors)} ${verb.padEnd(verbs)}  ${withoutVerb(summary, verb)}`,
+    `  ${paint(SIGNS[verb] ?? "·", colors)} ${summary}`,
     ...(withDetails ? (details ?? []).map((line) => colors.dim(`      ${line}`)) : []),
   ]);
   return [...heads, ...lines].join("\n");
@@ -56,11 +55,6 @@ function paint(sign: string, colors: Colors): string {
   if (sign === "+") return colors.green(sign);
   if (sign === "-") return colors.red(sign);
   return colors.yellow(sign);
-}
-
-/** "create user jiji-dns" under the verb `create` reads as "user jiji-dns". */
-function withoutVerb(summary: string, verb: string): string {
-  return summary.startsWith(`${verb} `) ? summary.slice(verb.length + 1) : summary;
 }
 
 /** "3 servers, 57 steps". */
