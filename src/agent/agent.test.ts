@@ -16,7 +16,7 @@ import { PATHS } from "../model/paths.ts";
 import { signServerRecord, type ServerRecord, type SignedServerRecord } from "../model/server-record.ts";
 import { systemClock } from "../system/clock.ts";
 import type { Files } from "../system/host.ts";
-import type { Udp } from "../system/udp.ts";
+import type { Udp } from "../system/udp-port.ts";
 import { askAgent } from "./control-socket.ts";
 import { loadSelf } from "./load-self.ts";
 import { startAgent, type Agent } from "./run.ts";

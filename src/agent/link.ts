@@ -2,7 +2,7 @@ import { serverAddress, type ClusterCidr, type SubnetNumber } from "../model/clu
 import { PORTS } from "../model/ports.ts";
 import type { Member } from "../model/server-record.ts";
 import type { Clock } from "../system/host.ts";
-import type { ConnectedUdpSocket, Udp, UdpHandlers, UdpSocket } from "../system/udp.ts";
+import type { ConnectedUdpSocket, Udp, UdpHandlers, UdpSocket } from "../system/udp-port.ts";
 import type { Log } from "./log.ts";
 import type { RowChange } from "./mirror.ts";
 import { newsOfChange, NewsReceiver, NewsSender, type NewsRecord } from "./news.ts";

@@ -9,7 +9,7 @@ import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import type { StoreClient } from "../store/store.ts";
 import type { Clock, Files } from "../system/host.ts";
-import type { Udp } from "../system/udp.ts";
+import type { Udp } from "../system/udp-port.ts";
 import { startAgentSocket, type AgentSocket } from "./agent-socket.ts";
 import { AgentState } from "./agent-state.ts";
 import { openBootState, type BootState } from "./boot-state.ts";

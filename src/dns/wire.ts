@@ -120,8 +120,3 @@ function formatOctet(octet: number): string {
   if (octet > 0x20 && octet < 0x7f) return String.fromCharCode(octet);
   return `\\${String(octet).padStart(3, "0")}`;
 }
-
-/** ASCII lower case of a name in wire form; length octets are below the letters and stay as they are. */
-export function lowerName(name: Uint8Array): Uint8Array {
-  return name.map((octet) => (octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet));
-}

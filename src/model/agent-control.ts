@@ -63,4 +63,3 @@ export const agentAnswerSchema = z.discriminatedUnion("type", [
 ]);
 
 export type AgentAnswer = z.infer<typeof agentAnswerSchema>;
-export type AgentStatus = Extract<AgentAnswer, { type: "status" }>;

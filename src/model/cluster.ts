@@ -13,9 +13,6 @@ export type SubnetNumber = Brand<number, "SubnetNumber">;
 /** At most this many servers, whatever the prefix. */
 export const MAX_SERVERS = 255;
 
-/** Addresses .2 to .254 of each server's /24. */
-export const MAX_CONTAINERS_PER_SERVER = 253;
-
 /** Reads `a.b.c.d/len` with all host bits zero; undefined for anything else. */
 export function parseCidr(text: string): Cidr | undefined {
   const [addressText, prefixText, ...rest] = text.split("/");

@@ -6,8 +6,6 @@ export interface FilterTable {
   readonly rules: ReadonlyMap<string, readonly string[]>;
 }
 
-export const EMPTY_FILTER_TABLE: FilterTable = { policies: new Map(), rules: new Map() };
-
 /** Reads what `iptables-save -t filter` prints; with no such table, nothing. */
 export function parseFilterTable(text: string): FilterTable {
   const policies = new Map<string, string>();

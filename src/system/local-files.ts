@@ -1,13 +1,4 @@
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { found, unknown, ABSENT, type Reading } from "../model/reading.ts";
 
@@ -41,15 +32,6 @@ export function localOwner(path: string): LocalOwner | undefined {
 
 export function localFileExists(path: string): boolean {
   return existsSync(path);
-}
-
-export function isReadableLocally(path: string): boolean {
-  try {
-    accessSync(path, constants.R_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Writes beside the place and renames, so that a reader sees the old or the new content; makes missing folders. */

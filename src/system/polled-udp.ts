@@ -1,6 +1,6 @@
 import { dlopen, FFIType, ptr, read } from "bun:ffi";
 import { ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../model/address.ts";
-import type { UdpHandlers, UdpSocket } from "./udp.ts";
+import type { UdpHandlers, UdpSocket } from "./udp-port.ts";
 
 /** Datagrams of one call, and room for each; what is longer is cut and so malformed. */
 const BATCH = 64;

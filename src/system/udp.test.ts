@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { systemUdp, type UdpHandlers, type UdpSocket } from "./udp.ts";
+import { systemUdp } from "./udp.ts";
+import type { UdpHandlers, UdpSocket } from "./udp-port.ts";
 
 const open: { close(): void }[] = [];
 
