@@ -15,8 +15,8 @@ export async function withApplyLock<T>(goal: NodeGoal, work: () => Promise<T>): 
   try {
     return await work();
   } finally {
-    await lock.release();
     await removeLocksIfLeft([PATHS.applyLock]);
+    await lock.release();
   }
 }
 
@@ -34,7 +34,10 @@ async function waitForLock(phase: string): Promise<HeldLock> {
   }
 }
 
-/** After teardown, or when nothing was ever set up, the locks and their folder are not left behind. */
+/**
+ * After teardown, or when nothing was ever set up, the locks and their folder are not left behind. To be called while the
+ * lock is held: whoever waits for it notices that the file is another one by then.
+ */
 export async function removeLocksIfLeft(paths: readonly string[]): Promise<void> {
   const home = await systemFiles.stat(dirname(PATHS.manifest));
   if (home.state === "absent") await removeLocks(paths);

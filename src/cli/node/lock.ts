@@ -24,8 +24,8 @@ export async function runNodeLock(
     }
     out({ type: "held" } satisfies LockEvent);
     await closed;
-    await result.lock.release();
     await removeLocksIfLeft([path]);
+    await result.lock.release();
     return 0;
   } catch (error) {
     return reportFailure(error, out);
