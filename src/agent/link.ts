@@ -166,6 +166,11 @@ class AgentLink implements Link {
 
   setReady(isReady: boolean): void {
     this.#reachability.setReady(isReady);
+    this.#announce();
+  }
+
+  #announce(): void {
+    for (const { to, packet } of this.#reachability.announce(this.#options.clock.monotonicMs())) this.#send(to, packet);
   }
 
   tell(changes: readonly RowChange[]): void {
@@ -190,11 +195,10 @@ class AgentLink implements Link {
   }
 
   async farewell(): Promise<void> {
-    const { clock } = this.#options;
-    for (let time = 0; time < 2; time++) {
-      for (const { to, packet } of this.#reachability.farewell(clock.monotonicMs())) this.#send(to, packet);
-      await clock.sleep(FAREWELL_PAUSE_MS);
-    }
+    this.setReady(false);
+    await this.#options.clock.sleep(FAREWELL_PAUSE_MS);
+    this.#announce();
+    await this.#options.clock.sleep(FAREWELL_PAUSE_MS);
   }
 
   close(): void {

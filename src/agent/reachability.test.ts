@@ -286,7 +286,8 @@ describe("an agent that is down", () => {
 test("a server that says farewell is hidden at once, and not restored by its kernel alone", () => {
   const world = new World(4);
   world.run(3_000);
-  for (const { to, packet } of world.agents.get(1)?.farewell(world.nowMs) ?? []) {
+  world.agents.get(1)?.setReady(false);
+  for (const { to, packet } of world.agents.get(1)?.announce(world.nowMs) ?? []) {
     if (packet.type === "ping") world.agents.get(Number(to))?.receive("1", packet, world.nowMs);
   }
   world.agentless.add(1);

@@ -128,11 +128,10 @@ export class Reachability {
     if (silent * 2 > this.#peers.size + 1) this.#cutOffUntilMs = nowMs + LOST_MS;
   }
 
-  /** Says to everybody who can hear it that this server's rows count no more: it is about to stop. */
-  farewell(nowMs: number): readonly Outgoing[] {
-    this.#isReady = false;
+  /** A ping to everybody who can hear it, at once: what {@link setReady} says has just become another. */
+  announce(nowMs: number): readonly Outgoing[] {
     return [...this.#peers].flatMap(([to, peer]) =>
-      peer.isHeard ? [{ to, packet: peer.ping(false, nowMs), isDirect: false }] : [],
+      peer.isHeard ? [{ to, packet: peer.ping(this.#isReady, nowMs), isDirect: false }] : [],
     );
   }
 

@@ -41,7 +41,8 @@ export function renderAgentUnit(): string {
       ["LimitNOFILE", "65536"],
       ["RuntimeDirectory", "jiji/agent"],
       ["RuntimeDirectoryMode", "0750"],
-      ["RuntimeDirectoryPreserve", "restart"],
+      // what must outlast a stop, but not a boot, stands there: whether the rows were compared, who was unreachable
+      ["RuntimeDirectoryPreserve", "yes"],
       ...COMMON_SANDBOX,
       ["ReadWritePaths", HOME],
       ["ReadOnlyPaths", NOT_ITS_OWN.join(" ")],
