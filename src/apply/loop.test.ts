@@ -272,7 +272,7 @@ describe("laws", () => {
           }
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 20 },
     );
   }, 30_000);
 
@@ -297,7 +297,7 @@ describe("laws", () => {
           expect(made.linux.running.size).toBe(0);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 20 },
     );
   }, 30_000);
 

@@ -64,7 +64,7 @@ async function execute({ op, unit }: UnitAction, context: ApplyContext, probes: 
   const before = known(await observeUnit(host, unit), unit);
   await context.remember(unit, before ?? null);
   if (op === "enable") {
-    await runChecked(host, ["systemctl", "enable", unit]);
+    await runChecked(host, ["systemctl", "enable", "--no-reload", unit]);
     return;
   }
   await markPending(host.files, unit);
@@ -98,7 +98,7 @@ async function notStarted(host: Host, unit: string, why: string): Promise<JijiEr
 async function retire(unit: string, { host, forget }: ApplyContext): Promise<void> {
   const state = known(await observeUnit(host, unit), unit);
   if (state !== undefined) {
-    await runChecked(host, ["systemctl", "disable", "--now", unit], { timeoutMs: 150_000 });
+    await runChecked(host, ["systemctl", "disable", "--now", "--no-reload", unit], { timeoutMs: 150_000 });
     await host.programs.run(["systemctl", "reset-failed", unit]);
   }
   await clearPending(host.files, unit);
