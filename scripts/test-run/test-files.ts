@@ -33,7 +33,7 @@ export const TEST_STAGES: readonly Stage[] = [
   testStage({
     name: "command",
     about: "commands as an operator types them, in this process",
-    folders: ["test/command"],
+    folders: ["test/commands"],
     timeLimitMs: 5 * minute,
     testTimeoutMs: 30_000,
   }),
@@ -56,7 +56,19 @@ export const TEST_STAGES: readonly Stage[] = [
     corrosion: true,
     oneProcessPerFile: true,
     timeLimitMs: 25 * minute,
-    testTimeoutMs: 3 * minute,
+    testTimeoutMs: 10 * minute,
+  }),
+  testStage({
+    name: "field",
+    about: "a network's whole life over three generations of Debian; by name only, until all of it passes everywhere",
+    folders: ["test/field"],
+    root: true,
+    lab: true,
+    corrosion: true,
+    onRequest: true,
+    oneProcessPerFile: true,
+    timeLimitMs: 25 * minute,
+    testTimeoutMs: 10 * minute,
   }),
 ];
 
@@ -67,6 +79,7 @@ interface TestStageRequest {
   readonly root?: boolean;
   readonly lab?: boolean;
   readonly corrosion?: boolean;
+  readonly onRequest?: boolean;
   /** each file in a process of its own, shown as it goes */
   readonly oneProcessPerFile?: boolean;
   /** how many processes share the files: more than cores, since many tests wait for a timer or a socket */
@@ -78,8 +91,8 @@ interface TestStageRequest {
 }
 
 function testStage(request: TestStageRequest): Stage {
-  const { name, about, folders, root = false, lab = false, corrosion = false } = request;
-  return { name, about, folders, root, lab, corrosion, run: (context) => runTestFiles(request, context) };
+  const { name, about, folders, root = false, lab = false, corrosion = false, onRequest = false } = request;
+  return { name, about, folders, root, lab, corrosion, onRequest, run: (context) => runTestFiles(request, context) };
 }
 
 /** The stage's test files, relative to the repository, in a fixed order. */

@@ -1,3 +1,6 @@
+/** What closing may take before the process ends anyway; systemd would wait for 90 s and then kill it. */
+const CLOSING_MS = 5_000;
+
 /**
  * Runs a service until SIGTERM or SIGINT, closes it once and ends the process with 0, whatever it left open. A second
  * signal ends it at once.
@@ -13,6 +16,7 @@ export async function untilStopped(service: { close(): Promise<void> | void }): 
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
   });
-  await service.close();
+  // A stream that its other end does not let go of must not hold up a restart.
+  await Promise.race([service.close(), Bun.sleep(CLOSING_MS)]);
   process.exit(0);
 }

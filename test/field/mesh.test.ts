@@ -82,7 +82,7 @@ afterAll(async () => {
 test("a dry run shows a plan and changes nothing", async () => {
   const result = await runJiji(lab, [...setupArguments, "--dry-run"]);
   expectSuccess(result, "dry run");
-  expect(result.stdout).toContain("wg-quick@jiji0");
+  expect(result.stdout).toContain("bring up jiji0 with 10.210.0.1");
   for (const { name } of lab.servers)
     expect(diffSnapshots(before.get(name)!, await snapshotServer(lab, name))).toEqual([]);
 }, 60_000);
