@@ -2,7 +2,7 @@
 //
 //   npm test                            everything
 //   npm test -- unit e2e                these stages
-//   npm test -- test/e2e/mesh.test.ts   these files
+//   npm test -- test/field/mesh.test.ts   these files
 //   npm test -- --list                  what the stages are
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
