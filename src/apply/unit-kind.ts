@@ -64,7 +64,7 @@ async function execute({ op, unit }: UnitAction, context: ApplyContext, probes: 
   const before = known(await observeUnit(host, unit), unit);
   await context.remember(unit, before ?? null);
   if (op === "enable") {
-    await runChecked(host, ["systemctl", "enable", "--no-reload", unit]);
+    await runChecked(host, ["systemctl", "enable", unit]);
     return;
   }
   await markPending(host.files, unit);
