@@ -33,7 +33,7 @@ export const TEST_STAGES: readonly Stage[] = [
   testStage({
     name: "command",
     about: "commands as an operator types them, in this process",
-    folders: ["test/commands"],
+    folders: ["test/command"],
     timeLimitMs: 5 * minute,
     testTimeoutMs: 30_000,
   }),
@@ -196,10 +196,19 @@ async function findLeftLabs(request: TestStageRequest, files: readonly string[],
       }));
 }
 
-/** Bun's output but for the lines of tests that passed. */
+/** Bun's output but for the tests that passed, and for the headings of files in which nothing else was said. */
 function withoutPasses(output: string): string {
-  return output
-    .split("\n")
-    .filter((line) => !line.startsWith("(pass) "))
-    .join("\n");
+  const kept: string[] = [];
+  let heading: string | undefined;
+  for (const line of output.split("\n")) {
+    if (line.startsWith("(pass) ") || line === "") continue;
+    if (/^\S+\.test\.ts:$/.test(line)) {
+      heading = line;
+      continue;
+    }
+    if (heading !== undefined) kept.push("", heading);
+    heading = undefined;
+    kept.push(line);
+  }
+  return `${kept.join("\n")}\n`;
 }

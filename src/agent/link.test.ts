@@ -54,7 +54,7 @@ function start(
   return started;
 }
 
-async function until(what: string, holds: () => boolean, timeoutMs = 6_000): Promise<void> {
+async function until(what: string, holds: () => boolean, timeoutMs = 20_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!holds()) {
     if (performance.now() > deadline) throw new Error(`never: ${what}`);
