@@ -24,7 +24,7 @@ import { startAgent, type Agent } from "./run.ts";
 const ID = "a".repeat(64);
 
 const never = (): Promise<never> => new Promise(() => undefined);
-const NO_NETWORK: Udp = { bind: never, bindPolled: never, connect: never };
+const NO_NETWORK: Udp = { bind: never, bindBatched: never, connect: never };
 
 const SPEC = {
   version: 1,

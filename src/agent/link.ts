@@ -6,7 +6,7 @@ import type { ConnectedUdpSocket, Udp, UdpHandlers, UdpSocket } from "../system/
 import type { Log } from "./log.ts";
 import type { RowChange } from "./mirror.ts";
 import { newsOfChange, NewsReceiver, NewsSender, type NewsRecord } from "./news.ts";
-import { decodePacket, encodePacket, type Packet } from "./packet.ts";
+import { decodePacket, encodePacket, PROBES_FIRST, type Packet } from "./packet.ts";
 import { Reachability, type PeerReport } from "./reachability.ts";
 import { Backoff } from "./wake.ts";
 
@@ -51,9 +51,9 @@ const PROBE_GRAIN_MS = 100;
 /** News that has to be said again is not kept waiting for that. */
 const NEWS_GRAIN_MS = 10;
 
-/** From so many members on, datagrams are so many that being woken for each costs more than looking from time to time. */
-const POLLED_MEMBERS = 48;
-const POLL_MS = 20;
+/** From so many members on, probes are so many that being woken for each costs more than looking from time to time. */
+const BATCHED_MEMBERS = 48;
+const PROBES_WAIT = { pollMs: 100, ...PROBES_FIRST } as const;
 
 /** Asking to look again is cheap to say and not to do. */
 const RECHECK_PAUSE_MS = 5_000;
@@ -83,7 +83,7 @@ class AgentLink implements Link {
   readonly #stop = new AbortController();
   readonly dropped: Record<string, number> = {};
   #socket: UdpSocket | undefined;
-  #isPolled: boolean | undefined;
+  #isBatched: boolean | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #said = "";
@@ -99,21 +99,21 @@ class AgentLink implements Link {
   }
 
   /** The address comes with the tunnel or the engine's bridge, which may be later than this agent. */
-  async #open(isPolled: boolean): Promise<void> {
+  async #open(isBatched: boolean): Promise<void> {
     const { udp, clock, log } = this.#options;
     const address = this.#address;
     const backoff = new Backoff(100, 1_000);
     let hasComplained = false;
     const handlers: UdpHandlers = {
-      onData: (data, port, from) => this.#receive(data, port, from),
+      onData: (data, port, from, waitedMs) => this.#receive(data, port, from, waitedMs),
       onError: () => undefined,
     };
     while (!this.#stop.signal.aborted) {
       try {
-        const socket = await (isPolled
-          ? udp.bindPolled(address, PORTS.agent, POLL_MS, handlers)
+        const socket = await (isBatched
+          ? udp.bindBatched(address, PORTS.agent, PROBES_WAIT, handlers)
           : udp.bind(address, PORTS.agent, handlers));
-        if (this.#stop.signal.aborted || isPolled !== this.#isPolled) return socket.close();
+        if (this.#stop.signal.aborted || isBatched !== this.#isBatched) return socket.close();
         this.#socket = socket;
         if (hasComplained) log.info(`link: listening on ${address}:${PORTS.agent}`);
         return;
@@ -128,12 +128,12 @@ class AgentLink implements Link {
 
   /** A mesh that grows or shrinks past the bound gets the other kind of socket; what is lost meanwhile is said again. */
   #choose(members: number): void {
-    const isPolled = members >= POLLED_MEMBERS;
-    if (isPolled === this.#isPolled) return;
-    this.#isPolled = isPolled;
+    const isBatched = members >= BATCHED_MEMBERS;
+    if (isBatched === this.#isBatched) return;
+    this.#isBatched = isBatched;
     this.#socket?.close();
     this.#socket = undefined;
-    void this.#open(isPolled);
+    void this.#open(isBatched);
   }
 
   setMembers(members: readonly Member[]): void {
@@ -208,7 +208,7 @@ class AgentLink implements Link {
     for (const peer of this.#byId.values()) this.#closeDirect(peer);
   }
 
-  #receive(data: Buffer, port: number, address: string): void {
+  #receive(data: Buffer, port: number, address: string, waitedMs: number): void {
     // Whoever speaks from a member's .1 is that member: WireGuard and the packet filter see to it.
     const peer = this.#byAddress.get(address);
     if (peer === undefined) return this.#drop("not a member");
@@ -216,15 +216,15 @@ class AgentLink implements Link {
     if (packet === undefined) return this.#drop("malformed");
     // Only suspicion asks from another port than the agent's own.
     if (port !== PORTS.agent && packet.type !== "ping") return this.#drop("from another port");
-    this.#take(peer, packet, port);
+    this.#take(peer, packet, port, waitedMs);
   }
 
-  #take(peer: Peer, packet: Packet, port: number): void {
+  #take(peer: Peer, packet: Packet, port: number, waitedMs: number): void {
     const nowMs = this.#options.clock.monotonicMs();
     switch (packet.type) {
       case "ping":
       case "pong":
-        for (const answer of this.#reachability.receive(peer.id, packet, nowMs)) {
+        for (const answer of this.#reachability.receive(peer.id, packet, nowMs, waitedMs)) {
           this.#socket?.send(encodePacket(answer), answer.type === "pong" ? port : PORTS.agent, peer.address);
         }
         if (packet.type === "pong") this.#closeDirect(peer);
@@ -281,7 +281,7 @@ class AgentLink implements Link {
       .connect(this.#address, peer.address, PORTS.agent, {
         onData: (answer) => {
           const decoded = decodePacket(answer);
-          if (decoded?.type === "pong") this.#take(peer, decoded, PORTS.agent);
+          if (decoded?.type === "pong") this.#take(peer, decoded, PORTS.agent, 0);
         },
         onError: (error) => {
           if ("code" in error && error.code === "ECONNREFUSED") {

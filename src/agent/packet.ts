@@ -7,7 +7,7 @@
  * | type    | then                                                                                             |
  * | ------- | ------------------------------------------------------------------------------------------------ |
  * | ping    | flags (1), sequence (4), last sequence heard back or 0 (4), round trip in 0.1 ms or 0xffff (2)     |
- * | pong    | the same, with the ping's sequence and no round trip                                               |
+ * | pong    | the same, with the ping's sequence and, instead of a round trip, how long the ping lay unread      |
  * | news    | flags 0, message number (4), UTF-8 JSON: [[n, record], …]                                          |
  * | ack     | flags 0, message number (4)                                                                        |
  * | recheck | flags 0: please compare your rows with your engine and the store                                   |
@@ -24,7 +24,7 @@ export interface Probe {
   readonly sequence: number;
   /** ping only: the last sequence whose pong was heard; 0: none */
   readonly heard: number;
-  /** ping only: the sender's last measured round trip; undefined: none */
+  /** ping: the sender's last measured round trip; pong: how long the ping lay unread; undefined: not known */
   readonly roundTripMs: number | undefined;
 }
 
@@ -43,6 +43,9 @@ export interface News {
 const MAGIC = 0x4a;
 const VERSION = 1;
 const TYPES = ["ping", "pong", "news", "ack", "recheck"] as const;
+
+/** Where a packet's type stands, and the first type that is no probe. */
+export const PROBES_FIRST = { typeAt: 2, urgentFrom: 2 } as const;
 
 const READY = 1;
 const CONFIRMED = 2;

@@ -92,11 +92,13 @@ export class PeerContact {
     return Math.round((lost * 1000) / this.#outcomes.length) / 10;
   }
 
-  receive(probe: Probe, isSelfReady: boolean, nowMs: number): readonly Packet[] {
-    return probe.type === "ping" ? this.#answer(probe, isSelfReady, nowMs) : this.#take(probe, isSelfReady, nowMs);
+  /** @param waitedMs how long the probe lay unread */
+  receive(probe: Probe, isSelfReady: boolean, nowMs: number, waitedMs: number): readonly Packet[] {
+    const isPing = probe.type === "ping";
+    return isPing ? this.#answer(probe, isSelfReady, nowMs, waitedMs) : this.#take(probe, isSelfReady, nowMs, waitedMs);
   }
 
-  #answer(ping: Probe, isSelfReady: boolean, nowMs: number): readonly Packet[] {
+  #answer(ping: Probe, isSelfReady: boolean, nowMs: number, waitedMs: number): readonly Packet[] {
     const answeredAtMs = this.#answered.get(ping.heard);
     if (answeredAtMs !== undefined && nowMs - answeredAtMs < SUSPICION_MS + JITTER_MS) {
       this.#prove(nowMs);
@@ -106,15 +108,15 @@ export class PeerContact {
     remember(this.#answered, ping.sequence, nowMs);
     const isConfirmed = nowMs - this.#provedAtMs < PERIOD_MS + MISS_MS && !this.#isLost;
     const { sequence } = ping;
-    return [{ type: "pong", isReady: isSelfReady, isConfirmed, sequence, heard: 0, roundTripMs: undefined }];
+    return [{ type: "pong", isReady: isSelfReady, isConfirmed, sequence, heard: 0, roundTripMs: waitedMs }];
   }
 
-  #take(pong: Probe, isSelfReady: boolean, nowMs: number): readonly Packet[] {
+  #take(pong: Probe, isSelfReady: boolean, nowMs: number, waitedMs: number): readonly Packet[] {
     const sentAtMs = this.#sent.get(pong.sequence);
     if (sentAtMs === undefined) return [];
     this.#sent.delete(pong.sequence);
     this.#record(true);
-    this.roundTripMs = nowMs - sentAtMs;
+    this.roundTripMs = Math.max(0, nowMs - waitedMs - sentAtMs - (pong.roundTripMs ?? 0));
     this.#heardSequence = pong.sequence;
     this.#prove(nowMs);
     this.#hear(pong);

@@ -87,12 +87,12 @@ export class Reachability {
     }
   }
 
-  /** A ping or pong came from that member's own address. Gives what to send back. */
-  receive(id: string, probe: Probe, nowMs: number): readonly Packet[] {
+  /** A ping or pong came from that member's own address, `waitedMs` ago. Gives what to send back. */
+  receive(id: string, probe: Probe, nowMs: number, waitedMs = 0): readonly Packet[] {
     const peer = this.#peers.get(id);
     if (peer === undefined) return [];
     const before = peer.standing;
-    const answers = peer.receive(probe, this.#isReady, nowMs);
+    const answers = peer.receive(probe, this.#isReady, nowMs, waitedMs);
     if (peer.standing !== before) this.#changes++;
     return answers;
   }

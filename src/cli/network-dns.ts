@@ -46,13 +46,17 @@ export async function askAny(
   servers: readonly ServerConfig[],
   filter: string | null,
 ): Promise<DnsListing> {
+  const answered = new AbortController();
+  const signal = AbortSignal.any([context.interrupted, answered.signal]);
   const asked = servers.map(async (config) => {
     const { name, host, user, port } = config;
-    const connection = await ssh.connect({ name, host, user, port }, context.interrupted);
-    return new NodeClient(connection, name, "installed", context.interrupted).dns({ filter });
+    const connection = await ssh.connect({ name, host, user, port }, signal);
+    return new NodeClient(connection, name, "installed", signal).dns({ filter });
   });
   try {
-    return await Promise.any(asked);
+    const listing = await Promise.any(asked);
+    answered.abort(new Error("another server has answered"));
+    return listing;
   } catch (error) {
     context.interrupted.throwIfAborted();
     const reasons = error instanceof AggregateError ? (error.errors as unknown[]) : [error];

@@ -7,17 +7,19 @@ import { systemClock } from "../system/clock.ts";
 import { openSsh } from "../system/ssh.ts";
 import type { CliContext, TextSink } from "./context.ts";
 import { OFFICIAL_SOURCE } from "./corrosion-release.ts";
+import { EXIT } from "./exit-codes.ts";
 
 /** The operator's machine as it is. Ctrl-C once ends in order; twice ends at once. */
 export function systemContext(): CliContext {
   const { env } = process;
   const home = env["HOME"] ?? homedir();
   const interrupted = new AbortController();
-  process.on("SIGINT", () => {
-    if (interrupted.signal.aborted) process.exit(130);
+  const interrupt = (): void => {
+    if (interrupted.signal.aborted) process.exit(EXIT.cancelled);
     interrupted.abort(new JijiError("cancelled", "interrupted"));
-  });
-  process.on("SIGTERM", () => interrupted.abort(new JijiError("cancelled", "terminated")));
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
   return {
     env,
     cwd: process.cwd(),
@@ -38,11 +40,11 @@ export function systemContext(): CliContext {
 }
 
 function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid ${process.getuid?.() ?? "?"}`;
-  }
+  const named = process.env["USER"] ?? process.env["LOGNAME"] ?? userInfo().username;
+  // Where no variable says it the runtime knows no name either.
+  if (named !== "" && named !== "unknown") return named;
+  const uid = process.getuid?.();
+  return uid === 0 ? "root" : `uid ${uid ?? "?"}`;
 }
 
 function sinkOf(stream: NodeJS.WriteStream): TextSink {

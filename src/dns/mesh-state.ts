@@ -3,6 +3,7 @@ import type { DnsSettings } from "../model/dns-settings.ts";
 import { parseServerId } from "../model/keys.ts";
 import { parseDnsLabel } from "../model/names.ts";
 import type { Clock } from "../system/host.ts";
+import { readFacts } from "./container-facts.ts";
 import type { ProblemLog } from "./problem-log.ts";
 import { loadTable, saveTable } from "./saved-table.ts";
 import type { Zone } from "./zone.ts";
@@ -135,7 +136,11 @@ export class MeshState {
   agentSaid(line: Exclude<AgentLine, { type: "tick" }>): void {
     const { zone, settings, onChange, onNetworks } = this.#options;
     if (line.type === "news") {
-      for (const { serverId, n, record } of line.records) zone.addNews(serverId, n, record);
+      for (const { serverId, n, record } of line.records) {
+        const place = zone.owners.place(serverId, n);
+        const facts = readFacts(record);
+        if (place !== undefined && facts !== undefined) zone.addNews(place, facts);
+      }
       onChange();
       return;
     }

@@ -115,7 +115,7 @@ type Metric = readonly [name: string, help: string, value: (report: StatusReport
 
 const GAUGES: readonly Metric[] = [
   ["rows", "Rows of containers that count", ({ zone }) => zone.rowCount],
-  ["names", "Published names", ({ zone }) => zone.claims.size],
+  ["names", "Published names", ({ zone }) => zone.claims.labelCount],
   ["servers", "Members of the mesh", ({ zone }) => zone.servers.length],
   ["table_bytes", "Octets of records in the table", ({ table }) => table.usedBytes],
   ["store_connected", "1 while the store is in step", (report) => (report.status().store.connected ? 1 : 0)],

@@ -170,6 +170,7 @@ class Server implements DnsServer {
     const probe = where.url.startsWith("unix:") ? {} : { probeMs: 15_000 };
     const sink = new ContainerSink({
       zone: this.#zone,
+      isInUse: () => this.#mesh.source !== "none",
       onSnapshot: () => this.#mesh.snapshotDone(),
       onChange: () => this.#mesh.rowsChanged(),
       pause,

@@ -64,8 +64,6 @@ export class StatusReport {
       protocol,
       loop: protocol === "tcp" ? "event loop" : (loops.find((loop) => loop.port === port)?.kind ?? ""),
     }));
-    let shadowed = 0;
-    for (const label of zone.claims.labels()) shadowed += zone.claims.of(label).length - 1;
     return {
       type: "status",
       source: this.#mesh.source,
@@ -73,8 +71,8 @@ export class StatusReport {
       agent: this.#mesh.agent,
       servers: zone.servers.length,
       rows: zone.rowCount,
-      names: zone.claims.size,
-      shadowed,
+      names: zone.claims.labelCount,
+      shadowed: zone.claims.claimCount - zone.claims.labelCount,
       listening,
       resolvers: (this.#forwarder?.resolvers ?? []).map(({ endpoint, isTrusted }) => ({
         endpoint,

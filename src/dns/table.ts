@@ -49,8 +49,9 @@ export interface TableShape {
 
 /** Memory for an empty table. */
 export function allocateTable(shape: TableShape): SharedArrayBuffer {
+  // A table is at most three quarters full; in most it is less than half.
   let slots = 64;
-  while (slots < shape.names * 2) slots *= 2;
+  while (slots * 0.65 < shape.names) slots *= 2;
   const reverseStart = HEADER_WORDS * 4 + slots * 8;
   const arenaStart = reverseStart + shape.reverseAddresses * 4;
   const arenaEnd = arenaStart + ((shape.arenaBytes + 3) & ~3);

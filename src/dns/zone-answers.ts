@@ -1,7 +1,8 @@
 import { cidrParts } from "../model/cluster.ts";
 import { SERVICE_DOMAIN } from "../model/names.ts";
-import { instanceLabelOf, serviceLabelOf, type ContainerRow } from "./container-row.ts";
+import type { ContainerFacts } from "./container-rows.ts";
 import { MessageWriter } from "./message-writer.ts";
+import { NONE } from "./name-claims.ts";
 import type { Question } from "./question.ts";
 import { encodeName, formatName, TYPE } from "./wire.ts";
 import type { Zone } from "./zone.ts";
@@ -38,18 +39,37 @@ export function answerFromZone(zone: Zone, question: Question, head: Uint8Array,
   const [label] = labels.slice(-2);
   if (label === undefined || labels.length < 2 || labels.at(-1) !== SERVICE_DOMAIN) return NXDOMAIN;
   const claim = zone.claims.winner(label);
-  if (claim === undefined) return NXDOMAIN;
-  const rows = claim.rows.filter((row) => zone.isAnswered(row));
-  if (labels.length === 2) return question.type === TYPE.TXT ? answerText(rows, head, ttlSeconds, zone) : NODATA;
+  if (claim === NONE) return NXDOMAIN;
+  const known = containersOf(zone, claim);
+  const answered = known.filter(({ row }) => zone.isAnswered(row));
+  if (labels.length === 2) return question.type === TYPE.TXT ? answerText(answered, head, ttlSeconds) : NODATA;
   const protocol = labels.at(-3)?.slice(1) ?? "";
-  const ports = portsOf(claim.rows, protocol);
+  const ports = new Set(known.flatMap(({ facts }) => portsOf(facts, protocol)));
   if (!labels.at(-3)?.startsWith("_") || ports.size === 0) return NXDOMAIN;
   if (labels.length === 3) return NODATA;
-  const port = /^_([0-9]{1,5})$/.exec(labels[0] ?? "")?.[1];
-  if (labels.length !== 4 || port === undefined || !ports.has(Number(port))) return NXDOMAIN;
+  const port = Number(/^_([1-9][0-9]{0,4})$/.exec(labels[0] ?? "")?.[1]);
+  if (labels.length !== 4 || !ports.has(port)) return NXDOMAIN;
   if (question.type !== TYPE.SRV && question.type !== TYPE.ANY) return NODATA;
-  const open = rows.filter((row) => portsOf([row], protocol).has(Number(port)));
-  return answerPlaces(open, Number(port), head, ttlSeconds, zone);
+  const open = answered.filter(({ facts }) => portsOf(facts, protocol).includes(port));
+  return answerPlaces(open, port, head, ttlSeconds, zone);
+}
+
+/** A container behind a name. */
+interface Container {
+  readonly row: number;
+  readonly facts: ContainerFacts;
+  readonly server: string | undefined;
+}
+
+/** The claim's containers, in an order that does not depend on how they became known. */
+function containersOf(zone: Zone, claim: number): readonly Container[] {
+  const containers: Container[] = [];
+  for (let row = zone.claims.firstRow(claim); row !== NONE; row = zone.claims.nextRow(claim, row)) {
+    containers.push({ row, facts: zone.rows.facts(row), server: zone.ownerOf(row).member?.name });
+  }
+  return containers.sort(
+    ({ facts: a }, { facts: b }) => a.address - b.address || (a.containerId < b.containerId ? -1 : 1),
+  );
 }
 
 /** Whether an address that has a name lies in the network that a name like `3.210.10.in-addr.arpa` spells. */
@@ -62,53 +82,45 @@ function hasAddressBelow(zone: Zone, labels: readonly string[]): boolean {
   return false;
 }
 
-function portsOf(rows: readonly ContainerRow[], protocol: string): ReadonlySet<number> {
-  const ports = new Set<number>();
-  for (const row of rows) {
-    for (const text of row.ports.split(" ")) {
-      const [port, of] = text.split("/");
-      if (of === protocol) ports.add(Number(port));
-    }
-  }
-  return ports;
+function portsOf(facts: ContainerFacts, protocol: string): readonly number[] {
+  return facts.ports.split(" ").flatMap((text) => {
+    const [port, of] = text.split("/");
+    return of === protocol ? [Number(port)] : [];
+  });
 }
 
-function answerText(rows: readonly ContainerRow[], head: Uint8Array, ttlSeconds: number, zone: Zone): ZoneAnswer {
-  if (rows.length === 0) return NODATA;
+function answerText(containers: readonly Container[], head: Uint8Array, ttlSeconds: number): ZoneAnswer {
+  if (containers.length === 0) return NODATA;
   const message = new MessageWriter(head);
   const owner = head.subarray(12, head.length - 4);
-  const told = inOrder(rows).slice(0, MAX_TEXTS);
-  for (const row of told) message.txt(owner, ttlSeconds, textsOf(row, zone));
+  const told = containers.slice(0, MAX_TEXTS);
+  for (const container of told) message.txt(owner, ttlSeconds, textsOf(container));
   return { kind: "records", message, answers: told.length, additionals: 0 };
 }
 
 /** `key=value` as RFC 6763 §6.3 has it. */
-function textsOf(row: ContainerRow, zone: Zone): readonly string[] {
-  const meta = JSON.parse(row.meta) as Record<string, string>;
-  const texts = [`container=${row.containerId.slice(0, 12)}`];
-  const server = row.owner.member?.name ?? zone.servers.find(({ id }) => id === row.owner.id)?.name;
+function textsOf({ facts, server }: Container): readonly string[] {
+  const { containerId, ports, version, image } = facts;
+  const texts = [`container=${containerId.slice(0, 12)}`];
   if (server !== undefined) texts.push(`server=${server}`);
-  if (row.ports !== "") texts.push(`ports=${row.ports.replaceAll(" ", ",")}`);
-  for (const key of ["version", "image"]) {
-    const value = meta[key];
-    if (value !== undefined) texts.push(`${key}=${value}`);
-  }
+  if (ports !== "") texts.push(`ports=${ports.replaceAll(" ", ",")}`);
+  if (version !== "") texts.push(`version=${version}`);
+  if (image !== "") texts.push(`image=${image}`);
   return texts;
 }
 
 function answerPlaces(
-  rows: readonly ContainerRow[],
+  containers: readonly Container[],
   port: number,
   head: Uint8Array,
   ttlSeconds: number,
   zone: Zone,
 ): ZoneAnswer {
   const targets = new Map<string, Set<number>>();
-  for (const row of inOrder(rows)) {
-    const target = targetOf(row, zone);
-    if (target === undefined) continue;
-    const addresses = targets.get(target) ?? new Set();
-    if (targets.size < MAX_PLACES || targets.has(target)) targets.set(target, addresses.add(row.address));
+  for (const { row, facts } of containers) {
+    const target = zone.nameOf(row);
+    if (target === undefined || (targets.size >= MAX_PLACES && !targets.has(target))) continue;
+    targets.set(target, (targets.get(target) ?? new Set()).add(facts.address));
   }
   if (targets.size === 0) return NODATA;
   const message = new MessageWriter(head);
@@ -121,22 +133,6 @@ function answerPlaces(
     additionals += addresses.size;
   }
   return { kind: "records", message, answers: names.length, additionals };
-}
-
-/** The narrowest name that leads to the container. */
-function targetOf(row: ContainerRow, zone: Zone): string | undefined {
-  const isWinner = (label: string | undefined, instance: string | undefined): label is string => {
-    const claim = label === undefined ? undefined : zone.claims.winner(label);
-    return claim?.project === row.project && claim.service === row.service && claim.instance === instance;
-  };
-  const instance = instanceLabelOf(row);
-  if (isWinner(instance, row.instance)) return instance;
-  const service = serviceLabelOf(row);
-  return isWinner(service, undefined) ? service : undefined;
-}
-
-function inOrder(rows: readonly ContainerRow[]): readonly ContainerRow[] {
-  return rows.toSorted((a, b) => a.address - b.address || (a.containerId < b.containerId ? -1 : 1));
 }
 
 function nameOf(label: string): Uint8Array {

@@ -1,7 +1,6 @@
 import { ipv4FromNumber } from "../model/address.ts";
 import { SERVICE_DOMAIN } from "../model/names.ts";
-import type { ContainerRow } from "./container-row.ts";
-import type { Claim } from "./name-claims.ts";
+import { NONE } from "./name-claims.ts";
 import type { Zone } from "./zone.ts";
 
 /** One container behind a name. */
@@ -32,47 +31,59 @@ export interface ListedName {
 
 /** Every published name that contains `filter`, in order, with what is behind it. */
 export function listNames(zone: Zone, filter: string): readonly ListedName[] {
-  const labels = [...zone.claims.labels()].filter((label) => `${label}.${SERVICE_DOMAIN}`.includes(filter)).sort();
-  return labels.flatMap((label) => {
-    const [winner, ...losers] = zone.claims.of(label);
-    if (winner === undefined) return [];
-    return {
-      name: `${label}.${SERVICE_DOMAIN}`,
-      kind: winner.instance === undefined ? ("service" as const) : ("instance" as const),
-      project: winner.project,
-      service: winner.service,
-      records: winner.rows
-        .map((row) => listRecord(zone, row))
-        .sort((a, b) => compareText(a.server, b.server) || compareText(a.containerId, b.containerId)),
-      shadowed: losers.map(describeClaim),
-    };
-  });
+  const names: ListedName[] = [];
+  for (const claim of zone.claims.winners()) {
+    const label = zone.claims.label(claim);
+    const name = `${label}.${SERVICE_DOMAIN}`;
+    if (!name.includes(filter)) continue;
+    const { project, service } = zone.claims.parts(claim);
+    names.push({
+      name,
+      kind: zone.claims.isService(claim) ? "service" : "instance",
+      project,
+      service,
+      records: listRecords(zone, claim),
+      shadowed: zone.claims
+        .of(label)
+        .slice(1)
+        .map((loser) => describeClaim(zone, loser)),
+    });
+  }
+  return names.sort((a, b) => compareText(a.name, b.name));
 }
 
 /** What a claim means, for people. */
-export function describeClaim({ project, service, instance }: Claim): string {
+export function describeClaim(zone: Zone, claim: number): string {
+  const { project, service, instance } = zone.claims.parts(claim);
   const what = `service ${service} of project ${project}`;
-  return instance === undefined ? what : `instance ${instance} of ${what}`;
+  return instance === null ? what : `instance ${instance} of ${what}`;
 }
 
-function listRecord(zone: Zone, row: ContainerRow): ListedRecord {
-  const why = whyNotAnswered(row);
-  return {
-    address: row.address < 0 ? null : ipv4FromNumber(row.address),
-    server: row.owner.member?.name ?? row.owner.id,
-    serverId: row.owner.id,
-    containerId: row.containerId,
-    state: row.state,
-    answered: zone.isAnswered(row),
-    ...(why !== undefined && { why }),
-  };
+function listRecords(zone: Zone, claim: number): readonly ListedRecord[] {
+  const records: ListedRecord[] = [];
+  for (let row = zone.claims.firstRow(claim); row !== NONE; row = zone.claims.nextRow(claim, row)) {
+    const { address, containerId, state } = zone.rows.facts(row);
+    const owner = zone.ownerOf(row);
+    const why = whyNotAnswered(zone, row);
+    records.push({
+      address: address < 0 ? null : ipv4FromNumber(address),
+      server: owner.member?.name ?? owner.id,
+      serverId: owner.id,
+      containerId,
+      state,
+      answered: why === undefined,
+      ...(why !== undefined && { why }),
+    });
+  }
+  return records.sort((a, b) => compareText(a.server, b.server) || compareText(a.containerId, b.containerId));
 }
 
 /** Why a container is not in the answers, for people; undefined when it is. */
-export function whyNotAnswered(row: ContainerRow): string | undefined {
-  if (row.state !== "healthy") return `it is ${row.state}`;
-  if (row.address < 0) return "it has no address";
-  return row.owner.isHidden ? "its server cannot be reached from here" : undefined;
+export function whyNotAnswered(zone: Zone, row: number): string | undefined {
+  if (zone.isAnswered(row)) return undefined;
+  const { state, address } = zone.rows.facts(row);
+  if (state !== "healthy") return `it is ${state}`;
+  return address < 0 ? "it has no address" : "its server cannot be reached from here";
 }
 
 function compareText(a: string, b: string): number {

@@ -4,7 +4,9 @@ import { SERVICE_DOMAIN } from "../model/names.ts";
 import { allocateTable, RECORD, recordBytes } from "./table.ts";
 import { TableWriter } from "./table-writer.ts";
 import { encodeName } from "./wire.ts";
-import { Changes, type Zone } from "./zone.ts";
+import { Changes } from "./changes.ts";
+import { NONE } from "./name-claims.ts";
+import type { Zone } from "./zone.ts";
 
 export interface ZoneTableOptions {
   readonly zone: Zone;
@@ -30,6 +32,9 @@ const SLICE_NAMES = 1000;
 /** Room for changes beyond what a new table begins with. */
 const SPARE_BYTES = 512 * 1024;
 const SPARE_NAMES = 512;
+
+/** A usual name's length; longer ones come out of the spare room. */
+const NAME_BYTES = 32;
 
 const APEX_NAME = nameOf("");
 const NS_NAME = nameOf("ns");
@@ -71,7 +76,11 @@ export class ZoneTable {
     const table = this.#table;
     if (table === undefined || !this.#options.zone.hasChanges) return;
     const changes = this.#options.zone.takeChanges();
-    if (this.#missed !== undefined) merge(this.#missed, changes);
+    this.#missed?.merge(changes);
+    if (changes.everything) {
+      if (this.#missed === undefined) void this.rebuild();
+      return;
+    }
     const isWritten = this.#apply(table, changes);
     this.#serial = Math.max(this.#serial + 1, Math.floor(this.#options.nowMs() / 1000));
     table.writer.setSerial(this.#serial);
@@ -86,12 +95,13 @@ export class ZoneTable {
   }
 
   async #build(): Promise<void> {
-    const { zone, onTable } = this.#options;
-    for (let spare = 1; ; spare *= 2) {
+    const { onTable } = this.#options;
+    for (let spare = 1; ;) {
+      this.#options.zone.takeChanges();
       this.#missed = new Changes();
-      merge(this.#missed, zone.takeChanges());
       const table = await this.#writeWhole(spare);
-      if (table === undefined) continue;
+      if (table === "full") spare *= 2;
+      if (typeof table === "string") continue;
       this.#missed = undefined;
       this.#serial = Math.max(this.#serial + 1, Math.floor(this.#options.nowMs() / 1000));
       table.writer.setSerial(this.#serial);
@@ -102,15 +112,13 @@ export class ZoneTable {
     }
   }
 
-  /** Undefined when the zone has outgrown the table meanwhile. */
-  async #writeWhole(spare: number): Promise<Written | undefined> {
+  /** "full" when the zone has outgrown the table meanwhile, "stale" when too much of it has changed. */
+  async #writeWhole(spare: number): Promise<Written | "full" | "stale"> {
     const { zone, seed, ttlSeconds, pause } = this.#options;
     let bytes = SPARE_BYTES * spare;
-    for (const label of zone.claims.labels()) {
-      bytes += 2 * recordBytes(label.length + 7, zone.claims.winner(label)?.rows.length ?? 0);
-    }
+    for (const claim of zone.claims.winners()) bytes += 2 * recordBytes(NAME_BYTES, zone.claims.rowCount(claim));
     const buffer = allocateTable({
-      names: (zone.claims.size + zone.servers.length + SPARE_NAMES) * 1.25 * spare,
+      names: (zone.claims.labelCount + zone.servers.length + SPARE_NAMES) * spare,
       arenaBytes: bytes,
       ttlSeconds: ttlSeconds(),
       negativeTtlSeconds: NEGATIVE_TTL_SECONDS,
@@ -120,8 +128,8 @@ export class ZoneTable {
     const table: Written = { writer, serverNames: [] };
     let isWritten = writer.put(APEX_NAME, RECORD.APEX, [], 0) && this.#putServers(table);
     let names = 0;
-    for (const label of zone.claims.labels()) {
-      isWritten &&= this.#putLabel(writer, label);
+    for (const claim of zone.claims.winners()) {
+      isWritten = this.#putClaim(writer, claim) && isWritten;
       if (++names % SLICE_NAMES === 0) await pause();
     }
     for (const distance of zone.addresses()) {
@@ -129,7 +137,10 @@ export class ZoneTable {
       if (++names % SLICE_NAMES === 0) await pause();
     }
     // What changed during the pauses is written again, in one go.
-    return this.#apply(table, this.#missed ?? new Changes()) && isWritten ? table : undefined;
+    const missed = this.#missed ?? new Changes();
+    missed.merge(zone.takeChanges());
+    if (missed.everything) return "stale";
+    return this.#apply(table, missed) && isWritten ? table : "full";
   }
 
   #apply(table: Written, changes: Changes): boolean {
@@ -142,9 +153,14 @@ export class ZoneTable {
   }
 
   #putLabel(writer: TableWriter, label: string): boolean {
-    const answer = this.#options.zone.answer(label);
-    if (answer === undefined) return writer.remove(nameOf(label));
-    return writer.put(nameOf(label), RECORD.NAME, answer.addresses, answer.own);
+    const claim = this.#options.zone.claims.winner(label);
+    return claim === NONE ? writer.remove(nameOf(label)) : this.#putClaim(writer, claim);
+  }
+
+  #putClaim(writer: TableWriter, claim: number): boolean {
+    const { zone } = this.#options;
+    const { addresses, own } = zone.answer(claim);
+    return writer.put(nameOf(zone.claims.label(claim)), RECORD.NAME, addresses, own);
   }
 
   /** Puts the servers' names and ours, and takes away those that are no more. */
@@ -184,10 +200,4 @@ function nameOf(name: string): Uint8Array {
   const wire = encodeName(text);
   if (wire === undefined) throw new TypeError(`not a name: ${text}`);
   return wire;
-}
-
-function merge(into: Changes, from: Changes): void {
-  for (const label of from.labels) into.labels.add(label);
-  for (const address of from.addresses) into.addresses.add(address);
-  into.servers ||= from.servers;
 }

@@ -1,16 +1,9 @@
-import { ipv4FromNumber } from "../model/address.ts";
-import { capacity, cidrParts, isContainerAddress, type ClusterCidr, type SubnetNumber } from "../model/cluster.ts";
-import {
-  instanceLabelOf,
-  isSameRow,
-  newerRow,
-  readContainerRow,
-  serviceLabelOf,
-  TextPool,
-  type ContainerRow,
-  type Owner,
-} from "./container-row.ts";
-import { NameClaims, type Claim } from "./name-claims.ts";
+import { capacity, cidrParts, type ClusterCidr } from "../model/cluster.ts";
+import { AddressIndex } from "./address-index.ts";
+import { Changes } from "./changes.ts";
+import { ContainerRows, type ContainerFacts } from "./container-rows.ts";
+import { NameClaims, NONE } from "./name-claims.ts";
+import { Owners, placesOf, type Owner, type Place } from "./owners.ts";
 
 /** A member of the mesh: the pinned number is what its rows are judged by. */
 export interface ZoneServer {
@@ -26,8 +19,8 @@ export interface ZoneOptions {
   readonly nowMs: () => number;
 }
 
-/** What a label is answered with: `own` of the addresses, the first ones, are this server's containers'. */
-export interface LabelAnswer {
+/** What a name is answered with: `own` of the addresses, the first ones, are this server's containers'. */
+export interface NameAnswer {
   readonly addresses: readonly number[];
   readonly own: number;
 }
@@ -38,19 +31,11 @@ const NEWS_MS = 30_000;
 /** A rev further ahead of this server's clock orders nothing, so that nobody can outbid the store for ever. */
 const MAX_REV_AHEAD_MS = 86_400_000;
 
-/** Names and addresses whose answers may have changed since they were taken last. */
-export class Changes {
-  /** below `jiji` */
-  readonly labels = new Set<string>();
-  /** addresses, counted from the cluster's first */
-  readonly addresses = new Set<number>();
-  /** whether the servers' own names are among them */
-  servers = false;
+/** Rows handled between two pauses; takes about a millisecond. */
+const SLICE_ROWS = 500;
 
-  get isEmpty(): boolean {
-    return this.labels.size === 0 && this.addresses.size === 0 && !this.servers;
-  }
-}
+/** An owner has 253 addresses; a row without one may wait beside each. A broken store could else fill the memory. */
+const MAX_ROWS_OF_OWNER = 2_048;
 
 /**
  * What is known of containers and servers, and what follows from it for names. It is a function of its inputs (rows of
@@ -59,24 +44,28 @@ export class Changes {
  */
 export class Zone {
   readonly cluster: ClusterCidr;
-  readonly claims = new NameClaims();
+  readonly rows = new ContainerRows();
+  readonly claims = new NameClaims(this.rows);
+  readonly owners = new Owners();
+  readonly #byAddress: AddressIndex;
   readonly #nowMs: () => number;
-  #localFirst: boolean;
   readonly #first: number;
-  readonly #owners = new Map<string, Owner>();
-  readonly pool = new TextPool();
-  /** rows that have an address, counted from the cluster's first; a lone one stands for itself */
-  readonly #byAddress = new Map<number, ContainerRow | ContainerRow[]>();
+  #localFirst: boolean;
   #self: string | undefined;
   #servers: readonly ZoneServer[] = [];
   #changes = new Changes();
-  #rowCount = 0;
+  #countingRows = 0;
+  /** a snapshot under way: places that it has had, and what it has to change */
+  #seen = new Set<Place>();
+  #awaited = new Map<Place, ContainerFacts>();
+  #isApart = false;
 
   constructor(options: ZoneOptions) {
     this.#nowMs = options.nowMs;
     this.#localFirst = options.localFirst;
     this.cluster = options.cluster;
     this.#first = cidrParts(options.cluster).first;
+    this.#byAddress = new AddressIndex(capacity(options.cluster) * 256);
   }
 
   get self(): string | undefined {
@@ -90,11 +79,11 @@ export class Zone {
 
   /** Rows that count, whatever their state. */
   get rowCount(): number {
-    return this.#rowCount;
+    return this.#countingRows;
   }
 
-  owners(): IterableIterator<Owner> {
-    return this.#owners.values();
+  get hasChanges(): boolean {
+    return !this.#changes.isEmpty;
   }
 
   /** What has changed since the last call. */
@@ -104,8 +93,11 @@ export class Zone {
     return changes;
   }
 
-  get hasChanges(): boolean {
-    return !this.#changes.isEmpty;
+  /** Whether this server's containers come first. */
+  setLocalFirst(localFirst: boolean): void {
+    if (localFirst === this.#localFirst) return;
+    this.#localFirst = localFirst;
+    this.#changes.all();
   }
 
   /** Who this server is; undefined: unknown. */
@@ -113,34 +105,24 @@ export class Zone {
     if (self === this.#self) return;
     const before = this.#self;
     this.#self = self;
-    for (const id of [before, self]) this.#touchOwner(id === undefined ? undefined : this.#owners.get(id));
-  }
-
-  /** Whether this server's containers come first; counts for a table that is written afterwards. */
-  setLocalFirst(localFirst: boolean): void {
-    this.#localFirst = localFirst;
+    this.#changes.servers = true;
+    for (const id of [before, self]) this.#touchOwner(id === undefined ? undefined : this.owners.find(id));
   }
 
   /** All members. A row whose owner is none of them does not count. */
   setServers(servers: readonly ZoneServer[]): void {
-    const byId = new Map(
-      servers
-        .filter(({ subnet }) => subnet >= 0 && subnet < capacity(this.cluster))
-        .map((server) => [server.id, server]),
-    );
+    const fits = servers.filter(({ subnet }) => subnet >= 0 && subnet < capacity(this.cluster));
+    const byId = new Map(fits.map((server) => [server.id, server]));
     const sorted = [...byId.values()].sort((a, b) => a.subnet - b.subnet || (a.id < b.id ? -1 : 1));
     if (JSON.stringify(sorted) === JSON.stringify(this.#servers)) return;
-    for (const { subnet } of [...this.#servers, ...sorted]) this.#changes.addresses.add(subnet * 256 + 1);
+    for (const { subnet } of [...this.#servers, ...sorted]) this.#changes.address(subnet * 256 + 1);
     this.#servers = sorted;
     this.#changes.servers = true;
-    for (const id of byId.keys()) this.#owner(id);
-    for (const owner of this.#owners.values()) {
+    for (const id of byId.keys()) this.owners.take(id);
+    for (const owner of this.owners.all()) {
       const server = byId.get(owner.id);
-      if (server?.subnet === owner.member?.subnet) {
-        owner.member = server;
-        continue;
-      }
-      const places = placesOf(owner);
+      const isMoved = server?.subnet !== owner.member?.subnet;
+      const places = isMoved ? placesOf(owner) : [];
       for (const n of places) this.#unregister(this.#counting(owner, n));
       owner.member = server;
       for (const n of places) this.#register(this.#counting(owner, n));
@@ -149,122 +131,153 @@ export class Zone {
 
   /** Servers whose containers are not answered from here. */
   setHidden(hidden: ReadonlySet<string>): void {
-    for (const id of hidden) this.#owner(id);
-    for (const owner of this.#owners.values()) {
+    for (const id of hidden) this.owners.take(id);
+    for (const owner of this.owners.all()) {
       if (owner.isHidden === hidden.has(owner.id)) continue;
       owner.isHidden = !owner.isHidden;
       this.#touchOwner(owner);
     }
   }
 
-  /** The store's record of a place; empty or unreadable, there is no row. Gives the place. */
-  setRecord(serverId: string, n: number, record: string): Pick<ContainerRow, "owner" | "n"> {
-    const row = this.readRow(serverId, n, record);
-    const place = row ?? this.placeOf(serverId, n);
-    this.setRow(place.owner, n, row);
-    return place;
-  }
-
-  /** A place, whether there is a row or not. */
-  placeOf(serverId: string, n: number): Pick<ContainerRow, "owner" | "n"> {
-    return { owner: this.#owner(serverId), n };
-  }
-
-  /** The store's row of a place, as {@link readRow} made it. */
-  setRow(owner: Owner, n: number, row: ContainerRow | undefined): void {
-    if (owner.rows.get(n) === row) return;
-    this.#change(owner, n, () => {
-      if (row === undefined) owner.rows.delete(n);
-      else owner.rows.set(n, row);
-      const news = owner.news.get(n);
-      if (news !== undefined && row !== undefined && row.rev >= news.row.rev) owner.news.delete(n);
-    });
-  }
-
-  /** Reads a record for {@link setRow} without taking it in; a row that says what is known already is that one. */
-  readRow(serverId: string, n: number, record: string): ContainerRow | undefined {
-    const owner = this.#owner(serverId);
-    const row = readContainerRow(owner, n, record, this.pool);
+  /** The store's row of a place; undefined: there is none, or none that can be read. */
+  set(place: Place, facts: ContainerFacts | undefined): void {
+    const owner = this.owners.ownerOf(place);
+    const n = this.owners.nOf(place);
     const before = owner.rows.get(n);
-    return row !== undefined && before !== undefined && isSameRow(before, row) ? before : row;
+    if (before === undefined && (facts === undefined || owner.rows.size >= MAX_ROWS_OF_OWNER)) return;
+    if (before !== undefined && facts !== undefined && this.rows.isSame(before, facts)) return;
+    const news = owner.news.get(n);
+    const isCaughtUp = news !== undefined && facts !== undefined && facts.rev >= this.rows.rev(news.row);
+    this.#change(owner, n, () => {
+      if (facts === undefined) owner.rows.delete(n);
+      else owner.rows.set(n, this.rows.add(owner.index, n, facts));
+      if (isCaughtUp) owner.news.delete(n);
+    });
+    if (before !== undefined) this.rows.remove(before);
+    if (isCaughtUp) this.rows.remove(news.row);
   }
 
-  /** A record that came ahead of the store. */
-  addNews(serverId: string, n: number, record: string): void {
-    const owner = this.#owner(serverId);
-    const row = readContainerRow(owner, n, record, this.pool);
-    if (row === undefined) return;
-    const known = Math.max(owner.rows.get(n)?.rev ?? -1, owner.news.get(n)?.row.rev ?? -1);
+  /** A row that came ahead of the store. */
+  addNews(place: Place, facts: ContainerFacts): void {
+    const owner = this.owners.ownerOf(place);
+    const n = this.owners.nOf(place);
+    const stored = owner.rows.get(n);
+    const before = owner.news.get(n);
     const nowMs = this.#nowMs();
-    if (row.rev <= known || row.rev > nowMs + MAX_REV_AHEAD_MS) return;
+    if (stored !== undefined && this.rows.rev(stored) >= facts.rev) return;
+    if (before !== undefined && this.rows.rev(before.row) >= facts.rev) return;
+    if (facts.rev > nowMs + MAX_REV_AHEAD_MS) return;
+    if (before === undefined && owner.news.size >= MAX_ROWS_OF_OWNER) return;
+    const row = this.rows.add(owner.index, n, facts);
     this.#change(owner, n, () => owner.news.set(n, { row, untilMs: nowMs + NEWS_MS }));
+    if (before !== undefined) this.rows.remove(before.row);
   }
 
   /** Forgets news whose time is up. To be called every few seconds. */
   dropOldNews(): void {
     const nowMs = this.#nowMs();
-    for (const owner of this.#owners.values()) {
-      for (const [n, news] of owner.news) {
-        if (news.untilMs <= nowMs) this.#change(owner, n, () => owner.news.delete(n));
+    for (const owner of this.owners.all()) {
+      for (const [n, { row, untilMs }] of owner.news) {
+        if (untilMs > nowMs) continue;
+        this.#change(owner, n, () => owner.news.delete(n));
+        this.rows.remove(row);
       }
     }
+  }
+
+  /**
+   * Begins a snapshot of the store: rows that it does not have are gone at its end. `isApart`: what is known stays as it is
+   * until then; else nobody looks at it yet, and rows are taken in as they come.
+   */
+  beginSnapshot(isApart: boolean): void {
+    this.#seen = new Set();
+    this.#awaited = new Map();
+    this.#isApart = isApart;
+  }
+
+  /** A row of the snapshot; undefined: one that cannot be read. */
+  snapshotRow(place: Place, facts: ContainerFacts | undefined): void {
+    if (facts === undefined) return;
+    this.#seen.add(place);
+    if (!this.#isApart) this.set(place, facts);
+    else if (!this.#isKnown(place, facts)) this.#awaited.set(place, facts);
+  }
+
+  /** Ends the snapshot. */
+  async endSnapshot(pause: () => Promise<void>): Promise<void> {
+    const seen = this.#seen;
+    const awaited = this.#awaited;
+    this.beginSnapshot(true);
+    for (const owner of this.owners.all()) {
+      for (const n of [...owner.rows.keys()]) {
+        const place = this.owners.place(owner.id, n);
+        if (place !== undefined && !seen.has(place)) this.set(place, undefined);
+      }
+    }
+    let count = 0;
+    for (const [place, facts] of awaited) {
+      this.set(place, facts);
+      if (++count % SLICE_ROWS === 0) await pause();
+    }
+  }
+
+  #isKnown(place: Place, facts: ContainerFacts): boolean {
+    const row = this.owners.ownerOf(place).rows.get(this.owners.nOf(place));
+    return row !== undefined && this.rows.isSame(row, facts);
   }
 
   /** Addresses that have a name, counted from the cluster's first. */
   *addresses(): IterableIterator<number> {
     for (const { subnet } of this.#servers) yield subnet * 256 + 1;
-    yield* this.#byAddress.keys();
+    yield* this.#byAddress.taken();
   }
 
-  /** What the label is answered with; undefined: the name is not there. */
-  answer(label: string): LabelAnswer | undefined {
-    const claim = this.claims.winner(label);
-    return claim === undefined ? undefined : this.#answerOf(claim);
+  /** What a claim's name is answered with. */
+  answer(claim: number): NameAnswer {
+    const own: number[] = [];
+    const others: number[] = [];
+    for (let row = this.claims.firstRow(claim); row !== NONE; row = this.claims.nextRow(claim, row)) {
+      if (!this.isAnswered(row)) continue;
+      const isOwn = this.#localFirst && this.ownerOf(row).id === this.#self;
+      (isOwn ? own : others).push(this.rows.address(row));
+    }
+    if (own.length > 1) sortUnique(own);
+    if (others.length > 1) sortUnique(others);
+    return { addresses: own.length === 0 ? others : own.concat(others), own: own.length };
   }
 
   /** Whether the row's container is answered now, as far as the row itself says. */
-  isAnswered(row: ContainerRow): boolean {
-    return row.state === "healthy" && row.address >= 0 && !row.owner.isHidden;
+  isAnswered(row: number): boolean {
+    return this.rows.isHealthy(row) && this.rows.address(row) >= 0 && !this.ownerOf(row).isHidden;
+  }
+
+  ownerOf(row: number): Owner {
+    return this.owners.at(this.rows.owner(row));
+  }
+
+  /** The narrowest name below `jiji` that leads to the row's container; undefined when others have both of its names. */
+  nameOf(row: number): string | undefined {
+    for (const claim of [this.claims.instanceClaim(row), this.claims.serviceClaim(row)]) {
+      if (claim !== NONE && this.claims.isWinner(claim)) return this.claims.label(claim);
+    }
+    return undefined;
   }
 
   /** The name below `jiji` that PTR gives for an address, counted from the cluster's first. */
   nameOfAddress(distance: number): string | undefined {
     const server = distance % 256 === 1 ? this.#servers.find(({ subnet }) => subnet === distance >>> 8) : undefined;
     if (server !== undefined) return `${server.name}.server`;
-    const [first, ...rest] = listOf(this.#byAddress.get(distance));
-    if (first === undefined) return undefined;
-    const row = rest.reduce((a, b) => (b.rev > a.rev ? b : a), first);
-    const isWinner = (label: string, instance: string | undefined): boolean => {
-      const claim = this.claims.winner(label);
-      return claim?.project === row.project && claim.service === row.service && claim.instance === instance;
-    };
-    const own = instanceLabelOf(row);
-    if (own !== undefined && isWinner(own, row.instance)) return own;
-    const service = serviceLabelOf(row);
-    return service !== undefined && isWinner(service, undefined) ? service : undefined;
+    let newest = NONE;
+    for (const row of this.#byAddress.at(distance)) {
+      if (newest === NONE || this.#isNewer(row, newest)) newest = row;
+    }
+    return newest === NONE ? undefined : this.nameOf(newest);
   }
 
-  #answerOf(claim: Claim): LabelAnswer {
-    const own: number[] = [];
-    const others: number[] = [];
-    for (const row of claim.rows) {
-      if (!this.isAnswered(row)) continue;
-      const list = this.#localFirst && row.owner.id === this.#self ? own : others;
-      list.push(row.address);
-    }
-    if (own.length + others.length > 1) {
-      sortUnique(own);
-      sortUnique(others);
-    }
-    return { addresses: own.length === 0 ? others : own.concat(others), own: own.length };
-  }
-
-  #owner(id: string): Owner {
-    const known = this.#owners.get(id);
-    if (known !== undefined) return known;
-    const owner: Owner = { id, member: undefined, isHidden: false, rows: new Map(), news: new Map() };
-    this.#owners.set(id, owner);
-    return owner;
+  /** Of two rows with one address the later one is right; of two that are equally late, the one with the lower key. */
+  #isNewer(row: number, other: number): boolean {
+    const ahead = this.rows.rev(row) - this.rows.rev(other);
+    return ahead > 0 || (ahead === 0 && this.rows.n(row) < this.rows.n(other));
   }
 
   /** Changes what is known of a place, and has the names follow. */
@@ -278,51 +291,54 @@ export class Zone {
   }
 
   /** The place's row, if it counts: its owner is a member and its address one of the owner's containers'. */
-  #counting(owner: Owner, n: number): ContainerRow | undefined {
+  #counting(owner: Owner, n: number): number {
     const { member } = owner;
-    const row = newerRow(owner.rows.get(n), owner.news.get(n));
-    if (member === undefined || row === undefined || row.address < 0) return member === undefined ? undefined : row;
-    const address = ipv4FromNumber(row.address);
-    return isContainerAddress(this.cluster, member.subnet as SubnetNumber, address) ? row : undefined;
+    const stored = owner.rows.get(n) ?? NONE;
+    const news = owner.news.get(n)?.row ?? NONE;
+    const isNewsNewer = news !== NONE && (stored === NONE || this.rows.rev(news) > this.rows.rev(stored));
+    const row = isNewsNewer ? news : stored;
+    if (member === undefined || row === NONE || this.rows.address(row) < 0) return member === undefined ? NONE : row;
+    const host = this.rows.address(row) - this.#first - member.subnet * 256;
+    return host >= 2 && host <= 254 ? row : NONE;
   }
 
-  #register(row: ContainerRow | undefined): void {
-    if (row === undefined) return;
-    this.#rowCount++;
-    for (const [label, instance] of labelsOf(row)) {
-      this.claims.add(label, row, instance);
-      this.#touchLabel(label);
+  #register(row: number): void {
+    if (row === NONE) return;
+    this.#countingRows++;
+    this.claims.add(row);
+    this.#touchNames(row);
+    if (this.rows.address(row) < 0) return;
+    const distance = this.rows.address(row) - this.#first;
+    this.#byAddress.add(distance, row);
+    this.#changes.address(distance);
+  }
+
+  #unregister(row: number): void {
+    if (row === NONE) return;
+    this.#countingRows--;
+    this.#touchNames(row);
+    this.claims.remove(row);
+    if (this.rows.address(row) < 0) return;
+    const distance = this.rows.address(row) - this.#first;
+    this.#byAddress.remove(distance, row);
+    this.#changes.address(distance);
+  }
+
+  /** The names of a row that is registered may be answered differently; where several claim one, so may their addresses. */
+  #touchNames(row: number): void {
+    if (this.#changes.everything) return;
+    for (const claim of [this.claims.serviceClaim(row), this.claims.instanceClaim(row)]) {
+      if (claim === NONE) continue;
+      const label = this.claims.label(claim);
+      this.#changes.label(label);
+      const claims = this.claims.of(label);
+      if (claims.length > 1) for (const one of claims) this.#touchAddresses(one);
     }
-    if (row.address < 0) return;
-    const distance = row.address - this.#first;
-    const rows = this.#byAddress.get(distance);
-    this.#byAddress.set(distance, rows === undefined ? row : [...listOf(rows), row]);
-    this.#changes.addresses.add(distance);
   }
 
-  #unregister(row: ContainerRow | undefined): void {
-    if (row === undefined) return;
-    this.#rowCount--;
-    for (const [label, instance] of labelsOf(row)) {
-      this.#touchLabel(label);
-      this.claims.remove(label, row, instance);
-    }
-    if (row.address < 0) return;
-    const distance = row.address - this.#first;
-    const left = listOf(this.#byAddress.get(distance)).filter((other) => other !== row);
-    const [first] = left;
-    if (first === undefined) this.#byAddress.delete(distance);
-    else this.#byAddress.set(distance, left.length === 1 ? first : left);
-    this.#changes.addresses.add(distance);
-  }
-
-  /** The label's answer may differ; when several mean something by it, so may the names of all their addresses. */
-  #touchLabel(label: string): void {
-    this.#changes.labels.add(label);
-    const claims = this.claims.of(label);
-    if (claims.length < 2) return;
-    for (const { rows } of claims) {
-      for (const { address } of rows) if (address >= 0) this.#changes.addresses.add(address - this.#first);
+  #touchAddresses(claim: number): void {
+    for (let row = this.claims.firstRow(claim); row !== NONE; row = this.claims.nextRow(claim, row)) {
+      if (this.rows.address(row) >= 0) this.#changes.address(this.rows.address(row) - this.#first);
     }
   }
 
@@ -330,27 +346,9 @@ export class Zone {
     if (owner === undefined) return;
     for (const n of placesOf(owner)) {
       const row = this.#counting(owner, n);
-      if (row !== undefined) for (const [label] of labelsOf(row)) this.#changes.labels.add(label);
+      if (row !== NONE) this.#touchNames(row);
     }
   }
-}
-
-function placesOf(owner: Owner): ReadonlySet<number> {
-  return new Set([...owner.rows.keys(), ...owner.news.keys()]);
-}
-
-/** The labels that a row publishes, each with the instance that it means. */
-function labelsOf(row: ContainerRow): (readonly [label: string, instance: string | undefined])[] {
-  const labels: (readonly [string, string | undefined])[] = [];
-  const service = serviceLabelOf(row);
-  if (service !== undefined) labels.push([service, undefined]);
-  const instance = instanceLabelOf(row);
-  if (instance !== undefined) labels.push([instance, row.instance]);
-  return labels;
-}
-
-function listOf<T>(loneOrMany: T | T[] | undefined): readonly T[] {
-  return loneOrMany === undefined ? [] : Array.isArray(loneOrMany) ? loneOrMany : [loneOrMany];
 }
 
 function sortUnique(numbers: number[]): void {

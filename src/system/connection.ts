@@ -9,7 +9,7 @@ export interface Ssh {
   resolve(target: SshTarget): Promise<ResolvedTarget>;
   /** Logs in and looks at the server. Throws {@link ConnectError}. */
   connect(target: SshTarget, signal?: AbortSignal): Promise<Connection>;
-  /** Ends every connection and removes the folder with the control sockets. */
+  /** Ends every connection, those that are still being made included, and removes the folder with the control sockets. */
   close(): Promise<void>;
 }
 

@@ -47,7 +47,8 @@ export function sessionOf(child: ChildProcessWithoutNullStreams): Session {
     },
     kill() {
       child.stdin.destroy();
-      child.kill("SIGTERM");
+      // ssh that shares a connection waits on SIGTERM until the other side has ended; its end is what tells the master.
+      child.kill("SIGKILL");
     },
   };
 }

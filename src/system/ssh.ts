@@ -36,19 +36,33 @@ export function openSsh(settings: SshSettings, program = "ssh"): Ssh {
   writeFileSync(config, renderSshConfig(settings), { mode: 0o600 });
   const removeFolder = (): void => rmSync(folder, { recursive: true, force: true });
   process.once("exit", removeFolder);
-  const open = new Set<Connection>();
+  const connecting = new Set<Session>();
+  const masters = new Set<Session>();
   const slots = new Slots(CONNECTS_AT_ONCE);
   let count = 0;
+  let isClosed = false;
   return {
     resolve: (target) => resolveTarget(program, sshArguments(settings, config, target), target),
     async connect(target, signal) {
       const socket = join(folder, `${++count}`);
-      const connection = await slots.use(() => connect({ program, settings, config, socket, target, signal }));
-      open.add(connection);
-      return connection;
+      return slots.use(async () => {
+        if (isClosed) throw new ConnectError("setup", "the command has ended", "run it again");
+        let master: Session | undefined;
+        const started = (session: Session): void => void connecting.add((master = session));
+        try {
+          return await connect({ program, settings, config, socket, target, signal, started });
+        } finally {
+          if (master !== undefined) {
+            connecting.delete(master);
+            masters.add(master);
+          }
+        }
+      });
     },
     async close() {
-      await Promise.all([...open].map((connection) => connection.close()));
+      isClosed = true;
+      for (const session of connecting) session.kill();
+      await Promise.all([...masters].map(closeMaster));
       removeFolder();
       process.off("exit", removeFolder);
     },
@@ -121,6 +135,8 @@ interface ConnectRequest {
   readonly socket: string;
   readonly target: SshTarget;
   readonly signal: AbortSignal | undefined;
+  /** told of the program that will hold the connection, before it is known whether there will be one */
+  readonly started: (master: Session) => void;
 }
 
 async function connect(request: ConnectRequest): Promise<Connection> {
@@ -132,6 +148,7 @@ async function connect(request: ConnectRequest): Promise<Connection> {
     ...["-o", "ControlMaster=yes", "-o", `ControlPath=${socket}`, "-o", "ControlPersist=no"],
     ...["--", target.host, remoteCommand("probe", "root")],
   ]);
+  request.started(master);
   const onAbort = (): void => master.kill();
   signal?.addEventListener("abort", onAbort, { once: true });
   // ssh's own ConnectTimeout ends with the connection; a server that accepts it and then says nothing must end too.

@@ -1,7 +1,7 @@
 /** What a datagram socket tells its owner. */
 export interface UdpHandlers {
-  /** `data` is only valid during the call */
-  onData(data: Buffer, port: number, address: string): void;
+  /** `data` is only valid during the call; `waitedMs` is how long it lay in the kernel, as far as that is known */
+  onData(data: Buffer, port: number, address: string, waitedMs: number): void;
   /** the kernel reported an error; on a connected socket ECONNREFUSED is the peer's word */
   onError(error: Error): void;
 }
@@ -17,12 +17,19 @@ export interface ConnectedUdpSocket {
   close(): void;
 }
 
+/** Which datagrams can wait: those whose octet at `typeAt` is below `urgentFrom`, and those that have none. */
+export interface BatchRule {
+  readonly pollMs: number;
+  readonly typeAt: number;
+  readonly urgentFrom: number;
+}
+
 /** Datagrams over IPv4. */
 export interface Udp {
   /** Rejects when the address is not there or the port is taken. */
   bind(address: string, port: number, handlers: UdpHandlers): Promise<UdpSocket>;
-  /** The same, looked at every `pollMs` instead of whenever a datagram comes: cheaper when many come, and later. */
-  bindPolled(address: string, port: number, pollMs: number, handlers: UdpHandlers): Promise<UdpSocket>;
+  /** The same, where what can wait is looked at from time to time only: cheaper when much comes. */
+  bindBatched(address: string, port: number, rule: BatchRule, handlers: UdpHandlers): Promise<UdpSocket>;
   /** A socket of its own from an own address to one peer: the only kind that hears from the kernel that a port is closed. */
   connect(from: string, to: string, port: number, handlers: UdpHandlers): Promise<ConnectedUdpSocket>;
 }

@@ -8,9 +8,12 @@ afterEach(() => {
   for (const each of open.splice(0)) each.close();
 });
 
+/** Datagrams whose first octet is below 128 can wait. */
+const RULE = { typeAt: 0, urgentFrom: 128 };
+
 const kinds: readonly [string, (address: string, port: number, handlers: UdpHandlers) => Promise<UdpSocket>][] = [
   ["woken", (address, port, handlers) => systemUdp.bind(address, port, handlers)],
-  ["polled", (address, port, handlers) => systemUdp.bindPolled(address, port, 2, handlers)],
+  ["batched", (address, port, handlers) => systemUdp.bindBatched(address, port, { ...RULE, pollMs: 2 }, handlers)],
 ];
 
 async function until(what: string, holds: () => boolean): Promise<void> {
@@ -78,12 +81,42 @@ describe.each(kinds)("a datagram socket that is %s", (_, bind) => {
   test("an address that is not there, or a port that is taken, is refused; a closed socket frees it", async () => {
     await expect(bind("198.51.100.77", 42_001, quiet)).rejects.toThrow();
     const a = await bind("127.9.0.1", 42_001, quiet);
-    await expect(bind("127.9.0.1", 42_001, quiet)).rejects.toThrow();
+    await expect(systemUdp.bind("127.9.0.1", 42_001, quiet)).rejects.toThrow();
     a.close();
     a.close();
     a.send(Buffer.from("x"), 42_001, "127.9.0.1");
     open.push(await bind("127.9.0.1", 42_001, quiet));
   });
+});
+
+test("what is urgent does not wait for the rest, and what waited says how long", async () => {
+  const heard: { kind: number; waitedMs: number }[] = [];
+  const onData = (data: Buffer, _port: number, _address: string, waitedMs: number): void =>
+    void heard.push({ kind: data[0] ?? -1, waitedMs });
+  const a = await systemUdp.bindBatched(
+    "127.9.0.1",
+    42_001,
+    { ...RULE, pollMs: 100 },
+    { onData, onError: () => undefined },
+  );
+  const b = await systemUdp.bind("127.9.0.2", 42_002, quiet);
+  open.push(a, b);
+  let longestMs = 0;
+  // on a busy machine the next look may follow at once
+  for (let attempt = 0; attempt < 10 && longestMs <= 10; attempt++) {
+    heard.length = 0;
+    // right after a look: the next one is nearly 100 ms away
+    b.send(Buffer.of(1), 42_001, "127.9.0.1");
+    await until("the first look", () => heard.length === 1);
+    for (const kind of [2, 3, 200]) b.send(Buffer.of(kind), 42_001, "127.9.0.1");
+    await until("all", () => heard.length === 4);
+    expect(heard.find(({ kind }) => kind === 200)?.waitedMs).toBe(0);
+    const [second, third] = [2, 3].map((kind) => heard.find((each) => each.kind === kind)?.waitedMs ?? NaN);
+    expect(second).toBeLessThan(2000);
+    expect(third).toBeLessThan(2000);
+    if (heard[1]?.kind === 200) longestMs = Math.max(longestMs, second ?? 0);
+  }
+  expect(longestMs).toBeGreaterThan(10);
 });
 
 test("a connected socket hears that nobody listens", async () => {

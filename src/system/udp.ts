@@ -1,5 +1,4 @@
-import { bindPolled } from "./polled-udp.ts";
-
+import { bindBatched } from "./batched-udp.ts";
 import type { UdpHandlers, Udp } from "./udp-port.ts";
 
 /** The machine's own sockets. */
@@ -11,10 +10,10 @@ export const systemUdp: Udp = {
       close: () => socket.close(),
     };
   },
-  async bindPolled(address, port, pollMs, handlers) {
-    // where the C library cannot be called, being woken for each datagram is only dearer
+  async bindBatched(address, port, rule, handlers) {
+    // where the C library cannot be called so, being woken for each datagram is only dearer
     if (process.platform !== "linux") return systemUdp.bind(address, port, handlers);
-    return bindPolled(address, port, pollMs, handlers);
+    return bindBatched(address, port, rule, handlers);
   },
   async connect(from, to, port, handlers) {
     const connect = { hostname: to, port };
@@ -31,7 +30,7 @@ function callbacks(handlers: UdpHandlers): {
   error(...values: unknown[]): void;
 } {
   return {
-    data: (_socket, data, port, address) => handlers.onData(data, port, address),
+    data: (_socket, data, port, address) => handlers.onData(data, port, address, 0),
     // one value with some releases of Bun, the socket first with others
     error: (...values) => {
       const error = values.find((value) => value instanceof Error);

@@ -10,6 +10,7 @@ import type { NodeFacts } from "../../model/node-protocol.ts";
 import { parseNodeSpecFile } from "../../model/node-spec-file.ts";
 import { PATHS } from "../../model/paths.ts";
 import { ABSENT, found, unknown, type Reading } from "../../model/reading.ts";
+import { VERSION } from "../../model/version.ts";
 import type { Problem } from "../../plan/step.ts";
 import { ProgramMissing, type Files, type Host } from "../../system/host.ts";
 import { observeEngines } from "./engine-facts.ts";
@@ -29,29 +30,44 @@ export async function runNodeObserve(input: string, host: Host, out: Out): Promi
 
 async function observeNode(host: Host, wanted: EngineKind | null): Promise<NodeFacts> {
   const { files } = host;
-  const [identity, spec, engines] = [await readIdentity(files), await readSpec(files), await observeEngines(host)];
+  const [identity, spec] = await Promise.all([readIdentity(files), readSpec(files)]);
+  const [engines, networks, system, listeners, jiji] = await Promise.all([
+    observeEngines(host),
+    observeUsedNetworks(host),
+    observeSystem(host),
+    observeListeners(host, spec),
+    jijiVersion(host),
+  ]);
   const engine = wanted ?? engineOf(spec, engines);
-  const networks = await observeUsedNetworks(host);
   const obstacles = [
     ...(engine === undefined ? [] : await networkObstacles(host, engine)),
     ...(networks.state === "unknown" ? [networksUnknown(networks.why)] : []),
   ];
   return {
-    hostname: await hostname(files),
-    arch: await architecture(host),
-    os: await operatingSystem(files),
-    systemd: await systemdVersion(host),
-    glibc: await glibcVersion(host),
-    packageManager: (await packageManager(host)) ?? null,
+    ...system,
     engines,
     identity: identity.state === "found" ? found(identity.value.identity) : identity,
     publicKey: await loadWireGuardPublicKey(files),
     spec,
     members: await readMembers(files),
-    release: { jiji: await jijiVersion(host), corrosion: await corrosionVersion(files, spec) },
+    release: { jiji, corrosion: await corrosionVersion(files, spec) },
     networks: networks.state === "found" ? networks.value : [],
-    listeners: await observeListeners(host, spec),
+    listeners,
     obstacles,
+  };
+}
+
+async function observeSystem(
+  host: Host,
+): Promise<Pick<NodeFacts, "hostname" | "arch" | "os" | "systemd" | "glibc" | "packageManager">> {
+  const [arch, systemd, glibc] = await Promise.all([architecture(host), systemdVersion(host), glibcVersion(host)]);
+  return {
+    hostname: await hostname(host.files),
+    arch,
+    os: await operatingSystem(host.files),
+    systemd,
+    glibc,
+    packageManager: (await packageManager(host)) ?? null,
   };
 }
 
@@ -137,8 +153,9 @@ async function firstMatch(host: Host, argv: readonly [string, ...string[]], patt
   }
 }
 
-/** What the installed jiji calls itself. */
+/** What the installed jiji calls itself; mostly it is the one that runs here. */
 async function jijiVersion(host: Host): Promise<Reading<string>> {
+  if (process.execPath === PATHS.executable) return found(VERSION);
   const stat = await host.files.stat(PATHS.executable);
   if (stat.state !== "found") return stat.state === "absent" ? ABSENT : stat;
   return firstMatch(host, [PATHS.executable, "--version"], /(\d+\.\d+\.\d+\S*)/);

@@ -1,0 +1,48 @@
+/** With more names touched than this, everything counts as touched. */
+const MAX_TOUCHED = 4_096;
+
+/** Names and addresses whose answers may have changed since they were taken last. */
+export class Changes {
+  /** below `jiji` */
+  readonly labels = new Set<string>();
+  /** addresses, counted from the cluster's first */
+  readonly addresses = new Set<number>();
+  /** whether the servers' own names are among them */
+  servers = false;
+  #everything = false;
+
+  /** So much has changed that the sets are not complete: all names have to be looked at. */
+  get everything(): boolean {
+    return this.#everything;
+  }
+
+  get isEmpty(): boolean {
+    return !this.servers && !this.#everything && this.labels.size === 0 && this.addresses.size === 0;
+  }
+
+  all(): void {
+    this.#everything = true;
+    this.labels.clear();
+    this.addresses.clear();
+  }
+
+  label(label: string): void {
+    if (this.#everything) return;
+    this.labels.add(label);
+    if (this.labels.size > MAX_TOUCHED) this.all();
+  }
+
+  address(distance: number): void {
+    if (this.#everything) return;
+    this.addresses.add(distance);
+    if (this.addresses.size > MAX_TOUCHED) this.all();
+  }
+
+  /** Takes over what others have touched. */
+  merge(from: Changes): void {
+    this.servers ||= from.servers;
+    if (from.everything) this.all();
+    for (const label of from.labels) this.label(label);
+    for (const address of from.addresses) this.address(address);
+  }
+}
