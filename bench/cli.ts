@@ -1,0 +1,16 @@
+// npm run bench -- NAME [OPTION…]: one measurement, side by side with peers where there are any. A table on standard
+// output, or JSON with --json.
+
+/** A measurement; gets the arguments behind its name and gives the exit code. */
+type Bench = (args: readonly string[]) => Promise<number>;
+
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {};
+
+const [name = "", ...args] = process.argv.slice(2);
+const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+if (load === undefined) {
+  console.error(`error: ${name === "" ? "no measurement is named" : `no measurement is called ${name}`}`);
+  console.error(`hint: npm run bench -- ${Object.keys(BENCHES).join(" | ")}`);
+  process.exit(2);
+}
+process.exitCode = await (await load())(args);
