@@ -1,26 +1,25 @@
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError } from "commander";
 import { JijiError } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, exitCodeOf, type ExitCode } from "./exit-codes.ts";
-import { networkDns, normalizeFilter } from "./network-dns.ts";
-import { networkSetup } from "./network-setup.ts";
-import { networkStatus } from "./network-status.ts";
-import { networkTeardown } from "./network-teardown.ts";
 import { asJijiError, Output } from "./output.ts";
+import { registerDns } from "./register/dns.ts";
+import { collect, type Registrar, type Run } from "./register/registrar.ts";
+import { registerSetup } from "./register/setup.ts";
+import { registerStatus } from "./register/status.ts";
+import { registerTeardown } from "./register/teardown.ts";
 
 /** A further group of commands (`dns`, `store`, `agent`), added by the entry point that knows their parts. */
-export type AddCommands = (program: Command, run: (work: () => Promise<ExitCode>) => void) => void;
+export type AddCommands = (program: Command, run: Run) => void;
 
-interface CommonOptions {
-  readonly config?: string;
-  readonly environment?: string;
-  readonly hosts?: string[];
-  readonly trustConfig?: true;
-  readonly verbose?: true;
-  readonly quiet?: true;
-  readonly json?: true;
-}
+/** The commands of `jiji network`, in the order of its help. */
+const COMMANDS: readonly ((registrar: Registrar) => void)[] = [
+  registerSetup,
+  registerStatus,
+  registerDns,
+  registerTeardown,
+];
 
 /**
  * Runs one command line (without the program's name) and gives its exit code. Never rejects: every error is said on
@@ -88,7 +87,7 @@ function withHint(text: string): string {
   return match === null ? text : `${match[1]}\nhint: did you mean ${match[2]}?\n`;
 }
 
-function buildProgram(context: CliContext, run: (work: () => Promise<ExitCode>) => void): Command {
+function buildProgram(context: CliContext, run: Run): Command {
   const program = new Command("jiji")
     .description("A private network for the containers of several servers.")
     .version(VERSION, "--version", "show the version")
@@ -105,124 +104,6 @@ function buildProgram(context: CliContext, run: (work: () => Promise<ExitCode>) 
     .option("-v, --verbose", "say more")
     .option("-q, --quiet", "say only results and errors")
     .configureHelp({ showGlobalOptions: true });
-  addSetup(network, context, run);
-  addStatus(network, context, run);
-  addDns(network, context, run);
-  addTeardown(network, context, run);
+  for (const register of COMMANDS) register({ network, context, run });
   return program;
-}
-
-function collect(value: string, before: readonly string[] | undefined): string[] {
-  return [...(before ?? []), value];
-}
-
-const YES = "do not ask, go ahead";
-const DRY_RUN = "show the plan and change nothing";
-const JSON_OUTPUT = "print JSON";
-const RESTART_ENGINE = "restart the container engine where its DNS settings need it, though containers stop";
-
-function addSetup(network: Command, context: CliContext, run: (work: () => Promise<ExitCode>) => void): void {
-  network
-    .command("setup")
-    .description("make every server a member of the network; safe to run again")
-    .option("--dry-run", DRY_RUN)
-    .option("-y, --yes", YES)
-    .option("--json", JSON_OUTPUT)
-    .option("--restart-engine", RESTART_ENGINE)
-    .addOption(
-      new Option(
-        "--corrosion-binary <path>",
-        "install this Corrosion instead of the official release; once per architecture",
-      )
-        .argParser(collect)
-        .default([], "official"),
-    )
-    .action((_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions & SetupFlags>();
-      run(() =>
-        networkSetup(context, outputFor(context, options), {
-          ...common(options),
-          dryRun: options.dryRun === true,
-          yes: options.yes === true,
-          restartEngine: options.restartEngine === true,
-          corrosionBinary: options.corrosionBinary,
-        }),
-      );
-    });
-}
-
-interface SetupFlags {
-  readonly dryRun?: true;
-  readonly yes?: true;
-  readonly restartEngine?: true;
-  readonly corrosionBinary: string[];
-}
-
-function addStatus(network: Command, context: CliContext, run: (work: () => Promise<ExitCode>) => void): void {
-  network
-    .command("status")
-    .description("every server as it is now; exit 5 when one is not healthy")
-    .option("--json", JSON_OUTPUT)
-    .action((_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions>();
-      run(() => networkStatus(context, outputFor(context, options), common(options)));
-    });
-}
-
-function addDns(network: Command, context: CliContext, run: (work: () => Promise<ExitCode>) => void): void {
-  network
-    .command("dns")
-    .description("the names of all services, with addresses, servers and states")
-    .argument("[name]", "only names that equal or contain this")
-    .option("--json", JSON_OUTPUT)
-    .action((name: string | undefined, _options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions>();
-      const filter = name === undefined ? undefined : normalizeFilter(name);
-      run(() => networkDns(context, outputFor(context, options), { ...common(options), name: filter }));
-    });
-}
-
-function addTeardown(network: Command, context: CliContext, run: (work: () => Promise<ExitCode>) => void): void {
-  network
-    .command("teardown")
-    .description("take the servers out of the network and leave each as it was before")
-    .option("--dry-run", DRY_RUN)
-    .option("-y, --yes", YES)
-    .option("--json", JSON_OUTPUT)
-    .option("--restart-engine", RESTART_ENGINE)
-    .action((_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions & Omit<SetupFlags, "corrosionBinary">>();
-      run(() =>
-        networkTeardown(context, outputFor(context, options), {
-          ...common(options),
-          dryRun: options.dryRun === true,
-          yes: options.yes === true,
-          restartEngine: options.restartEngine === true,
-        }),
-      );
-    });
-}
-
-function common(options: CommonOptions): {
-  readonly file: string | undefined;
-  readonly environment: string | undefined;
-  readonly hosts: readonly string[];
-  readonly trustConfig: boolean;
-  readonly json: boolean;
-} {
-  return {
-    file: options.config,
-    environment: options.environment,
-    hosts: options.hosts ?? [],
-    trustConfig: options.trustConfig === true,
-    json: options.json === true,
-  };
-}
-
-function outputFor(context: CliContext, options: CommonOptions): Output {
-  if (options.verbose === true && options.quiet === true) {
-    throw new JijiError("usage", "give --verbose or --quiet, not both");
-  }
-  const verbosity = options.quiet === true ? "quiet" : options.verbose === true ? "verbose" : "normal";
-  return new Output(context, context.env, verbosity);
 }
