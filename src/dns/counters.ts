@@ -20,6 +20,7 @@ export const COUNTERS = [
   "answersBadvers",
   "answersOther",
   "cacheHits",
+  "staleAnswers",
   "handedOver",
   "droppedStranger",
   "droppedNoQuestion",

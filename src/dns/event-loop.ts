@@ -1,5 +1,6 @@
 import { ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../model/address.ts";
 import { ACCESS_WORDS, AccessList } from "./access.ts";
+import { AnswerCache } from "./answer-cache.ts";
 import { COUNTER, COUNTER_BYTES, Counters } from "./counters.ts";
 import type { PacketLoop, PacketLoopOptions, Peer } from "./packet-loop.ts";
 import { ASK_ZONE, FORWARD, Responder } from "./responder.ts";
@@ -36,7 +37,8 @@ class EventLoop implements PacketLoop {
 
   constructor(options: PacketLoopOptions) {
     this.#options = options;
-    this.#responder = new Responder(options.seed, options.cluster);
+    const cache = options.cache === undefined ? undefined : new AnswerCache(options.cache);
+    this.#responder = new Responder(options.seed, options.cluster, cache);
     this.#access.allow(options.networks);
     if (options.table !== undefined) this.useTable(options.table);
   }
@@ -98,6 +100,7 @@ class EventLoop implements PacketLoop {
     if (answered > 0) {
       this.counters.question(this.#responder.question.type);
       this.counters.answer(this.#responder.rcode);
+      if (this.#responder.isCached) this.counters.add(COUNTER.cacheHits);
       this.reply(this.#bytes.subarray(0, answered), peer);
     } else if (answered === FORWARD || answered === ASK_ZONE) {
       this.counters.question(this.#responder.question.type);

@@ -83,15 +83,27 @@ export class Forwarder {
     }));
   }
 
-  /** The answer of a resolver; undefined when none gave one, or too much is under way. Never rejects. */
-  async ask(key: string, question: UpstreamQuestion): Promise<UpstreamAnswer | undefined> {
+  /** Whether some resolver has answered lately, or none was asked so far. */
+  get isHopeful(): boolean {
+    return this.#resolvers.length === 0 || this.resolvers.some(({ isTrusted }) => isTrusted);
+  }
+
+  /**
+   * The answer of a resolver; undefined when none gave one, or too much is under way. Never rejects. `keep` is called with
+   * it once, however many have asked the same.
+   */
+  async ask(
+    key: string,
+    question: UpstreamQuestion,
+    keep: (answer: UpstreamAnswer) => void = () => undefined,
+  ): Promise<UpstreamAnswer | undefined> {
     if (this.#waiting >= MAX_WAITING) {
       this.counts.overload++;
       return undefined;
     }
     this.#waiting++;
     try {
-      return await this.#askOnce(key, question);
+      return await this.#askOnce(key, question, keep);
     } finally {
       this.#waiting--;
     }
@@ -102,7 +114,11 @@ export class Forwarder {
     for (const { exchange } of this.#resolvers) exchange.close();
   }
 
-  #askOnce(key: string, question: UpstreamQuestion): Promise<UpstreamAnswer | undefined> {
+  #askOnce(
+    key: string,
+    question: UpstreamQuestion,
+    keep: (answer: UpstreamAnswer) => void,
+  ): Promise<UpstreamAnswer | undefined> {
     const known = this.#underWay.get(key);
     if (known !== undefined) {
       this.counts.joined++;
@@ -112,9 +128,14 @@ export class Forwarder {
       this.counts.overload++;
       return Promise.resolve(undefined);
     }
-    const asked = this.#ask(question).finally(() => this.#underWay.delete(key));
+    const asked = this.#ask(question);
     this.#underWay.set(key, asked);
-    return asked;
+    return asked
+      .then((answer) => {
+        if (answer !== undefined) keep(answer);
+        return answer;
+      })
+      .finally(() => this.#underWay.delete(key));
   }
 
   async #ask(question: UpstreamQuestion): Promise<UpstreamAnswer | undefined> {
@@ -160,6 +181,7 @@ class Race {
   /** an answer that says that the resolver failed; given when no other says more */
   #failure: UpstreamAnswer | undefined;
   #answer: UpstreamAnswer | undefined;
+  #answeredBy: Resolver | undefined;
   /** called when something has happened */
   #wake = (): void => {};
 
@@ -219,12 +241,14 @@ class Race {
       }
       resolver.distrustedUntilMs = 0;
       this.#answer ??= answer;
+      this.#answeredBy ??= resolver;
       return true;
     } catch {
       // Ended because another was faster: then this one was slow. What was asked of it first and long ago tells most.
       const waitedMs = this.#clock.monotonicMs() - startMs;
       const wasGivenTime = waitedMs >= SHORTEST_WAIT_MS || !this.#signal.aborted;
-      if (wasGivenTime) resolver.distrustedUntilMs = this.#clock.monotonicMs() + DISTRUST_MS;
+      if (wasGivenTime && this.#answeredBy !== resolver)
+        resolver.distrustedUntilMs = this.#clock.monotonicMs() + DISTRUST_MS;
       return false;
     }
   }

@@ -111,7 +111,7 @@ function total(report: StatusReport, own: Counters, name: CounterName): number {
   return loops.reduce((sum, { counters }) => sum + counters.get(name), own.get(name));
 }
 
-type Metric = readonly [name: string, help: string, value: (report: StatusReport) => number];
+type Metric = readonly [name: string, help: string, value: (report: StatusReport, own: Counters) => number];
 
 const GAUGES: readonly Metric[] = [
   ["rows", "Rows of containers that count", ({ zone }) => zone.rowCount],
@@ -140,6 +140,8 @@ const COUNTS: readonly Metric[] = [
   ["forwards_total", "Questions that resolvers were asked", ({ forwarder }) => forwarder?.counts.asked ?? 0],
   ["forwards_failed_total", "Of these, without an answer", ({ forwarder }) => forwarder?.counts.failed ?? 0],
   ["forwards_joined_total", "Answered with an equal one's answer", ({ forwarder }) => forwarder?.counts.joined ?? 0],
+  ["cache_hits_total", "Answers of resolvers that were told again", (report, own) => total(report, own, "cacheHits")],
+  ["stale_answers_total", "Of these, after their time", (report, own) => total(report, own, "staleAnswers")],
   ["overload_total", "Refused, too many were under way", ({ forwarder }) => forwarder?.counts.overload ?? 0],
 ];
 
@@ -156,7 +158,7 @@ function metricsRegistry(report: StatusReport, own: Counters): Registry {
         help,
         registers: [],
         collect() {
-          this.set(value(report));
+          this.set(value(report, own));
         },
       }),
     );
@@ -169,7 +171,7 @@ function metricsRegistry(report: StatusReport, own: Counters): Registry {
         registers: [],
         collect() {
           this.reset();
-          this.inc(value(report));
+          this.inc(value(report, own));
         },
       }),
     );

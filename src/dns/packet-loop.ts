@@ -17,6 +17,8 @@ export interface PacketLoopOptions {
   /** from the first packet on: what questions are answered from, if there is something, and who may ask besides loopback */
   readonly table: SharedArrayBuffer | undefined;
   readonly networks: readonly Cidr[];
+  /** what resolvers have answered (an AnswerCache's memory); undefined: nothing is kept */
+  readonly cache?: SharedArrayBuffer | undefined;
   /** Called with a copy of each question that the table does not answer. */
   readonly onQuestion: (packet: Uint8Array, peer: Peer) => void;
   /** Called when something is wrong that somebody should know of; not for packets. */

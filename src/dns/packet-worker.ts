@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { AccessList } from "./access.ts";
+import { AnswerCache } from "./answer-cache.ts";
 import { COUNTER, Counters } from "./counters.ts";
 import { DatagramBatch } from "./datagram-batch.ts";
 import { HandOver } from "./hand-over.ts";
@@ -39,7 +40,8 @@ class PacketThread {
     this.#access = new AccessList(accessWords(start.shared));
     this.#counters = new Counters(start.shared, SHARED.counters);
     this.#handOver = new HandOver(handOverWords(start.shared), start.ring);
-    this.#responder = new Responder(start.seed, start.cluster);
+    const cache = start.cache === undefined ? undefined : new AnswerCache(start.cache);
+    this.#responder = new Responder(start.seed, start.cluster, cache);
     if (start.table !== undefined) this.#responder.use(new TableReader(start.table));
     this.#batch = new DatagramBatch(start.descriptor);
     this.#port = port;
@@ -95,6 +97,7 @@ class PacketThread {
     if (answered > 0) {
       counters.question(this.#responder.question.type);
       counters.answer(this.#responder.rcode);
+      if (this.#responder.isCached) counters.add(COUNTER.cacheHits);
       batch.reply(i, answered);
       return false;
     }

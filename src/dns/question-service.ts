@@ -1,3 +1,5 @@
+import type { Clock } from "../system/host.ts";
+import type { AnswerCache } from "./answer-cache.ts";
 import { COUNTER, type Counters } from "./counters.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Question } from "./question.ts";
@@ -18,7 +20,14 @@ export interface QuestionServiceOptions {
   readonly forwarder: Forwarder;
   readonly limit: SourceLimit;
   readonly counters: Counters;
+  readonly cache: AnswerCache;
+  readonly clock: Clock;
 }
+
+/** Resolvers that take longer than this are not waited for when an answer whose time is over is known (RFC 8767 §5). */
+const STALE_AFTER_MS = 1_800;
+/** The same when none of them has answered lately. */
+const HOPELESS_AFTER_MS = 100;
 
 /**
  * Answers what the packet loop does not: everything over TCP, records that are not in the table, and, by asking the
@@ -32,7 +41,7 @@ export class QuestionService {
 
   constructor(options: QuestionServiceOptions) {
     this.#options = options;
-    this.#responder = new Responder(options.seed, options.cluster);
+    this.#responder = new Responder(options.seed, options.cluster, options.cache);
   }
 
   useTable(table: SharedArrayBuffer): void {
@@ -49,6 +58,7 @@ export class QuestionService {
       // Over UDP the packet loop has counted the question already.
       if (isTcp) counters.question(responder.question.type);
       counters.answer(responder.rcode);
+      if (responder.isCached) counters.add(COUNTER.cacheHits);
       return this.#bytes.slice(0, answered);
     }
     if (answered !== ASK_ZONE && answered !== FORWARD) return undefined;
@@ -84,24 +94,61 @@ export class QuestionService {
   }
 
   async #forward(message: Uint8Array, address: number, isTcp: boolean): Promise<Uint8Array | undefined> {
-    const { forwarder, limit, counters } = this.#options;
-    const { question } = this.#responder;
+    const { limit, counters, cache } = this.#options;
     if (!limit.take(address)) {
       counters.add(COUNTER.droppedRate);
       return undefined;
     }
+    const question = this.#responder.question.copy();
     const head = message.slice(0, question.end);
     const asker = askerOf(question, this.#responder.limit(isTcp));
-    const answer = await forwarder.ask(keyOf(question), {
+    const hasStale = cache.find(question, true) !== 0;
+    const answer = await this.#askResolvers(question, head, hasStale);
+    if (hasStale && !isUseful(answer)) {
+      const stale = this.#answerStale(message, isTcp);
+      if (stale !== undefined) return stale;
+    }
+    counters.answer(answer?.rcode ?? RCODE.SERVFAIL);
+    return composeAnswer(head, asker, answer ?? FAILED, 0);
+  }
+
+  /** What resolvers say; undefined when they say nothing, or nothing soon and something is known. */
+  async #askResolvers(question: Question, head: Uint8Array, hasStale: boolean): Promise<UpstreamAnswer | undefined> {
+    const { forwarder, cache, clock } = this.#options;
+    const waitMs = forwarder.isHopeful ? STALE_AFTER_MS : HOPELESS_AFTER_MS;
+    const upstream = {
       name: head.slice(HEADER_BYTES, head.length - 4),
       type: question.type,
       isDnssecOk: question.isDnssecOk,
       isCheckingDisabled: (question.flags & FLAG.CD) !== 0,
       isRecursionDesired: (question.flags & FLAG.RD) !== 0,
+    };
+    const asked = forwarder.ask(keyOf(question), upstream, (answer) => {
+      // A failure must not displace what could be told instead of it.
+      if (isUseful(answer) || cache.find(question, true) === 0) cache.put(question, answer);
     });
-    counters.answer(answer?.rcode ?? RCODE.SERVFAIL);
-    return composeAnswer(head, asker, answer ?? FAILED, 0);
+    if (!hasStale) return await asked;
+    const timer = new AbortController();
+    const late = clock.sleep(waitMs, timer.signal).catch(() => undefined);
+    const answer = await Promise.race([asked, late]);
+    timer.abort();
+    return answer ?? undefined;
   }
+
+  #answerStale(message: Uint8Array, isTcp: boolean): Uint8Array | undefined {
+    const { counters } = this.#options;
+    this.#bytes.set(message);
+    const length = this.#responder.answerStale(this.#view, 0, message.length, isTcp);
+    if (length <= 0) return undefined;
+    counters.answer(this.#responder.rcode);
+    counters.add(COUNTER.staleAnswers);
+    return this.#bytes.slice(0, length);
+  }
+}
+
+/** Whether an answer says something of the name, and not only that the resolver could not. */
+function isUseful(answer: UpstreamAnswer | undefined): boolean {
+  return answer?.rcode === RCODE.NOERROR || answer?.rcode === RCODE.NXDOMAIN;
 }
 
 const FAILED: UpstreamAnswer = {
@@ -136,7 +183,6 @@ function keyOf(question: Question): string {
 /**
  * The answer for one asker: the question as it came, then what was found; nothing but TC when that does not fit (RFC 2181
  * §9).
- *.
  */
 export function composeAnswer(head: Uint8Array, asker: Asker, found: UpstreamAnswer, flags: number): Uint8Array {
   const optBytes = asker.hasOpt ? OPT_BYTES : 0;

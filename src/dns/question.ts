@@ -31,6 +31,23 @@ export class Question {
     this.seed = seed;
   }
 
+  /** Another one that says the same, to be kept while this one reads others. */
+  copy(): Question {
+    const copy = new Question(this.seed);
+    copy.flags = this.flags;
+    copy.type = this.type;
+    copy.nameBytes = this.nameBytes;
+    copy.labels = this.labels;
+    copy.topLabelAt = this.topLabelAt;
+    copy.hash = this.hash;
+    copy.end = this.end;
+    copy.hasOpt = this.hasOpt;
+    copy.udpPayloadBytes = this.udpPayloadBytes;
+    copy.isDnssecOk = this.isDnssecOk;
+    new Uint8Array(copy.name.buffer).set(new Uint8Array(this.name.buffer));
+    return copy;
+  }
+
   /** A copy of the lower-cased name. */
   nameCopy(): Uint8Array {
     return new Uint8Array(this.name.buffer.slice(0, this.nameBytes));

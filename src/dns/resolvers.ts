@@ -12,6 +12,8 @@ export interface ResolversOptions {
   readonly resolvConf?: string;
   /** where systemd-resolved writes the resolvers that it asks itself */
   readonly resolvedConf?: string;
+  /** Called when the system's resolvers are others than before. */
+  readonly onChange?: () => void;
 }
 
 /** The files are looked at again this often while questions are forwarded. */
@@ -52,7 +54,9 @@ export class Resolvers {
         const behind = await readFile(resolvedConf, "utf8").then(parseResolvConf, () => []);
         found = [...new Set([...found.filter((endpoint) => !isStub(endpoint)), ...behind])];
       }
+      const before = this.#known;
       this.#known = this.#withoutOwn(found.filter((endpoint) => !isStub(endpoint)));
+      if (before.length > 0 && before.join(" ") !== this.#known.join(" ")) this.#options.onChange?.();
     } catch {
       // A file that is being replaced: what was known still holds.
     }

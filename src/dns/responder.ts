@@ -1,3 +1,4 @@
+import type { AnswerCache } from "./answer-cache.ts";
 import { NOT_A_QUESTION, Question, readQuestion } from "./question.ts";
 import { isReverseName, placeOfReverse, ReversePlace, type ClusterRange } from "./reverse.ts";
 import { RECORD, type TableReader } from "./table.ts";
@@ -47,14 +48,19 @@ export class Responder {
   readonly question: Question;
   /** RCODE of the answer that was made last */
   rcode = 0;
+  /** whether it was a resolver's, from the cache */
+  isCached = false;
   readonly #cluster: ClusterRange;
+  readonly #cache: AnswerCache | undefined;
   #table: TableReader | undefined;
   readonly #place = new ReversePlace();
   #turn = 0;
 
-  constructor(seed: number, cluster: ClusterRange) {
+  /** @param cache what resolvers have answered; undefined: every such question is {@link FORWARD} */
+  constructor(seed: number, cluster: ClusterRange, cache?: AnswerCache) {
     this.question = new Question(seed);
     this.#cluster = cluster;
+    this.#cache = cache;
   }
 
   /** Questions are answered from this table on; undefined: nothing is known yet, own names give SERVFAIL. */
@@ -69,6 +75,7 @@ export class Responder {
    */
   answer(view: DataView, start: number, length: number, isTcp: boolean): number {
     const { question } = this;
+    this.isCached = false;
     const verdict = readQuestion(view, start, length, question);
     if (verdict === NOT_A_QUESTION) return DROPPED;
     if (verdict !== RCODE.NOERROR) return this.refuse(view, start, verdict);
@@ -76,7 +83,16 @@ export class Responder {
     if (isReverseName(question) && placeOfReverse(question, this.#cluster, this.#place)) {
       return this.#answerReverse(view, start, isTcp);
     }
-    return FORWARD;
+    return this.#answerCached(view, start, isTcp, false);
+  }
+
+  /**
+   * After {@link FORWARD}, when no resolver answers: as {@link answer}, with what is known although its time is over;
+   * {@link FORWARD} again when there is nothing.
+   */
+  answerStale(view: DataView, start: number, length: number, isTcp: boolean): number {
+    const verdict = readQuestion(view, start, length, this.question);
+    return verdict === RCODE.NOERROR ? this.#answerCached(view, start, isTcp, true) : DROPPED;
   }
 
   /** Makes the answer that says nothing but `rcode`. FORMERR and NOTIMP repeat no question, as it may not be one. */
@@ -126,6 +142,29 @@ export class Responder {
       return ASK_ZONE;
     }
     return this.#answerNegative(view, start, RCODE.NOERROR, question.topLabelAt);
+  }
+
+  #answerCached(view: DataView, start: number, isTcp: boolean, isStale: boolean): number {
+    const cache = this.#cache;
+    const { question } = this;
+    if (cache === undefined) return FORWARD;
+    const place = cache.find(question, isStale);
+    if (place === 0) return FORWARD;
+    const at = start + question.end;
+    const rcode = cache.rcode(place);
+    const bodyBytes = cache.bodyBytes(place);
+    const answers = cache.answers(place);
+    const authorities = cache.authorities(place);
+    const additionals = cache.additionals(place);
+    const wantsAuthentic = question.isDnssecOk || (question.flags & FLAG.AD) !== 0;
+    const authentic = wantsAuthentic && cache.isAuthentic(place) ? FLAG.AD : 0;
+    const fits = question.end + bodyBytes + (question.hasOpt ? OPT_BYTES : 0) <= this.limit(isTcp);
+    if (fits) cache.copyBody(place, bodyBytes, view, at);
+    // Overwritten meanwhile, and so is what followed the question: it cannot be asked any more either.
+    if (!cache.isThere(place)) return this.refuse(view, start, RCODE.SERVFAIL);
+    this.isCached = true;
+    if (!fits) return this.#finish(view, start, at, rcode, authentic | FLAG.TC, 1, 0, 0);
+    return this.#finish(view, start, at + bodyBytes, rcode, authentic, 1, answers, authorities, additionals);
   }
 
   #answerAddresses(view: DataView, start: number, record: number, isTcp: boolean): number {
@@ -230,13 +269,14 @@ export class Responder {
     questions: number,
     answers: number,
     authorities: number,
+    additionals = 0,
   ): number {
     const { question } = this;
     this.rcode = rcode;
     const copied = question.flags & (FLAG.OPCODE | FLAG.RD | FLAG.CD);
     view.setUint16(start + 2, FLAG.QR | copied | flags | FLAG.RA | (rcode & 15));
     view.setUint32(start + 4, (questions << 16) | answers);
-    view.setUint32(start + 8, (authorities << 16) | (question.hasOpt ? 1 : 0));
+    view.setUint32(start + 8, (authorities << 16) | (additionals + (question.hasOpt ? 1 : 0)));
     if (!question.hasOpt) return end - start;
     return writeOpt(view, end, rcode, question.isDnssecOk) - start;
   }

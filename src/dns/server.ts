@@ -5,6 +5,7 @@ import type { StoreClient } from "../store/store.ts";
 import type { Clock } from "../system/host.ts";
 import { startAgentFeed } from "./agent-feed.ts";
 import { ACCESS_WORDS, AccessList } from "./access.ts";
+import { AnswerCache, CACHE_BYTES } from "./answer-cache.ts";
 import { ContainerSink } from "./container-sink.ts";
 import { startControlSocket } from "./control-socket.ts";
 import { COUNTER_BYTES, Counters } from "./counters.ts";
@@ -54,6 +55,9 @@ const DRAIN_MS = 2_000;
 
 const NEWS_CHECK_MS = 5_000;
 
+/** How exact the times of kept answers are. */
+const TIME_MS = 500;
+
 /**
  * Starts jiji-dns: answers `.jiji` from the store's rows, forwards everything else. It starts without store and agent and
  * waits for them inside. Rejects when it cannot listen.
@@ -74,6 +78,7 @@ class Server implements DnsServer {
   readonly #report: StatusReport;
   readonly #counters = new Counters(new ArrayBuffer(COUNTER_BYTES));
   readonly #access = new AccessList(new Int32Array(ACCESS_WORDS));
+  readonly #cache = new AnswerCache(new SharedArrayBuffer(CACHE_BYTES));
   readonly #closing: (() => unknown)[] = [];
   #settings: DnsSettings;
   #sockets: OpenSockets | undefined;
@@ -134,6 +139,7 @@ class Server implements DnsServer {
     await this.#mesh.load();
     if (this.#mesh.source !== "none") await this.#table.rebuild();
     this.#access.allow(this.#networks());
+    this.#tellTime();
     this.#forwarder = new Forwarder({ resolvers: () => this.#resolvers?.list() ?? Promise.resolve([]), clock });
     this.#service = new QuestionService({
       seed: this.#seed,
@@ -143,6 +149,8 @@ class Server implements DnsServer {
       forwarder: this.#forwarder,
       limit: new SourceLimit(clock),
       counters: this.#counters,
+      cache: this.#cache,
+      clock,
     });
     if (this.#current !== undefined) this.#service.useTable(this.#current);
     this.#sockets = await openSockets(this.#settings.listen, {
@@ -151,6 +159,7 @@ class Server implements DnsServer {
       cluster: this.#range(),
       table: this.#current,
       networks: this.#networks(),
+      cache: this.#cache.memory,
       log: this.#log,
       onQuestion: (loop, packet, peer) => void this.#answerPacket(loop, packet, peer),
       mayAsk: (address) => this.#access.mayAsk(address),
@@ -205,7 +214,11 @@ class Server implements DnsServer {
       this.#closing.push(() => agent.close());
     }
     const timer = setInterval(() => this.#mesh.tick(), NEWS_CHECK_MS);
-    this.#closing.push(() => clearInterval(timer));
+    const second = setInterval(() => this.#tellTime(), TIME_MS);
+    this.#closing.push(
+      () => clearInterval(timer),
+      () => clearInterval(second),
+    );
   }
 
   async #startOperations(): Promise<void> {
@@ -239,6 +252,7 @@ class Server implements DnsServer {
       upstreams: settings.upstreams,
     };
     this.#resolvers = this.#makeResolvers();
+    if (settings.upstreams.join(" ") !== before.upstreams.join(" ")) this.#cache.expire();
     this.#zone.setLocalFirst(settings.localFirst);
     if (this.#mesh.source !== "none") await this.#table.rebuild();
     this.#log.info("settings were read again");
@@ -255,11 +269,17 @@ class Server implements DnsServer {
     this.#ports.store.close();
   }
 
+  #tellTime(): void {
+    this.#cache.setTime(Math.floor(this.#ports.clock.monotonicMs() / 1000));
+  }
+
   #makeResolvers(): Resolvers {
     return new Resolvers({
       configured: this.#settings.upstreams,
       own: this.#sockets?.listening ?? [],
       clock: this.#ports.clock,
+      // Others may say something else, as inside a VPN.
+      onChange: () => this.#cache.expire(),
     });
   }
 

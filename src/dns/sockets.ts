@@ -9,7 +9,7 @@ import type { ProblemLog } from "./problem-log.ts";
 import { startTcpService, type TcpService } from "./tcp-service.ts";
 import { startWorkerLoop } from "./worker-loop.ts";
 
-export interface SocketsOptions extends Pick<PacketLoopOptions, "seed" | "cluster" | "table" | "networks"> {
+export interface SocketsOptions extends Pick<PacketLoopOptions, "seed" | "cluster" | "table" | "networks" | "cache"> {
   readonly workerUrl: URL | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
@@ -108,7 +108,7 @@ class Sockets implements OpenSockets {
   }
 
   async #openLoop(socket: PacketLoopOptions["socket"], isInherited: boolean): Promise<PacketLoop> {
-    const { seed, cluster, table, networks, log, onQuestion, workerUrl } = this.#options;
+    const { seed, cluster, table, networks, cache, log, onQuestion, workerUrl } = this.#options;
     const started: { loop?: PacketLoop } = {};
     const options: PacketLoopOptions = {
       socket,
@@ -116,6 +116,7 @@ class Sockets implements OpenSockets {
       cluster,
       table,
       networks,
+      cache,
       onQuestion: (packet, peer) => {
         if (started.loop !== undefined) onQuestion(started.loop, packet, peer);
       },

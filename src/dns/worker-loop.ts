@@ -80,12 +80,13 @@ class WorkerLoop implements PacketLoop {
 
   /** Resolves when the thread reads packets. */
   start(): Promise<void> {
-    const { seed, cluster, onProblem } = this.#options;
+    const { seed, cluster, cache, onProblem } = this.#options;
     const workerData: WorkerStart = {
       descriptor: this.#descriptor,
       seed,
       cluster,
       table: this.#table,
+      cache,
       shared: this.#shared,
       ring: this.#ring,
     };

@@ -9,6 +9,8 @@ export interface WorkerStart {
   readonly seed: number;
   readonly cluster: ClusterRange;
   readonly table: SharedArrayBuffer | undefined;
+  /** what resolvers have answered, if that is kept */
+  readonly cache: SharedArrayBuffer | undefined;
   /** {@link CONTROL} words, the access list, the counters */
   readonly shared: SharedArrayBuffer;
   /** packets on their way to the main thread */
