@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { buildExecutable } from "../scripts/build.ts";
 import { findCorrosion, type CorrosionChoice } from "./corrosion-choice.ts";
 import { expectSuccess, runJiji, writeDeployFile } from "./jiji.ts";
@@ -138,10 +138,22 @@ function storeOf(corrosion: CorrosionChoice): {
   return { setup: [], network: { store: { embedded: "web1" } } };
 }
 
-async function main(keep: boolean): Promise<void> {
+interface DemoOptions {
+  readonly keep: boolean;
+  /** undefined: Corrosion where it can be had */
+  readonly store: "embedded" | undefined;
+}
+
+async function chooseStore(choice: DemoOptions["store"]): Promise<CorrosionChoice> {
+  if (choice === undefined) return step("Find Corrosion", () => findCorrosion(show));
+  show("the network runs on the embedded store, as asked");
+  return { kind: "embedded" };
+}
+
+async function main({ keep, store: choice }: DemoOptions): Promise<void> {
   const machineBefore = await machineSnapshot();
   await step("Build the executable", () => buildExecutable({ onProgress: show }));
-  const corrosion = await step("Find Corrosion", () => findCorrosion(show));
+  const corrosion = await chooseStore(choice);
   const lab = await step("Bring up three servers", () => startLab({ servers: SERVERS, onProgress: show }));
   let finished = false;
   try {
@@ -176,9 +188,12 @@ async function main(keep: boolean): Promise<void> {
 const command = new Command("demo")
   .description("Sets up a real network of three servers on this machine, uses it, and takes it down again.")
   .option("--keep", "leave the network up at the end, to play with")
-  .action(async (options: { keep?: true }) => {
+  .addOption(
+    new Option("--store <kind>", "`embedded`: as if Corrosion could not be had").choices(["embedded"] as const),
+  )
+  .action(async (options: { keep?: true; store?: "embedded" }) => {
     try {
-      await main(options.keep === true);
+      await main({ keep: options.keep === true, store: options.store });
     } catch (error) {
       console.error(`\nerror: the demo failed: ${error instanceof Error ? error.message : String(error)}`);
       process.exitCode = 1;

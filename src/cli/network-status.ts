@@ -34,8 +34,9 @@ export async function networkStatus(context: CliContext, output: Output, options
     const rows = [...asked, ...fleet.unreached.map(unreachedRow)].toSorted(byPlace);
     const isWell = rows.every(({ state }) => state === "healthy");
     const code = isWell ? EXIT.ok : EXIT.unhealthy;
-    if (options.json) output.json(toJson(loaded, rows, code));
-    else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors));
+    const store = findStore(fleet.reached, rows);
+    if (options.json) output.json(toJson(loaded, rows, store, code));
+    else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors, noteOf(store)));
     return code;
   } finally {
     await fleet.ssh.close();
@@ -45,6 +46,25 @@ export async function networkStatus(context: CliContext, output: Output, options
 function titleOf({ config }: LoadedConfig, rows: readonly StatusRow[]): string {
   const healthy = rows.filter(({ state }) => state === "healthy").length;
   return `${config.project}: ${config.network.clusterCidr}, ${healthy} of ${rows.length} servers healthy`;
+}
+
+/** Where the mesh keeps its records: null when no member could be asked. */
+type MeshStore = { readonly kind: "corrosion" } | { readonly kind: "embedded"; readonly holder: string } | null;
+
+function findStore(reached: readonly ReachedServer[], rows: readonly StatusRow[]): MeshStore {
+  const store = reached.flatMap(({ spec }) => (spec === undefined ? [] : [spec.store]))[0];
+  if (store === undefined) return null;
+  if (store.kind === "corrosion") return { kind: "corrosion" };
+  const members = rows.flatMap(({ status }) => status?.members ?? []);
+  return {
+    kind: "embedded",
+    holder: members.find(({ subnet }) => subnet === store.holder)?.name ?? `number ${store.holder}`,
+  };
+}
+
+function noteOf(store: MeshStore): string | undefined {
+  if (store?.kind !== "embedded") return undefined;
+  return `the records are kept on ${store.holder} alone: while it is away names keep resolving, and nothing new is learned`;
 }
 
 function byPlace(a: StatusRow, b: StatusRow): number {
@@ -102,12 +122,13 @@ function unreachedRow({ config, error }: UnreachedServer): StatusRow {
   };
 }
 
-function toJson({ config }: LoadedConfig, rows: readonly StatusRow[], code: ExitCode): unknown {
+function toJson({ config }: LoadedConfig, rows: readonly StatusRow[], store: MeshStore, code: ExitCode): unknown {
   return {
     ok: code === EXIT.ok,
     exitCode: code,
     project: config.project,
     clusterCidr: config.network.clusterCidr,
+    store,
     servers: rows.map(({ status, ...row }) => ({ ...row, hint: row.hint ?? null, status: status ?? null })),
   };
 }

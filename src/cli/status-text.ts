@@ -19,11 +19,12 @@ export interface StatusRow {
   readonly hint: string | undefined;
 }
 
-/** The table, the picture of the tunnels, and what is wrong. */
-export function renderStatus(title: string, rows: readonly StatusRow[], colors: Colors): string {
+/** The table, the picture of the tunnels, what holds for the whole mesh, and what is wrong. */
+export function renderStatus(title: string, rows: readonly StatusRow[], colors: Colors, note?: string): string {
   const parts = [colors.bold(title), statusTable(rows, colors)];
   const picture = renderTunnels(rows, colors);
   if (picture !== undefined) parts.push(picture);
+  if (note !== undefined) parts.push(colors.dim(`note: ${note}`));
   const ill = rows.filter(({ problems }) => problems.length > 0);
   if (ill.length > 0) parts.push(ill.flatMap((row, index) => ailmentLines(row, ill[index + 1], colors)).join("\n"));
   return parts.join("\n\n");

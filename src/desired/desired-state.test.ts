@@ -186,6 +186,7 @@ describe("the spec", () => {
       [{ kind: "embedded", holder: 1 }, undefined],
       [{ kind: "embedded", holder: 1 }, undefined],
     ] as never);
+    expect(result.ok && result.state.notes.join()).toContain("kept on web1 alone");
   });
 
   test("a server that -H leaves out keeps its spec; a newcomer that it leaves out gets none", () => {

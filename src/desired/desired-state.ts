@@ -56,7 +56,8 @@ export function computeDesiredState(
       notes.push(`${server.config.name} is called ${seat.name} in the mesh; that name stays`);
     }
   }
-  return { ok: true, state: { servers: desired, mesh, notes: [...notes, ...pathlessPairs(config)] } };
+  notes.push(...costOfStore(config), ...pathlessPairs(config));
+  return { ok: true, state: { servers: desired, mesh, notes } };
 }
 
 function existingSpec(server: ObservedServer): NodeSpec | undefined {
@@ -113,6 +114,15 @@ function chooseStore(
     return { choice: undefined, problems: [{ server: store.holder, code: "mesh-differs", message, hint }] };
   }
   return { choice: { kind: "embedded", holder }, problems: [] };
+}
+
+/** A store on one server is a choice for a trial, and nobody should have to find out when that server is away. */
+function costOfStore({ network: { store } }: DeployConfig): string[] {
+  if (store.kind === "corrosion") return [];
+  const { holder } = store;
+  return [
+    `the records are kept on ${holder} alone (network.store), which is for trials: while ${holder} is away, names keep resolving from what was known and nothing new is learned; without that line every server has them, in Corrosion`,
+  ];
 }
 
 /** Two servers behind NAT never meet; that is no failure, but nobody should have to find out by waiting. */

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 
-test("the demo works from the first line to the last, on real Corrosion, and leaves nothing behind", async () => {
+async function runDemo(...options: readonly string[]): Promise<string> {
   const root = join(import.meta.dir, "..", "..");
-  const demo = Bun.spawn([process.execPath, "--no-env-file", join(root, "lab", "demo.ts")], {
+  const demo = Bun.spawn([process.execPath, "--no-env-file", join(root, "lab", "demo.ts"), ...options], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -14,6 +14,16 @@ test("the demo works from the first line to the last, on real Corrosion, and lea
     demo.exited,
   ]);
   expect(code === 0 ? "" : `${stdout}\n${stderr}`).toBe("");
-  expect(stderr).not.toContain("embedded store");
   expect(stderr).toContain("All of it worked and nothing was left behind");
+  return stderr;
+}
+
+test("the demo works from the first line to the last, on real Corrosion, and leaves nothing behind", async () => {
+  expect(await runDemo()).not.toContain("embedded store");
+}, 600_000);
+
+test("where Corrosion cannot be had it works too, and says on what", async () => {
+  const said = await runDemo("--store", "embedded");
+  expect(said).toContain("the network runs on the embedded store");
+  expect(said).toContain("records are kept on web1 alone");
 }, 600_000);

@@ -82,7 +82,7 @@ async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): P
   const peers = members.filter(({ subnet }) => subnet !== spec.value.subnet);
   const [wireguard, store, dns, agent, version, containers] = await Promise.all([
     readTunnel(host, spec.value, peers, probe),
-    sources.store(host, spec.value),
+    sources.store(host, spec.value).then((reading) => namingHolder(reading, spec.value, members)),
     sources.dns(spec.value),
     sources.agent(),
     engine.version(),
@@ -166,6 +166,17 @@ async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"
   } finally {
     client.close();
   }
+}
+
+/** An embedded store that does not answer is another server's matter: says which one's. */
+function namingHolder(
+  reading: NodeStatus["store"],
+  { store, subnet }: NodeSpec,
+  members: readonly Member[],
+): NodeStatus["store"] {
+  if (reading.state !== "unknown" || store.kind !== "embedded" || store.holder === subnet) return reading;
+  const holder = members.find((member) => member.subnet === store.holder)?.name ?? `number ${store.holder}`;
+  return unknown(`the records are kept on ${holder}, which does not answer (${reading.why})`);
 }
 
 async function askDns(spec: NodeSpec): Promise<NodeStatus["dns"]> {
