@@ -5,7 +5,9 @@ import { EMPTY_MEMBERS } from "../src/model/members-file.ts";
 import { parseIdentityPublicKey, serverIdOf, type WireGuardPublicKey } from "../src/model/keys.ts";
 import type { Identity } from "../src/model/identity.ts";
 import type { MembersFile } from "../src/model/members.ts";
-import type { ApplyEvent, ApplyRequest, DnsListing, NodeFacts, NodeStatus } from "../src/model/node-protocol.ts";
+import { digestOf, linesOf } from "../src/cli/node/dns.ts";
+import type { DnsListing, DnsListLine, ResolveLine } from "../src/model/node-dns.ts";
+import type { ApplyEvent, ApplyRequest, NodeFacts, NodeStatus } from "../src/model/node-protocol.ts";
 import type { NodeSpec } from "../src/model/node-spec.ts";
 import { ABSENT, found, type Reading } from "../src/model/reading.ts";
 import { signServerRecord, verifyServerRecord, type SignedServerRecord } from "../src/model/server-record.ts";
@@ -34,7 +36,10 @@ export class FakeServer {
   readonly failures = new Map<string, { message: string; hint?: string }>();
   /** what was asked of it, in order: scripts, subcommands and phases */
   readonly log: string[] = [];
-  listing: DnsListing | undefined;
+  /** what its jiji-dns publishes, and answers */
+  listing: Omit<DnsListing, "digest"> | undefined;
+  /** further answers, by subcommand: all lines to a request */
+  readonly answers = new Map<string, (request: never) => readonly unknown[]>();
   status: Partial<NodeStatus> = {};
   #privateKey: KeyObject | undefined;
   readonly #rev = 1;
@@ -127,7 +132,10 @@ export class FakeServer {
     if (subcommand === "lock") return this.#lock(request);
     if (subcommand === "observe") return { lines: [this.facts], code: 0 };
     if (subcommand === "status") return { lines: [this.#status()], code: 0 };
-    if (subcommand === "dns") return { lines: [this.listing ?? {}], code: 0 };
+    const answer = this.answers.get(subcommand);
+    if (answer !== undefined) return { lines: answer(request), code: 0 };
+    if (subcommand === "dns") return { lines: this.#listedLines(request), code: 0 };
+    if (subcommand === "resolve") return { lines: this.#resolvedLines(request), code: 0 };
     return { lines: this.#apply(request), code: 0 };
   }
 
@@ -142,6 +150,25 @@ export class FakeServer {
       this.log.push("unlocked");
     };
     return { lines: [{ type: "held" }], code: 0, holdsUntilEnd: onEnd };
+  }
+
+  #listedLines({ filter, detail }: { filter: string | null; detail?: "names" | "digest" }): readonly unknown[] {
+    if (this.listing === undefined) return [{}];
+    const names = this.listing.names.filter(({ name }) => name.includes(filter ?? ""));
+    const lines: DnsListLine[] = [];
+    for (const line of linesOf({ ...this.listing, names, digest: digestOf(names) }, detail ?? "names"))
+      lines.push(line);
+    return lines;
+  }
+
+  #resolvedLines({ names }: { names: readonly string[] }): readonly ResolveLine[] {
+    const answers = names.map((name): ResolveLine => {
+      const known = this.listing?.names.find((each) => each.name === name);
+      const addresses = (known?.records ?? []).flatMap(({ address, answered }) => (answered ? [address ?? ""] : []));
+      const rcode = known === undefined ? "NXDOMAIN" : "NOERROR";
+      return { type: "answer", name, rcode, addresses, ttlSeconds: 60, transport: "udp", latencyMs: 0.3 };
+    });
+    return [...answers, { type: "resolved", endpoint: "10.210.0.1:53", isSettled: true }];
   }
 
   #apply({ goal, dryRun }: ApplyRequest): ApplyEvent[] {

@@ -3,7 +3,7 @@ import { parseIdentityPublicKey, parseServerId, parseWireGuardPublicKey, serverI
 import type { Identity } from "../model/identity.ts";
 import type { MembersFile } from "../model/members.ts";
 import { parseDnsLabel } from "../model/names.ts";
-import type { ApplyEvent, DnsListing, LockEvent, NodeFacts, NodeStatus } from "../model/node-protocol.ts";
+import type { ApplyEvent, LockEvent, NodeFacts, NodeStatus } from "../model/node-protocol.ts";
 import { nodeSpecSchema } from "../model/node-spec-file.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import type { Reading } from "../model/reading.ts";
@@ -132,31 +132,6 @@ const statusSchema = z.object({
   problems: z.array(text).max(1000),
 });
 
-const dnsListingSchema = z.object({
-  server: text,
-  ttlSeconds: count,
-  source: z.enum(["store", "saved"]),
-  names: z
-    .array(
-      z.object({
-        name: text,
-        kind: z.enum(["service", "instance"]),
-        records: z.array(
-          z.object({
-            address: text.nullable(),
-            server: text,
-            containerId: text,
-            state: text,
-            answered: z.boolean(),
-            why: text.optional(),
-          }),
-        ),
-      }),
-    )
-    .max(100_000),
-  shadowed: z.array(z.object({ name: text, winner: text, loser: text })).default([]),
-});
-
 /** A line that is not what was asked for: undefined. */
 function parseWith<T>(schema: z.ZodType, value: unknown): T | undefined {
   const parsed = schema.safeParse(value);
@@ -167,7 +142,6 @@ export const parseNodeFacts = (value: unknown): NodeFacts | undefined => parseWi
 export const parseApplyEvent = (value: unknown): ApplyEvent | undefined => parseWith(applyEventSchema, value);
 export const parseLockEvent = (value: unknown): LockEvent | undefined => parseWith(lockEventSchema, value);
 export const parseNodeStatus = (value: unknown): NodeStatus | undefined => parseWith(statusSchema, value);
-export const parseDnsListing = (value: unknown): DnsListing | undefined => parseWith(dnsListingSchema, value);
 
 /** `{type: "failed", …}`, which every subcommand may say instead of its answer. */
 export function parseFailure(value: unknown): { readonly message: string; readonly hint?: string } | undefined {

@@ -3,8 +3,6 @@ import type { Sha256 } from "../model/keys.ts";
 import type {
   ApplyEvent,
   ApplyRequest,
-  DnsListing,
-  DnsListRequest,
   LockRequest,
   NodeFacts,
   NodeStatus,
@@ -15,14 +13,8 @@ import { showJson, showLines, showText } from "../model/shown-text.ts";
 import { SCRIPT_EXIT } from "../system/bootstrap-script.ts";
 import { SessionEnded, type Connection, type Session } from "../system/connection.ts";
 import { LineTooLong } from "../system/line-split.ts";
-import {
-  parseApplyEvent,
-  parseDnsListing,
-  parseFailure,
-  parseLockEvent,
-  parseNodeFacts,
-  parseNodeStatus,
-} from "./node-answers.ts";
+import type { NodeSubcommand } from "./node/run-node.ts";
+import { parseApplyEvent, parseFailure, parseLockEvent, parseNodeFacts, parseNodeStatus } from "./node-answers.ts";
 
 export type PlannedStep = Extract<ApplyEvent, { type: "plan" }>["steps"][number];
 export type ApplyDone = Extract<ApplyEvent, { type: "done" }>;
@@ -60,15 +52,11 @@ export class NodeClient {
   }
 
   async observe(request: ObserveRequest): Promise<NodeFacts> {
-    return this.#ask("observe", request, parseNodeFacts);
+    return this.ask("observe", request, parseNodeFacts);
   }
 
   async status(request: StatusRequest): Promise<NodeStatus> {
-    return this.#ask("status", request, parseNodeStatus);
-  }
-
-  async dns(request: DnsListRequest): Promise<DnsListing> {
-    return this.#ask("dns", request, parseDnsListing);
+    return this.ask("status", request, parseNodeStatus);
   }
 
   /** The steps that this goal would take; changes nothing. */
@@ -124,7 +112,8 @@ export class NodeClient {
     }
   }
 
-  async #ask<Answer>(
+  /** Asks what has its shapes in a file of its own; gives the one line of the answer. */
+  async ask<Answer>(
     subcommand: Subcommand,
     request: unknown,
     parse: (value: unknown) => Answer | undefined,
@@ -134,6 +123,23 @@ export class NodeClient {
     const answer = await this.#nextAnswer(session, session.lines[Symbol.asyncIterator](), parse);
     session.end();
     return answer;
+  }
+
+  /**
+   * The same for an answer of many lines: `onLine` has each as it comes, up to one for which it gives true. An answer that
+   * ends before is a failure, so nobody takes half a list for a whole one.
+   */
+  async askLines<Line>(
+    subcommand: Subcommand,
+    request: unknown,
+    parse: (value: unknown) => Line | undefined,
+    onLine: (line: Line) => boolean,
+  ): Promise<void> {
+    const session = this.#start(subcommand);
+    await this.#send(session, request, true);
+    const lines = session.lines[Symbol.asyncIterator]();
+    while (!onLine(await this.#nextAnswer(session, lines, parse)));
+    session.end();
   }
 
   #start(subcommand: Subcommand): Session {
@@ -218,7 +224,7 @@ export class NodeClient {
   }
 }
 
-type Subcommand = "observe" | "apply" | "lock" | "status" | "dns";
+type Subcommand = Exclude<NodeSubcommand, "repair">;
 
 function parseJson(line: string): unknown {
   try {

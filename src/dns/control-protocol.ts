@@ -29,10 +29,11 @@ export const namesAnswerSchema = z.object({
     z.object({
       name: z.string(),
       kind: z.enum(["service", "instance"]),
-      project: z.string(),
-      service: z.string(),
+      /** what the name stands for, for people */
+      means: z.string(),
       records: z.array(recordSchema),
-      shadowed: z.array(z.string()),
+      /** what else is spelled like it, and why it is not published under it */
+      shadowed: z.array(z.object({ means: z.string(), why: z.string() })),
     }),
   ),
 });

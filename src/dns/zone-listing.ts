@@ -17,16 +17,23 @@ export interface ListedRecord {
   readonly why?: string;
 }
 
+/** A service or instance that does not have the name it spells, for people. */
+export interface Shadow {
+  readonly means: string;
+  /** why another one has it */
+  readonly why: string;
+}
+
 /** A published name. */
 export interface ListedName {
   /** without the final dot */
   readonly name: string;
   readonly kind: "service" | "instance";
-  readonly project: string;
-  readonly service: string;
+  /** what it stands for, for people */
+  readonly means: string;
   readonly records: readonly ListedRecord[];
   /** what else spells this name and is therefore not published under it */
-  readonly shadowed: readonly string[];
+  readonly shadowed: readonly Shadow[];
 }
 
 /** Every published name that contains `filter`, in order, with what is behind it. */
@@ -36,17 +43,16 @@ export function listNames(zone: Zone, filter: string): readonly ListedName[] {
     const label = zone.claims.label(claim);
     const name = `${label}.${SERVICE_DOMAIN}`;
     if (!name.includes(filter)) continue;
-    const { project, service } = zone.claims.parts(claim);
+    const losers = zone.claims.of(label).slice(1);
     names.push({
       name,
       kind: zone.claims.isService(claim) ? "service" : "instance",
-      project,
-      service,
+      means: describeClaim(zone, claim),
       records: listRecords(zone, claim),
-      shadowed: zone.claims
-        .of(label)
-        .slice(1)
-        .map((loser) => describeClaim(zone, loser)),
+      shadowed: losers.map((loser) => ({
+        means: describeClaim(zone, loser),
+        why: whyShadowed(zone.claims.isService(claim), zone.claims.isService(loser)),
+      })),
     });
   }
   return names.sort((a, b) => compareText(a.name, b.name));
@@ -57,6 +63,12 @@ export function describeClaim(zone: Zone, claim: number): string {
   const { project, service, instance } = zone.claims.parts(claim);
   const what = `service ${service} of project ${project}`;
   return instance === null ? what : `instance ${instance} of ${what}`;
+}
+
+/** Why one claim goes before another on the same label, for people. */
+export function whyShadowed(isWinnerService: boolean, isLoserService: boolean): string {
+  if (isWinnerService && !isLoserService) return "a service goes before an instance";
+  return `of two ${isWinnerService ? "services" : "instances"} with one name, the one whose project and service sort first has it`;
 }
 
 function listRecords(zone: Zone, claim: number): readonly ListedRecord[] {
@@ -83,7 +95,10 @@ export function whyNotAnswered(zone: Zone, row: number): string | undefined {
   if (zone.isAnswered(row)) return undefined;
   const { state, address } = zone.rows.facts(row);
   if (state !== "healthy") return `it is ${state}`;
-  return address < 0 ? "it has no address" : "its server cannot be reached from here";
+  if (address < 0) return "it has no address";
+  return zone.ownerOf(row).id === zone.self
+    ? "this server's agent has not compared its containers with the store since the boot"
+    : "its server cannot be reached from here";
 }
 
 function compareText(a: string, b: string): number {

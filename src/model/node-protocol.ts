@@ -146,35 +146,3 @@ export interface NodeStatus {
   /** what is not as it should be, for people */
   readonly problems: readonly string[];
 }
-
-/** `jiji node dns`: every name as this server knows it now. */
-export interface DnsListRequest {
-  /** only names that equal this one or contain it; null: all */
-  readonly filter: string | null;
-}
-
-export interface DnsListing {
-  /** the server that answers */
-  readonly server: string;
-  readonly ttlSeconds: number;
-  /** where the table comes from: the store, or what jiji-dns saved while the store cannot be read */
-  readonly source: "store" | "saved";
-  readonly names: readonly {
-    /** fully qualified, without the final dot: `myapp-api.jiji` */
-    readonly name: string;
-    readonly kind: "service" | "instance";
-    readonly records: readonly {
-      readonly address: string | null;
-      /** the name of the server that owns the container */
-      readonly server: string;
-      readonly containerId: string;
-      readonly state: string;
-      /** whether this address is in this server's answer now */
-      readonly answered: boolean;
-      /** why it is not, for people; absent when answered */
-      readonly why?: string;
-    }[];
-  }[];
-  /** names that two services spell alike: the loser is not published under it */
-  readonly shadowed: readonly { readonly name: string; readonly winner: string; readonly loser: string }[];
-}

@@ -50,8 +50,6 @@ export const lockRequestSchema = z.object({ holder: z.string().max(500) });
 
 export const statusRequestSchema = z.object({ probe: z.boolean() });
 
-export const dnsListRequestSchema = z.object({ filter: z.string().max(300).nullable() });
-
 /** Reads a request; the text itself never becomes part of the error, as it may hold a token. */
 export function parseRequest<T extends z.ZodType>(schema: T, text: string): z.output<T> {
   let json: unknown;

@@ -6,6 +6,7 @@ import { runNodeLock } from "./lock.ts";
 import { runNodeObserve } from "./observe.ts";
 import { reportFailure, type Out } from "./out.ts";
 import { runNodeRepair } from "./repair.ts";
+import { runNodeResolve } from "./resolve.ts";
 import { MAX_REQUEST_BYTES } from "./requests.ts";
 import { runNodeStatus } from "./status.ts";
 
@@ -18,7 +19,7 @@ export interface NodePorts {
   readonly write: (text: string) => void;
 }
 
-export const NODE_SUBCOMMANDS = ["observe", "apply", "lock", "status", "dns", "repair"] as const;
+export const NODE_SUBCOMMANDS = ["observe", "apply", "lock", "status", "dns", "resolve", "repair"] as const;
 
 export type NodeSubcommand = (typeof NODE_SUBCOMMANDS)[number];
 
@@ -38,6 +39,8 @@ export async function runNode(subcommand: NodeSubcommand, ports: NodePorts): Pro
         return await runNodeStatus(line, host, out);
       case "dns":
         return await runNodeDns(line, out);
+      case "resolve":
+        return await runNodeResolve(line, host, out);
       case "lock":
         return await runNodeLock(line, closed, out);
     }

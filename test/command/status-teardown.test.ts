@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { found, unknown } from "../../src/model/reading.ts";
-import type { DnsListing } from "../../src/model/node-protocol.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";
 
@@ -74,60 +73,6 @@ describe("status", () => {
         { name: "home", state: "unreachable", address: null, problems: ["gone"], hint: "look", status: null },
       ],
     });
-  });
-});
-
-const listing: DnsListing = {
-  server: "web1",
-  ttlSeconds: 60,
-  source: "store",
-  names: [
-    {
-      name: "shop-api.jiji",
-      kind: "service",
-      records: [
-        { address: "10.210.0.2", server: "home", containerId: "a".repeat(64), state: "healthy", answered: true },
-        {
-          address: "10.210.1.2",
-          server: "web1",
-          containerId: "b".repeat(64),
-          state: "starting",
-          answered: false,
-          why: "not healthy yet",
-        },
-      ],
-    },
-    { name: "shop-web.jiji", kind: "service", records: [] },
-  ],
-  shadowed: [{ name: "a-b-c.jiji", winner: "a / b-c", loser: "a-b / c" }],
-};
-
-describe("dns", () => {
-  test("names, addresses, servers, states", async () => {
-    await startMesh("web1", "home");
-    for (const server of Object.values(world.servers)) server.listing = listing;
-    const result = await world.run("network", "dns");
-    expect(result.code).toBe(0);
-    expect(result.stdout).toMatchSnapshot();
-    expect(JSON.parse((await world.run("network", "dns", "--json")).stdout)).toEqual(listing);
-  });
-
-  test("any server that answers will do", async () => {
-    await startMesh("web1", "home");
-    world.servers["home"]!.refusal = new ConnectError("unreachable", "gone", "look");
-    world.servers["web1"]!.listing = { ...listing, names: [], shadowed: [] };
-    const result = await world.run("network", "dns");
-    expect(result.code).toBe(0);
-    expect(result.stdout).toContain("no names yet");
-  });
-
-  test("none answers: every reason is given", async () => {
-    await startMesh("web1", "home");
-    world.servers["home"]!.refusal = new ConnectError("unreachable", "gone", "look");
-    world.servers["web1"]!.failures.set("dns", { message: "jiji-dns does not run" });
-    const result = await world.run("network", "dns");
-    expect(result.code).toBe(1);
-    expect(result.stderr).toContain("no server could be asked\n  web1: jiji-dns does not run\n  home: gone");
   });
 });
 

@@ -1,0 +1,172 @@
+import { createSocket, type Socket } from "node:dgram";
+import { connect } from "node:net";
+import { randomInt } from "node:crypto";
+import { decode, encode, streamEncode, type DecodedPacket, type Packet } from "dns-packet";
+import type { DnsServerAddress } from "./dns-question.ts";
+
+/** What a DNS server said to a question for addresses. */
+export interface AddressAnswer {
+  /** RCODE by name: NOERROR, NXDOMAIN, SERVFAIL, … */
+  readonly rcode: string;
+  /** as they stood in the answer */
+  readonly addresses: readonly string[];
+  /** of the addresses, else of the SOA that says there are none; null when there is neither */
+  readonly ttlSeconds: number | null;
+  readonly transport: "udp" | "tcp";
+  readonly latencyMs: number;
+}
+
+export interface DnsClient {
+  /**
+   * Asks for the A records of a name, over UDP (twice, if need be) and over TCP when the answer was cut. Undefined when no
+   * answer came in time. Never rejects.
+   */
+  addresses(name: string): Promise<AddressAnswer | undefined>;
+  close(): void;
+}
+
+const TRY_MS = 1_000;
+const TRIES = 2;
+
+/** What we take over UDP: passes every path without fragments. */
+const UDP_BYTES = 1232;
+
+interface Pending {
+  readonly name: string;
+  readonly resolve: (packet: DecodedPacket | undefined) => void;
+}
+
+/** A client of one DNS server, with one socket for all questions. Rejects when the socket cannot be made. */
+export async function openDnsClient(server: DnsServerAddress): Promise<DnsClient> {
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve, reject) => {
+    socket.once("error", reject);
+    socket.connect(server.port, server.address, resolve);
+  });
+  return new Client(server, socket);
+}
+
+class Client implements DnsClient {
+  readonly #server: DnsServerAddress;
+  readonly #socket: Socket;
+  readonly #pending = new Map<number, Pending>();
+
+  constructor(server: DnsServerAddress, socket: Socket) {
+    this.#server = server;
+    this.#socket = socket;
+    socket.removeAllListeners("error");
+    // Nobody listens there: the tries that are under way end by their time.
+    socket.on("error", () => undefined);
+    socket.on("message", (bytes) => this.#take(bytes));
+  }
+
+  async addresses(name: string): Promise<AddressAnswer | undefined> {
+    const startedMs = performance.now();
+    let transport: AddressAnswer["transport"] = "udp";
+    let packet = await this.#askUdp(name);
+    if (packet?.flag_tc === true) {
+      transport = "tcp";
+      packet = await this.#askTcp(name);
+    }
+    if (packet === undefined) return undefined;
+    const latencyMs = Math.round((performance.now() - startedMs) * 100) / 100;
+    return { ...answerOf(packet), transport, latencyMs };
+  }
+
+  close(): void {
+    for (const { resolve } of this.#pending.values()) resolve(undefined);
+    this.#socket.close();
+  }
+
+  async #askUdp(name: string): Promise<DecodedPacket | undefined> {
+    for (let attempt = 0; attempt < TRIES; attempt++) {
+      const packet = await this.#tryUdp(name);
+      if (packet !== undefined) return packet;
+    }
+    return undefined;
+  }
+
+  #tryUdp(name: string): Promise<DecodedPacket | undefined> {
+    return new Promise((resolve) => {
+      let id = randomInt(0x10000);
+      while (this.#pending.has(id)) id = (id + 1) % 0x10000;
+      const end = (packet: DecodedPacket | undefined): void => {
+        clearTimeout(timer);
+        this.#pending.delete(id);
+        resolve(packet);
+      };
+      const timer = setTimeout(() => end(undefined), TRY_MS);
+      this.#pending.set(id, { name, resolve: end });
+      this.#socket.send(encode(questionOf(id, name)), (error) => {
+        if (error !== null) end(undefined);
+      });
+    });
+  }
+
+  #take(bytes: Buffer): void {
+    const packet = read(bytes);
+    const pending = this.#pending.get(packet?.id ?? -1);
+    if (packet !== undefined && pending !== undefined && isAnswerTo(packet, pending.name)) pending.resolve(packet);
+  }
+
+  #askTcp(name: string): Promise<DecodedPacket | undefined> {
+    const id = randomInt(0x10000);
+    return new Promise((resolve) => {
+      const socket = connect({ host: this.#server.address, port: this.#server.port });
+      const end = (packet?: DecodedPacket): void => {
+        clearTimeout(timer);
+        socket.destroy();
+        resolve(packet);
+      };
+      const timer = setTimeout(end, TRY_MS * TRIES);
+      let received = Buffer.alloc(0);
+      socket.once("connect", () => socket.write(streamEncode(questionOf(id, name))));
+      socket.on("data", (chunk: Buffer) => {
+        received = Buffer.concat([received, chunk]);
+        const length = received.length >= 2 ? received.readUInt16BE(0) : Number.POSITIVE_INFINITY;
+        if (received.length < 2 + length) return;
+        const packet = read(received.subarray(2, 2 + length));
+        end(packet !== undefined && packet.id === id && isAnswerTo(packet, name) ? packet : undefined);
+      });
+      socket.once("error", () => end());
+      socket.once("close", () => end());
+    });
+  }
+}
+
+function questionOf(id: number, name: string): Packet {
+  return {
+    type: "query",
+    id,
+    flags: 0x0100,
+    questions: [{ type: "A", class: "IN", name }],
+    additionals: [
+      { type: "OPT", name: ".", udpPayloadSize: UDP_BYTES, extendedRcode: 0, ednsVersion: 0, flags: 0, options: [] },
+    ] as unknown as NonNullable<Packet["additionals"]>,
+  };
+}
+
+function read(bytes: Buffer): DecodedPacket | undefined {
+  try {
+    return decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function isAnswerTo(packet: DecodedPacket, name: string): boolean {
+  const [question] = packet.questions ?? [];
+  return packet.type === "response" && question?.type === "A" && question.name.toLowerCase() === name.toLowerCase();
+}
+
+function answerOf(packet: DecodedPacket): Pick<AddressAnswer, "rcode" | "addresses" | "ttlSeconds"> {
+  const found = (packet.answers ?? []).flatMap((answer) => (answer.type === "A" ? [answer] : []));
+  const soa = (packet.authorities ?? []).flatMap((answer) => (answer.type === "SOA" ? [answer] : []));
+  const ttls = (found.length > 0 ? found : soa).flatMap(({ ttl }) => (ttl === undefined ? [] : [ttl]));
+  return {
+    // The package's types leave it out.
+    rcode: (packet as { readonly rcode?: string }).rcode ?? "NOERROR",
+    addresses: found.map(({ data }) => data),
+    ttlSeconds: ttls.length === 0 ? null : Math.min(...ttls),
+  };
+}
