@@ -9,8 +9,9 @@ import { startLink, type Link } from "./link.ts";
 import type { NewsRecord } from "./news.ts";
 import { encodePacket } from "./packet.ts";
 
-/** Loopback has an address for every server: number N is 127.N.0.0/24 cut from here, over real sockets. */
-const CLUSTER = "127.210.0.0/16" as ClusterCidr;
+/** Loopback has an address for every server, over real sockets; another run of this test has others. */
+const NET = `127.${16 + (process.pid % 200)}`;
+const CLUSTER = `${NET}.0.0/16` as ClusterCidr;
 
 const idOf = (n: number): string => n.toString(16).padStart(32, "0");
 const members = (count: number): Member[] =>
@@ -72,7 +73,7 @@ const record = (subnet: number, rev = 5): ContainerRecord =>
     project: "shop",
     service: "web",
     instance: null,
-    address: `127.210.${subnet}.2`,
+    address: `${NET}.${subnet}.2`,
     state: "healthy",
     ports: [],
     meta: {},
@@ -140,26 +141,26 @@ describe("strangers", () => {
 
   test("who is not a member, or speaks from another port than its agent's, tells nothing", async () => {
     const a = start(0, 3);
-    const stranger = await bind("127.210.9.1", 31281);
-    const localUser = await bind("127.210.1.1", 40_001);
-    const member = await bind("127.210.2.1", 31281);
+    const stranger = await bind(`${NET}.9.1`, 31281);
+    const localUser = await bind(`${NET}.1.1`, 40_001);
+    const member = await bind(`${NET}.2.1`, 31281);
     await until("listening", () => {
-      stranger.send(news, 31281, "127.210.0.1");
+      stranger.send(news, 31281, `${NET}.0.1`);
       return (a.link.dropped["not a member"] ?? 0) > 0;
     });
-    localUser.send(news, 31281, "127.210.0.1");
+    localUser.send(news, 31281, `${NET}.0.1`);
     await until("dropped", () => a.link.dropped["from another port"] === 1);
     // a member that speaks of another's address
-    member.send(news, 31281, "127.210.0.1");
+    member.send(news, 31281, `${NET}.0.1`);
     await until("dropped", () => a.link.dropped["news that cannot be true"] === 1);
     expect(a.news).toEqual([]);
   }, 10_000);
 
   test("octets of any kind are dropped", async () => {
     const a = start(0, 2);
-    const member = await bind("127.210.1.1", 31281);
+    const member = await bind(`${NET}.1.1`, 31281);
     await until("dropped", () => {
-      member.send(crypto.getRandomValues(Buffer.alloc(1 + Math.floor(Math.random() * 1400))), 31281, "127.210.0.1");
+      member.send(crypto.getRandomValues(Buffer.alloc(1 + Math.floor(Math.random() * 1400))), 31281, `${NET}.0.1`);
       return (a.link.dropped["malformed"] ?? 0) > 200;
     });
     expect(a.news).toEqual([]);

@@ -67,6 +67,11 @@ interface Peer {
   direct: Promise<ConnectedUdpSocket | undefined> | undefined;
 }
 
+/** The times at which probes are looked at are whole multiples, so that a batched socket wakes the process with them. */
+function nextGrain(atMs: number): number {
+  return Math.ceil(atMs / PROBE_GRAIN_MS) * PROBE_GRAIN_MS;
+}
+
 /** The agents' own conversation: probes, news and requests over one socket on the server's own address. */
 export function startLink(options: LinkOptions): Link {
   return new AgentLink(options);
@@ -268,7 +273,7 @@ class AgentLink implements Link {
       else this.#send(to, packet);
     }
     for (const { to, packet } of this.#sender.tick(nowMs)) this.#send(to, packet);
-    this.#say();
+    if (this.#reachability.changes !== this.#changesSaid) this.#say();
     this.#schedule();
   }
 
@@ -321,7 +326,7 @@ class AgentLink implements Link {
   #schedule(): void {
     const nowMs = this.#options.clock.monotonicMs();
     const atMs = Math.min(
-      Math.max(this.#reachability.nextDueMs(), nowMs + PROBE_GRAIN_MS),
+      nextGrain(Math.max(this.#reachability.nextDueMs(), nowMs + PROBE_GRAIN_MS / 2)),
       Math.max(this.#sender.nextDueMs(), nowMs + NEWS_GRAIN_MS),
     );
     if (atMs === Number.POSITIVE_INFINITY || this.#stop.signal.aborted) return;

@@ -29,6 +29,12 @@ export function holdMs(losses: number): number {
   return losses < 2 ? 0 : Math.min(LONGEST_HOLD_MS, FIRST_HOLD_MS * 2 ** (losses - 2));
 }
 
+/** A ping that has to leave now; `isDirect`: over a socket of its own, that hears of a refused port. */
+interface DuePing {
+  readonly packet: Packet;
+  readonly isDirect: boolean;
+}
+
 /**
  * What is known of one peer. Contact is proved by an answer to an own ping, or by a ping that says that an own pong was
  * heard: either way both directions work.
@@ -36,10 +42,8 @@ export function holdMs(losses: number): number {
 export class PeerContact {
   readonly #starts: boolean;
   readonly #random: () => number;
-  /** sequence → when it was sent */
-  readonly #sent = new Map<number, number>();
-  /** sequence → when it was answered */
-  readonly #answered = new Map<number, number>();
+  readonly #sent = new ProbeTimes();
+  readonly #answered = new ProbeTimes();
   readonly #outcomes: boolean[] = [];
   #sequence: number;
   #heardSequence = 0;
@@ -52,6 +56,8 @@ export class PeerContact {
   #suspicionAtMs = Number.NEGATIVE_INFINITY;
   #hasFollowedUp = false;
 
+  /** before this time {@link tick} has nothing to do, whatever was received since it was last called */
+  dueAtMs: number;
   isReady = true;
   isAgentDown = false;
   roundTripMs: number | undefined;
@@ -64,6 +70,7 @@ export class PeerContact {
     this.#provedAtMs = isLost ? Number.NEGATIVE_INFINITY : nowMs;
     this.#sequence = 1 + Math.floor(random() * 0x7fff_ffff);
     this.#pingAtMs = starts ? nowMs + random() * PERIOD_MS : Number.POSITIVE_INFINITY;
+    this.dueAtMs = this.#nextDueMs();
   }
 
   /** Heard, or lost so lately that three probes have not been missed yet. */
@@ -81,9 +88,9 @@ export class PeerContact {
     return !this.#isLost && nowMs >= this.#countsFromMs;
   }
 
-  /** Silent for so long that, if everybody fell silent at once, this peer is among them. */
-  isDoubtful(nowMs: number): boolean {
-    return nowMs - this.#provedAtMs >= LOST_MS - PERIOD_MS - 2 * JITTER_MS;
+  /** Not reachable, or silent for so long that, if everybody fell silent at once, this peer is among them. */
+  isSilent(nowMs: number): boolean {
+    return !this.isReachable(nowMs) || nowMs - this.#provedAtMs >= LOST_MS - PERIOD_MS - 2 * JITTER_MS;
   }
 
   get lossPercent(): number | null {
@@ -100,25 +107,25 @@ export class PeerContact {
 
   #answer(ping: Probe, isSelfReady: boolean, nowMs: number, waitedMs: number): readonly Packet[] {
     const answeredAtMs = this.#answered.get(ping.heard);
+    const receivedAtMs = nowMs - waitedMs;
     if (answeredAtMs !== undefined && nowMs - answeredAtMs < SUSPICION_MS + JITTER_MS) {
-      this.#prove(nowMs);
+      this.#prove(receivedAtMs);
       if (!this.#starts && ping.roundTripMs !== undefined) this.roundTripMs = ping.roundTripMs;
     }
     this.#hear(ping);
-    remember(this.#answered, ping.sequence, nowMs);
+    this.#answered.add(ping.sequence, nowMs);
     const isConfirmed = nowMs - this.#provedAtMs < PERIOD_MS + MISS_MS && !this.#isLost;
     const { sequence } = ping;
     return [{ type: "pong", isReady: isSelfReady, isConfirmed, sequence, heard: 0, roundTripMs: waitedMs }];
   }
 
   #take(pong: Probe, isSelfReady: boolean, nowMs: number, waitedMs: number): readonly Packet[] {
-    const sentAtMs = this.#sent.get(pong.sequence);
+    const sentAtMs = this.#sent.take(pong.sequence);
     if (sentAtMs === undefined) return [];
-    this.#sent.delete(pong.sequence);
     this.#record(true);
     this.roundTripMs = Math.max(0, nowMs - waitedMs - sentAtMs - (pong.roundTripMs ?? 0));
     this.#heardSequence = pong.sequence;
-    this.#prove(nowMs);
+    this.#prove(nowMs - waitedMs);
     this.#hear(pong);
     // The other side does not know yet that it is heard: tell it at once and not with the next exchange.
     if (pong.isConfirmed || this.#hasFollowedUp) return [];
@@ -131,11 +138,13 @@ export class PeerContact {
     this.isReady = probe.isReady;
   }
 
-  #prove(nowMs: number): void {
-    this.#provedAtMs = nowMs;
+  /** A proof that is late pushes what is due away, which {@link tick} finds out; only a return brings it nearer. */
+  #prove(atMs: number): void {
+    this.#provedAtMs = Math.max(this.#provedAtMs, atMs);
     if (!this.#isLost) return;
     this.#isLost = false;
-    this.#countsFromMs = nowMs + holdMs(this.#losses);
+    this.#countsFromMs = atMs + holdMs(this.#losses);
+    this.dueAtMs = this.#nextDueMs();
   }
 
   refused(nowMs: number): void {
@@ -146,18 +155,20 @@ export class PeerContact {
   /** Time passed in which nothing could be heard, since this process did not run. */
   forgive(ms: number): void {
     this.#provedAtMs += ms;
-    for (const [sequence, sentAtMs] of this.#sent) this.#sent.set(sequence, sentAtMs + ms);
+    this.#sent.shiftBy(ms);
   }
 
   /** Lets time pass; gives the ping that is due, if one is. */
-  tick(isSelfReady: boolean, nowMs: number): { readonly packet: Packet; readonly isDirect: boolean } | undefined {
+  tick(isSelfReady: boolean, nowMs: number): DuePing | undefined {
+    const due = this.#tick(isSelfReady, nowMs);
+    this.dueAtMs = this.#nextDueMs();
+    return due;
+  }
+
+  #tick(isSelfReady: boolean, nowMs: number): DuePing | undefined {
     if (nowMs >= this.#countsFromMs) this.#countsFromMs = Number.NEGATIVE_INFINITY;
     if (!this.#isLost && nowMs - this.#provedAtMs >= LOST_MS) this.#lose(nowMs);
-    for (const [sequence, sentAtMs] of this.#sent) {
-      if (nowMs - sentAtMs < LOST_MS) break;
-      this.#sent.delete(sequence);
-      this.#record(false);
-    }
+    for (let missed = this.#sent.dropUntil(nowMs - LOST_MS); missed > 0; missed--) this.#record(false);
     if (!this.#isLost && nowMs - this.#provedAtMs >= SUSPICION_MS && nowMs >= this.#suspicionAtMs) {
       this.#suspicionAtMs = nowMs + SUSPICION_PERIOD_MS;
       return { packet: this.ping(isSelfReady, nowMs), isDirect: true };
@@ -170,7 +181,7 @@ export class PeerContact {
     return { packet: this.ping(isSelfReady, nowMs), isDirect: false };
   }
 
-  nextDueMs(): number {
+  #nextDueMs(): number {
     if (this.#isLost) return this.#pingAtMs;
     const suspicionAtMs = Math.max(this.#provedAtMs + SUSPICION_MS, this.#suspicionAtMs);
     const countsFromMs = this.#countsFromMs > 0 ? this.#countsFromMs : Number.POSITIVE_INFINITY;
@@ -180,7 +191,7 @@ export class PeerContact {
   /** A ping out of turn. */
   ping(isSelfReady: boolean, nowMs: number): Packet {
     this.#sequence = this.#sequence >= 0xffff_ffff ? 1 : this.#sequence + 1;
-    if (remember(this.#sent, this.#sequence, nowMs)) this.#record(false);
+    if (this.#sent.add(this.#sequence, nowMs)) this.#record(false);
     return {
       type: "ping",
       isReady: isSelfReady,
@@ -205,11 +216,52 @@ export class PeerContact {
   }
 }
 
-/** Keeps the latest few; gives whether an older one had to go. */
-function remember(times: Map<number, number>, sequence: number, nowMs: number): boolean {
-  times.set(sequence, nowMs);
-  if (times.size <= REMEMBERED_PROBES) return false;
-  const [oldest] = times.keys();
-  if (oldest !== undefined) times.delete(oldest);
-  return true;
+/** When the latest few probes were sent, or answered. Arrays: a map costs more than it saves with so few. */
+class ProbeTimes {
+  readonly #sequences: number[] = [];
+  readonly #times: number[] = [];
+
+  /** Gives whether an older one had to go. */
+  add(sequence: number, atMs: number): boolean {
+    this.#sequences.push(sequence);
+    this.#times.push(atMs);
+    if (this.#sequences.length <= REMEMBERED_PROBES) return false;
+    this.#sequences.shift();
+    this.#times.shift();
+    return true;
+  }
+
+  /** The latest time of that probe. */
+  get(sequence: number): number | undefined {
+    const at = this.#sequences.lastIndexOf(sequence);
+    return at < 0 ? undefined : this.#times[at];
+  }
+
+  /** The same, and forgets the probe. */
+  take(sequence: number): number | undefined {
+    const at = this.#sequences.lastIndexOf(sequence);
+    if (at < 0) return undefined;
+    this.#sequences.splice(at, 1);
+    return this.#times.splice(at, 1)[0];
+  }
+
+  /** Forgets those up to that time; gives how many they were. */
+  dropUntil(atMs: number): number {
+    let dropped = 0;
+    while ((this.#times[0] ?? Number.POSITIVE_INFINITY) <= atMs) {
+      this.#sequences.shift();
+      this.#times.shift();
+      dropped++;
+    }
+    return dropped;
+  }
+
+  shiftBy(ms: number): void {
+    for (const [i, atMs] of this.#times.entries()) this.#times[i] = atMs + ms;
+  }
+
+  clear(): void {
+    this.#sequences.length = 0;
+    this.#times.length = 0;
+  }
 }

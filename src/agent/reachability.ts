@@ -51,6 +51,7 @@ export class Reachability {
   readonly #apart = new Set<string>();
   #isReady = false;
   #changes = 0;
+  #nextDueMs = Number.POSITIVE_INFINITY;
   /** until when silence is taken for this server's own */
   #cutOffUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -59,7 +60,7 @@ export class Reachability {
     this.#random = random;
   }
 
-  /** Grows whenever something that {@link hidden} or {@link lost} say may have become another by what was received. */
+  /** Grows whenever something that {@link hidden} or {@link lost} say may have become another. */
   get changes(): number {
     return this.#changes;
   }
@@ -85,6 +86,9 @@ export class Reachability {
         this.#peers.set(id, new PeerContact(starts, nowMs, this.#random, lost.has(id)));
       }
     }
+    this.#changes++;
+    this.#nextDueMs = Number.POSITIVE_INFINITY;
+    for (const peer of this.#peers.values()) this.#nextDueMs = Math.min(this.#nextDueMs, peer.dueAtMs);
   }
 
   /** A ping or pong came from that member's own address, `waitedMs` ago. Gives what to send back. */
@@ -94,6 +98,7 @@ export class Reachability {
     const before = peer.standing;
     const answers = peer.receive(probe, this.#isReady, nowMs, waitedMs);
     if (peer.standing !== before) this.#changes++;
+    this.#nextDueMs = Math.min(this.#nextDueMs, peer.dueAtMs);
     return answers;
   }
 
@@ -107,13 +112,21 @@ export class Reachability {
     // Time in which this process did not run is nobody's silence.
     const lateMs = nowMs - this.nextDueMs();
     if (lateMs > STALL_MS) for (const peer of this.#peers.values()) peer.forgive(lateMs);
-    if (nowMs >= this.#cutOffUntilMs) this.#cutOffUntilMs = Number.NEGATIVE_INFINITY;
     const outgoing: Outgoing[] = [];
+    let silent = 0;
+    this.#nextDueMs = Number.POSITIVE_INFINITY;
+    // The one loop over everybody that runs many times a second: what has nothing to do must cost next to nothing.
     for (const [to, peer] of this.#peers) {
-      const due = peer.tick(this.#isReady, nowMs);
-      if (due !== undefined) outgoing.push({ to, ...due });
+      if (nowMs >= peer.dueAtMs) {
+        const before = peer.standing;
+        const due = peer.tick(this.#isReady, nowMs);
+        if (due !== undefined) outgoing.push({ to, packet: due.packet, isDirect: due.isDirect });
+        if (peer.standing !== before) this.#changes++;
+      }
+      if (peer.isSilent(nowMs)) silent++;
+      if (peer.dueAtMs < this.#nextDueMs) this.#nextDueMs = peer.dueAtMs;
     }
-    this.#judge(nowMs);
+    this.#judge(silent, nowMs);
     return outgoing;
   }
 
@@ -122,10 +135,11 @@ export class Reachability {
    * cut off. The others fall silent, and are heard again, one after the other within a period, so those that are silent
    * for nearly long enough count already, and afterwards each gets the time in which it would be heard.
    */
-  #judge(nowMs: number): void {
-    let silent = 0;
-    for (const peer of this.#peers.values()) if (!peer.isReachable(nowMs) || peer.isDoubtful(nowMs)) silent++;
+  #judge(silent: number, nowMs: number): void {
+    const wasCutOff = this.#cutOffUntilMs > 0;
     if (silent * 2 > this.#peers.size + 1) this.#cutOffUntilMs = nowMs + LOST_MS;
+    else if (nowMs >= this.#cutOffUntilMs) this.#cutOffUntilMs = Number.NEGATIVE_INFINITY;
+    if (wasCutOff !== this.#cutOffUntilMs > 0) this.#changes++;
   }
 
   /** A ping to everybody who can hear it, at once: what {@link setReady} says has just become another. */
@@ -137,9 +151,7 @@ export class Reachability {
 
   /** When {@link tick} has something to do next; infinity without peers. */
   nextDueMs(): number {
-    let next = Number.POSITIVE_INFINITY;
-    for (const peer of this.#peers.values()) next = Math.min(next, peer.nextDueMs());
-    return this.#cutOffUntilMs > 0 ? Math.min(next, this.#cutOffUntilMs) : next;
+    return this.#cutOffUntilMs > 0 ? Math.min(this.#nextDueMs, this.#cutOffUntilMs) : this.#nextDueMs;
   }
 
   /**

@@ -1,0 +1,16 @@
+import type { ClusterCidr } from "../../src/model/cluster.ts";
+import type { ServerId } from "../../src/model/keys.ts";
+import type { Member } from "../../src/model/server-record.ts";
+
+/** The largest mesh, and one of its servers that starts half of its exchanges. */
+export const CLUSTER = "10.210.0.0/16" as ClusterCidr;
+export const SUBJECT = 127;
+
+export function memberId(n: number): ServerId {
+  return n.toString(16).padStart(32, "0") as ServerId;
+}
+
+/** As much of a member as the agents' link looks at. */
+export function memberOf(n: number): Member {
+  return { id: memberId(n), subnet: n, name: `s${n}`, nat: false } as unknown as Member;
+}
