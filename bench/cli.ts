@@ -4,7 +4,10 @@
 /** A measurement; gets the arguments behind its name and gives the exit code. */
 type Bench = (args: readonly string[]) => Promise<number>;
 
-const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {};
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  probes: async () => (await import("./probes/command.ts")).probes,
+  propagation: async () => (await import("./propagation/command.ts")).propagation,
+};
 
 const [name = "", ...args] = process.argv.slice(2);
 const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;

@@ -1,0 +1,106 @@
+import { join } from "node:path";
+import { LabError } from "./errors.ts";
+import { EventLog } from "./event-log.ts";
+import type { Lab } from "./lab.ts";
+import { waitFor } from "./wait.ts";
+
+/** An answer that differs from the one before. */
+export interface AnswerChange {
+  /** Unix time with fractions, comparable among processes of this machine */
+  readonly atMs: number;
+  readonly name: string;
+  /** null: no answer within half a second */
+  readonly rcode: number | null;
+  /** sorted as text */
+  readonly addresses: readonly string[];
+}
+
+/** Looks on what one server's jiji-dns answers. */
+export interface AnswerWatch {
+  readonly server: string;
+  /** every change so far, the first answers included */
+  readonly changes: readonly AnswerChange[];
+  /** Resolves with the first change at or after `sinceMs` that is as wanted; also when it is there already. */
+  when(
+    name: string,
+    isWanted: (change: AnswerChange) => boolean,
+    options: { readonly sinceMs?: number; readonly timeoutMs: number },
+  ): Promise<AnswerChange>;
+  /** The last answer that differed. */
+  latest(name: string): AnswerChange | undefined;
+  close(): Promise<void>;
+}
+
+/** Asks the server's own jiji-dns for each name, from the server itself, `everyMs` after each answer. */
+export async function watchAnswers(
+  lab: Lab,
+  request: {
+    readonly server: string;
+    readonly dnsAddress: string;
+    readonly names: readonly string[];
+    readonly everyMs?: number;
+  },
+): Promise<AnswerWatch> {
+  const target = lab.servers.find(({ name }) => name === request.server);
+  if (target === undefined) throw new LabError(`there is no server ${request.server}`);
+  const script = join(import.meta.dir, "answer-watch.ts");
+  const settings = [request.dnsAddress, String(request.everyMs ?? 5), ...request.names];
+  const watcher = Bun.spawn(
+    ["nsenter", "--net", "-t", `${target.leaderPid()}`, process.execPath, "--no-env-file", script, ...settings],
+    { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
+  );
+  const watch = new ProcessWatch(request.server, watcher);
+  const hasBegun = (): boolean => request.names.every((name) => watch.latest(name) !== undefined);
+  await waitFor(hasBegun, { timeoutMs: 20_000, what: `first answers on ${request.server}`, intervalMs: 10 });
+  return watch;
+}
+
+class ProcessWatch implements AnswerWatch {
+  readonly server: string;
+  readonly #log = new EventLog<AnswerChange>();
+  readonly #latest = new Map<string, AnswerChange>();
+  readonly #watcher: Bun.Subprocess<"pipe", "pipe", "inherit">;
+  readonly #done: Promise<void>;
+
+  constructor(server: string, watcher: Bun.Subprocess<"pipe", "pipe", "inherit">) {
+    this.server = server;
+    this.#watcher = watcher;
+    this.#done = this.#read();
+  }
+
+  get changes(): readonly AnswerChange[] {
+    return this.#log.events;
+  }
+
+  latest(name: string): AnswerChange | undefined {
+    return this.#latest.get(name);
+  }
+
+  when(
+    name: string,
+    isWanted: (change: AnswerChange) => boolean,
+    options: { readonly sinceMs?: number; readonly timeoutMs: number },
+  ): Promise<AnswerChange> {
+    const isOfName = (change: AnswerChange): boolean => change.name === name && isWanted(change);
+    return this.#log.when(isOfName, { ...options, what: `another answer of ${name} on ${this.server}` });
+  }
+
+  async close(): Promise<void> {
+    await this.#watcher.stdin.end();
+    await this.#done;
+  }
+
+  async #read(): Promise<void> {
+    let rest = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of this.#watcher.stdout) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const change = JSON.parse(line) as AnswerChange;
+        this.#latest.set(change.name, change);
+        this.#log.add(change);
+      }
+    }
+  }
+}
