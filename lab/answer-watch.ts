@@ -19,7 +19,7 @@ function nowMs(): number {
 class WatchedName {
   readonly #name: string;
   readonly #firstId: number;
-  #question: Buffer;
+  readonly #question: Buffer;
   #id: number;
   #said: string | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
