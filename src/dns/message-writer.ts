@@ -33,12 +33,6 @@ export class MessageWriter {
     return this.#bytes.subarray(0, this.#at);
   }
 
-  /** Forgets everything from there on. Names that stood there must not be used any more, so it can only be the end. */
-  cutAt(length: number): void {
-    this.#at = length;
-    for (const [name, at] of this.#names) if (at >= length) this.#names.delete(name);
-  }
-
   a(owner: Uint8Array, ttlSeconds: number, address: number): void {
     const end = this.#record(owner, TYPE.A, ttlSeconds);
     this.#reserve(4);

@@ -78,19 +78,18 @@ export class QuestionService {
       counters.answer(rcode);
       return this.#bytes.slice(0, length);
     }
-    const body = answer.message.bytes().slice(question.end);
+    const asker = askerOf(question, responder.limit(isTcp));
+    // Addresses of places are a courtesy: an answer without them is whole (RFC 2181 §9).
+    const fits = answer.message.length + optBytesOf(asker) <= asker.limit;
     const found: UpstreamAnswer = {
+      ...FAILED,
       rcode: RCODE.NOERROR,
-      isAuthentic: false,
-      body,
+      body: answer.message.bytes().slice(question.end, fits ? undefined : answer.answersEnd),
       answers: answer.answers,
-      authorities: 0,
-      additionals: answer.additionals,
-      ttlsAt: [],
-      ttlSeconds: 0,
+      additionals: fits ? answer.additionals : 0,
     };
     counters.answer(RCODE.NOERROR);
-    return composeAnswer(head, askerOf(question, responder.limit(isTcp)), found, FLAG.AA);
+    return composeAnswer(head, asker, found, FLAG.AA);
   }
 
   async #forward(message: Uint8Array, address: number, isTcp: boolean): Promise<Uint8Array | undefined> {
@@ -173,6 +172,10 @@ function askerOf(question: Question, limit: number): Asker {
   return { hasOpt: question.hasOpt, isDnssecOk: question.isDnssecOk, limit };
 }
 
+function optBytesOf(asker: Asker): number {
+  return asker.hasOpt ? OPT_BYTES : 0;
+}
+
 /** Questions with one key have one answer: name, type, DO, CD, RD; the class is always IN. */
 function keyOf(question: Question): string {
   const name = Buffer.from(question.name.buffer, 0, question.nameBytes).toString("latin1");
@@ -185,7 +188,7 @@ function keyOf(question: Question): string {
  * §9).
  */
 export function composeAnswer(head: Uint8Array, asker: Asker, found: UpstreamAnswer, flags: number): Uint8Array {
-  const optBytes = asker.hasOpt ? OPT_BYTES : 0;
+  const optBytes = optBytesOf(asker);
   const fits = head.length + found.body.length + optBytes <= asker.limit;
   const length = head.length + (fits ? found.body.length : 0);
   const bytes = new Uint8Array(length + optBytes);

@@ -14,9 +14,12 @@ import { type Question } from "./question.ts";
  * A change is one appended record and one atomic store of its offset; what a reader holds stays as it was until it
  * lets go of the whole table. A name that is gone keeps its slot and points to a record of kind GONE.
  */
-export const RECORD = { GONE: 0, NAME: 1, APEX: 2, EMPTY: 3 } as const;
+export const RECORD = { GONE: 0, NAME: 1, APEX: 2, EMPTY: 3, HOST: 4 } as const;
 
-/** GONE: not there; NAME: has addresses, or none just now; APEX: `jiji` itself; EMPTY: only names below it. */
+/**
+ * GONE: not there; NAME: of containers, has addresses, or none just now; APEX: `jiji` itself; EMPTY: only names below it;
+ * HOST: of a server, has an address and nothing else.
+ */
 export type RecordKind = (typeof RECORD)[keyof typeof RECORD];
 
 const HEADER_WORDS = 64;

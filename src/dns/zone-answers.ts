@@ -13,6 +13,8 @@ export type ZoneAnswer =
       readonly kind: "records";
       readonly message: MessageWriter;
       readonly answers: number;
+      /** where in the message the answers end, and what may be left out begins */
+      readonly answersEnd: number;
       readonly additionals: number;
     }
   /** the name is there, but has nothing of that type */
@@ -35,7 +37,7 @@ const MAX_PLACES = 64;
  */
 export function answerFromZone(zone: Zone, question: Question, head: Uint8Array, ttlSeconds: number): ZoneAnswer {
   const labels = formatName(question.nameCopy()).split(".");
-  if (labels.at(-1) === "arpa") return hasAddressBelow(zone, labels) ? NODATA : NXDOMAIN;
+  if (labels.at(-1) === "arpa") return hasServerBelow(zone, labels) ? NODATA : NXDOMAIN;
   const [label] = labels.slice(-2);
   if (label === undefined || labels.length < 2 || labels.at(-1) !== SERVICE_DOMAIN) return NXDOMAIN;
   const claim = zone.claims.winner(label);
@@ -72,14 +74,13 @@ function containersOf(zone: Zone, claim: number): readonly Container[] {
   );
 }
 
-/** Whether an address that has a name lies in the network that a name like `3.210.10.in-addr.arpa` spells. */
-function hasAddressBelow(zone: Zone, labels: readonly string[]): boolean {
+/** Whether a server lies in the network that a name like `3.210.10.in-addr.arpa` spells: its own address has a name. */
+function hasServerBelow(zone: Zone, labels: readonly string[]): boolean {
   const octets = labels.slice(0, -2).toReversed().map(Number);
   const size = 2 ** (8 * (4 - octets.length));
   const first = octets.reduce((sum, octet, rank) => sum + octet * 2 ** (8 * (3 - rank)), 0);
   const from = first - cidrParts(zone.cluster).first;
-  for (const distance of zone.addresses()) if (distance >= from && distance < from + size) return true;
-  return false;
+  return zone.servers.some(({ subnet }) => subnet * 256 >= from && subnet * 256 < from + size);
 }
 
 function portsOf(facts: ContainerFacts, protocol: string): readonly number[] {
@@ -95,7 +96,7 @@ function answerText(containers: readonly Container[], head: Uint8Array, ttlSecon
   const owner = head.subarray(12, head.length - 4);
   const told = containers.slice(0, MAX_TEXTS);
   for (const container of told) message.txt(owner, ttlSeconds, textsOf(container));
-  return { kind: "records", message, answers: told.length, additionals: 0 };
+  return { kind: "records", message, answers: told.length, answersEnd: message.length, additionals: 0 };
 }
 
 /** `key=value` as RFC 6763 §6.3 has it. */
@@ -127,12 +128,13 @@ function answerPlaces(
   const owner = head.subarray(12, head.length - 4);
   const names = [...targets].map(([label, addresses]) => ({ name: nameOf(label), addresses }));
   for (const { name } of names) message.srv(owner, ttlSeconds, port, name);
+  const answersEnd = message.length;
   let additionals = 0;
   for (const { name, addresses } of names) {
     for (const address of addresses) message.a(name, ttlSeconds, address);
     additionals += addresses.size;
   }
-  return { kind: "records", message, answers: names.length, additionals };
+  return { kind: "records", message, answers: names.length, answersEnd, additionals };
 }
 
 function nameOf(label: string): Uint8Array {

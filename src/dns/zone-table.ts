@@ -178,12 +178,12 @@ export class ZoneTable {
       if (!addresses.has(name)) isWritten = writer.remove(nameOf(`${name}.server`)) && isWritten;
     }
     for (const [name, address] of addresses) {
-      isWritten = writer.put(nameOf(`${name}.server`), RECORD.NAME, [address], 0) && isWritten;
+      isWritten = writer.put(nameOf(`${name}.server`), RECORD.HOST, [address], 0) && isWritten;
     }
     table.serverNames = [...addresses.keys()];
     const own = zone.servers.find(({ id }) => id === zone.self);
     const ownAddress = own === undefined ? undefined : addresses.get(own.name);
-    isWritten = writer.put(NS_NAME, RECORD.NAME, ownAddress === undefined ? [] : [ownAddress], 0) && isWritten;
+    isWritten = writer.put(NS_NAME, RECORD.HOST, ownAddress === undefined ? [] : [ownAddress], 0) && isWritten;
     if (addresses.size === 0) return writer.remove(SERVERS_NAME) && isWritten;
     return writer.put(SERVERS_NAME, RECORD.EMPTY, [], 0) && isWritten;
   }

@@ -140,7 +140,8 @@ export class Zone {
   }
 
   /** The store's row of a place; undefined: there is none, or none that can be read. */
-  set(place: Place, facts: ContainerFacts | undefined): void {
+  set(place: Place, given: ContainerFacts | undefined): void {
+    const facts = given === undefined ? undefined : this.#withSaneRev(given);
     const owner = this.owners.ownerOf(place);
     const n = this.owners.nOf(place);
     const before = owner.rows.get(n);
@@ -223,7 +224,12 @@ export class Zone {
 
   #isKnown(place: Place, facts: ContainerFacts): boolean {
     const row = this.owners.ownerOf(place).rows.get(this.owners.nOf(place));
-    return row !== undefined && this.rows.isSame(row, facts);
+    return row !== undefined && this.rows.isSame(row, this.#withSaneRev(facts));
+  }
+
+  /** A rev that lies too far ahead orders nothing: every other one is newer. */
+  #withSaneRev(facts: ContainerFacts): ContainerFacts {
+    return facts.rev > this.#nowMs() + MAX_REV_AHEAD_MS ? { ...facts, rev: 0 } : facts;
   }
 
   /** Addresses that have a name, counted from the cluster's first. */
