@@ -13,7 +13,7 @@ test("columns are as wide as terminals show their cells", () => {
   );
 });
 
-test("tens of thousands of rows are no matter", () => {
-  const rows = Array.from({ length: 20_000 }, (_, index) => ["shop-api.jiji", `10.210.1.${index}`, "healthy"]);
-  expect(renderTable(["NAME", "ADDRESS", "STATE"], rows).split("\n")).toHaveLength(20_001);
+test("thousands of rows are no matter", () => {
+  const rows = Array.from({ length: 2000 }, (_, index) => ["shop-api.jiji", `10.210.1.${index}`, "healthy"]);
+  expect(renderTable(["NAME", "ADDRESS", "STATE"], rows).split("\n")).toHaveLength(2001);
 });

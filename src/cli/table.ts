@@ -1,3 +1,5 @@
+import { getBorderCharacters, table } from "table";
+
 /** Between two columns; nothing else stands there, so that lines can be cut and searched. */
 const GAP = "  ";
 
@@ -6,19 +8,14 @@ const GAP = "  ";
  * them; no line ends in blanks. A cell is one line of text.
  */
 export function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [head, ...rows];
-  const widths: number[] = [];
-  for (const cells of lines) {
-    for (const [column, cell] of cells.entries()) {
-      widths[column] = Math.max(widths[column] ?? 0, Bun.stringWidth(cell));
-    }
-  }
-  return lines.map((cells) => renderLine(cells, widths)).join("\n");
-}
-
-function renderLine(cells: readonly string[], widths: readonly number[]): string {
-  return cells
-    .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - Bun.stringWidth(cell)))
-    .join(GAP)
-    .trimEnd();
+  const text = table([[...head], ...rows.map((row) => [...row])], {
+    border: { ...getBorderCharacters("void"), bodyJoin: GAP },
+    columnDefault: { paddingLeft: 0, paddingRight: 0 },
+    drawHorizontalLine: () => false,
+  });
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
 }
