@@ -1,10 +1,13 @@
 import type { Command } from "commander";
+import type { CliContext } from "../cli/context.ts";
 import type { AddCommands } from "../cli/program.ts";
+import { PATHS } from "../model/paths.ts";
 import { startDnsService, type DnsServeOptions } from "./dns-service.ts";
+import { dnsTrace, type DnsTraceOptions } from "./dns-trace.ts";
 import { untilStopped } from "./stop-signals.ts";
 
-/** `jiji dns serve`: the DNS server of a mesh, or one run by hand. */
-export function addDnsCommands(program: Command, run: Parameters<AddCommands>[1]): void {
+/** `jiji dns`: the DNS server of a mesh, or one run by hand, and why it answers what it answers. */
+export const addDnsCommands: AddCommands = (program, run, context) => {
   const dns = program.command("dns").description("the server that answers the names of services");
   dns
     .command("serve")
@@ -24,5 +27,24 @@ export function addDnsCommands(program: Command, run: Parameters<AddCommands>[1]
     .option("--control-socket <path>", "where names and state can be asked")
     .action((options: DnsServeOptions) => {
       run(async () => untilStopped(await startDnsService(options)));
+    });
+  addTrace(dns, run, context);
+};
+
+function addTrace(dns: Command, run: Parameters<AddCommands>[1], context: CliContext): void {
+  dns
+    .command("trace")
+    .description("why a name has the answer it has: rows, what was left out and why, and the answer; run on a server")
+    .argument("<name>", "a name (.jiji may be left out), or an address of the cluster for its name")
+    .option("--control-socket <path>", "the running server's control socket", PATHS.dnsControlSocket)
+    .option("--store <url>", "look into this store instead: http://IP:PORT, or unix:/path of the agent's relay")
+    .option("--token-file <file>", "with --store: the bearer token, alone in a file")
+    .option("--agent-socket <path>", "with --store: who is reachable; without it every server is")
+    .option("--self <id>", "with --store: this server's id")
+    .option("--cidr <network>", "with --store: the cluster's network", "10.210.0.0/16")
+    .option("--ttl <seconds>", "with --store: of addresses in answers", "60")
+    .option("--json", "print JSON")
+    .action((name: string, options: DnsTraceOptions) => {
+      run(() => dnsTrace(context, name, options));
     });
 }

@@ -11,10 +11,10 @@ import { startStoreService, type StoreServeOptions } from "./store-service.ts";
 type Run = Parameters<AddCommands>[1];
 
 /** The commands of a server's own parts, which units, the CLI over SSH, and people who run a part by hand use. */
-export const addServerCommands: AddCommands = (program, run) => {
+export const addServerCommands: AddCommands = (program, run, context) => {
   addAgentCommands(program, run);
   addStoreCommands(program, run);
-  addDnsCommands(program, run);
+  addDnsCommands(program, run, context);
   addNodeCommands(program, run);
 };
 

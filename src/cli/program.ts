@@ -11,7 +11,7 @@ import { registerStatus } from "./register/status.ts";
 import { registerTeardown } from "./register/teardown.ts";
 
 /** A further group of commands (`dns`, `store`, `agent`), added by the entry point that knows their parts. */
-export type AddCommands = (program: Command, run: Run) => void;
+export type AddCommands = (program: Command, run: Run, context: CliContext) => void;
 
 /** The commands of `jiji network`, in the order of its help. */
 const COMMANDS: readonly ((registrar: Registrar) => void)[] = [
@@ -32,7 +32,7 @@ export async function runCli(
 ): Promise<ExitCode> {
   let work: (() => Promise<ExitCode>) | undefined;
   const program = buildProgram(context, (chosen) => (work = chosen));
-  addCommands(program, (chosen) => (work = chosen));
+  addCommands(program, (chosen) => (work = chosen), context);
   applyToAll(program, (command) => configure(command, context));
   try {
     await program.parseAsync([...argv], { from: "user" });

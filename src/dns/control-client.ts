@@ -7,6 +7,7 @@ import {
   type ControlRequest,
   type NamesAnswer,
   type StatusAnswer,
+  type TraceAnswer,
 } from "./control-protocol.ts";
 
 /** Names of tens of thousands of containers come in one line. */
@@ -22,6 +23,11 @@ export async function askNames(socketPath: string, filter: string | null): Promi
 /** How jiji-dns is doing. Throws a {@link JijiError}. */
 export async function askStatus(socketPath: string): Promise<StatusAnswer> {
   return (await ask(socketPath, { type: "status" }, "status")) as StatusAnswer;
+}
+
+/** Why a name is answered as it is. Throws a {@link JijiError}. */
+export async function askTrace(socketPath: string, name: string): Promise<TraceAnswer> {
+  return (await ask(socketPath, { type: "trace", name }, "trace")) as TraceAnswer;
 }
 
 async function ask(socketPath: string, request: ControlRequest, expected: string): Promise<ControlAnswer> {

@@ -1,10 +1,15 @@
 import { z } from "zod";
+import { tracedRowSchema, traceSchema } from "../model/dns-trace.ts";
 
 /** What can be asked on jiji-dns's control socket: one JSON line each; one JSON line comes back. */
 export const controlRequestSchema = z.discriminatedUnion("type", [
   /** every published name that contains the filter; null: all */
   z.object({ type: z.literal("names"), filter: z.string().nullable().default(null) }),
   z.object({ type: z.literal("status") }),
+  /** why a name has the answer that it has */
+  z.object({ type: z.literal("trace"), name: z.string().max(300) }),
+  /** every row of one container, by its full id */
+  z.object({ type: z.literal("container"), id: z.string().max(64) }),
 ]);
 
 export type ControlRequest = z.input<typeof controlRequestSchema>;
@@ -60,10 +65,40 @@ export const statusAnswerSchema = z.object({
   uptimeSeconds: z.number(),
 });
 
+/** Where what is said comes from. */
+const viewSchema = z.object({
+  /** this server's name in the mesh, when it is known */
+  server: z.string().nullable(),
+  source: statusAnswerSchema.shape.source,
+  store: statusAnswerSchema.shape.store,
+  agent: statusAnswerSchema.shape.agent,
+});
+
+export const traceAnswerSchema = z.object({
+  type: z.literal("trace"),
+  view: viewSchema,
+  trace: traceSchema,
+  /** who is asked for names that are not ours */
+  resolvers: z.array(z.string()),
+});
+
+export const containerAnswerSchema = z.object({
+  type: z.literal("container"),
+  view: viewSchema,
+  rows: z.array(tracedRowSchema),
+});
+
 const errorSchema = z.object({ type: z.literal("error"), message: z.string() });
 
-export const controlAnswerSchema = z.discriminatedUnion("type", [namesAnswerSchema, statusAnswerSchema, errorSchema]);
+export const controlAnswerSchema = z.discriminatedUnion("type", [
+  namesAnswerSchema,
+  statusAnswerSchema,
+  traceAnswerSchema,
+  containerAnswerSchema,
+  errorSchema,
+]);
 
 export type NamesAnswer = z.infer<typeof namesAnswerSchema>;
 export type StatusAnswer = z.infer<typeof statusAnswerSchema>;
+export type TraceAnswer = z.infer<typeof traceAnswerSchema>;
 export type ControlAnswer = z.infer<typeof controlAnswerSchema>;

@@ -1,8 +1,9 @@
 import type { Clock } from "../system/host.ts";
-import type { controlRequestSchema, ControlAnswer, StatusAnswer } from "./control-protocol.ts";
+import type { controlRequestSchema, ControlAnswer, StatusAnswer, TraceAnswer } from "./control-protocol.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { MeshState } from "./mesh-state.ts";
 import type { OpenSockets } from "./sockets.ts";
+import { traceContainer, traceName } from "./trace.ts";
 import { listNames } from "./zone-listing.ts";
 import type { ZoneTable } from "./zone-table.ts";
 import type { Zone } from "./zone.ts";
@@ -41,11 +42,20 @@ export class StatusReport {
 
   /** Answers the control socket. */
   answer(request: ReturnType<typeof controlRequestSchema.parse>, ttlSeconds: number): ControlAnswer {
-    if (request.type === "status") return this.status();
     const { zone } = this;
+    if (request.type === "status") return this.status();
+    if (request.type === "trace") {
+      const hasTable = this.#mesh.source !== "none";
+      const resolvers = (this.#forwarder?.resolvers ?? []).map(({ endpoint }) => endpoint);
+      const trace = traceName(zone, request.name, { ttlSeconds, hasTable });
+      return { type: "trace", view: this.#view(), trace, resolvers };
+    }
+    if (request.type === "container") {
+      return { type: "container", view: this.#view(), rows: [...traceContainer(zone, request.id)] };
+    }
     return {
       type: "names",
-      server: zone.servers.find(({ id }) => id === zone.self)?.name ?? null,
+      server: this.#view().server,
       ttlSeconds,
       source: this.#mesh.source,
       names: listNames(zone, request.filter ?? "").map(({ records, shadowed, ...name }) => ({
@@ -54,6 +64,13 @@ export class StatusReport {
         shadowed: [...shadowed],
       })),
     };
+  }
+
+  #view(): TraceAnswer["view"] {
+    const { zone } = this;
+    const server = zone.servers.find(({ id }) => id === zone.self)?.name ?? null;
+    const { source, store, agent } = this.#mesh;
+    return { server, source, store, agent };
   }
 
   status(): StatusAnswer {

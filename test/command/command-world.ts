@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { CliContext } from "../../src/cli/context.ts";
-import { runCli } from "../../src/cli/program.ts";
+import { runCli, type AddCommands } from "../../src/cli/program.ts";
 import { VERSION } from "../../src/model/version.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { fakeCorrosion, fakeExecutable, fakeRelease, FakeServer, FakeSsh } from "../fake-servers.ts";
@@ -23,6 +23,8 @@ export interface CommandWorld {
   readonly questions: string[];
   lookup: (host: string) => Promise<readonly string[]>;
   env: Record<string, string>;
+  /** further groups of commands, as the entry point adds them */
+  addCommands: AddCommands | undefined;
   close(): void;
 }
 
@@ -53,6 +55,7 @@ export function commandWorld(...names: string[]): CommandWorld {
     questions: [],
     lookup: async (host) => [`198.51.100.${11 + Object.keys(servers).indexOf(host)}`],
     env: {},
+    addCommands: undefined,
     close: () => rmSync(folder, { recursive: true, force: true }),
   };
   return world;
@@ -102,7 +105,7 @@ async function run(world: CommandWorld, argv: readonly string[]): Promise<Comman
     },
     interrupted: world.interrupt.signal,
   };
-  const code = await runCli(argv, context);
+  const code = await runCli(argv, context, world.addCommands);
   const plain = (shown: string): string =>
     shown
       .replaceAll(world.folder, "FOLDER")
