@@ -11,7 +11,7 @@ import {
   type FirewallObserved,
 } from "../plan/firewall.ts";
 import { OWN_CHAINS, strayHooks, type DesiredChains } from "../plan/firewall-hooks.ts";
-import { hookState, type FilterTable } from "../plan/iptables-filter.ts";
+import { hookState, targetOf, type FilterTable } from "../plan/iptables-filter.ts";
 import { known } from "../plan/managed-file.ts";
 import { manifestEntry } from "../plan/manifest.ts";
 import type { Step } from "../plan/step.ts";
@@ -133,14 +133,39 @@ async function unload(context: ApplyContext): Promise<void> {
 async function setChains(context: ApplyContext, family: 4 | 6): Promise<void> {
   const { host, goal } = context;
   const target = family === 4 ? FIREWALL_TARGETS.chains4 : FIREWALL_TARGETS.chains6;
-  await context.remember(target, null);
   const table = known(await observeFilter(host, family), target);
   const wanted: DesiredChains =
     goal.phase === "join"
       ? firewallChains(goal.spec, await observeFirewall(host, goal))[family]
       : { chains: [], hooks: [] };
-  if (table !== undefined) await changeChains(host, family === 4 ? "iptables" : "ip6tables", table, wanted);
+  const makesDockerUser = table !== undefined && wanted.hooks.some(({ from }) => isMissingDockerUser(table, from));
+  await context.remember(target, makesDockerUser ? { made: DOCKER_USER } : null);
+  if (table !== undefined) {
+    const iptables = family === 4 ? "iptables" : "ip6tables";
+    await changeChains(host, iptables, table, wanted);
+    const entry = manifestEntry(context.manifest(), FIREWALL_KIND, target);
+    if (goal.phase === "teardown" && hasMadeDockerUser(entry?.before)) await removeUnusedDockerUser(host, iptables);
+  }
   if (goal.phase === "teardown") await context.forget(target);
+}
+
+const DOCKER_USER = "DOCKER-USER";
+
+/** Docker is installed and has not run since the boot: its chain is made for it, and it keeps what it finds. */
+function isMissingDockerUser(table: FilterTable, from: string): boolean {
+  return from === DOCKER_USER && !table.rules.has(from);
+}
+
+function hasMadeDockerUser(before: unknown): boolean {
+  return typeof before === "object" && before !== null && "made" in before && before.made === DOCKER_USER;
+}
+
+/** Once Docker has started it calls the chain, which then is its own. */
+async function removeUnusedDockerUser(host: Host, iptables: "iptables" | "ip6tables"): Promise<void> {
+  const table = known(await observeFilter(host, iptables === "iptables" ? 4 : 6), DOCKER_USER);
+  if (table?.rules.get(DOCKER_USER)?.length !== 0) return;
+  const isCalled = [...table.rules.values()].flat().some((rule) => targetOf(rule) === DOCKER_USER);
+  if (!isCalled) await runChecked(host, [iptables, "-w", "10", "-X", DOCKER_USER]);
 }
 
 async function changeChains(
@@ -158,7 +183,7 @@ async function changeChains(
   for (const { from, to } of wanted.hooks) {
     const { positions, isRight } = hookState(table, from, to, OWN_CHAINS);
     if (isRight) continue;
-    if (!table.rules.has(from) && from === "DOCKER-USER") await run("-N", from);
+    if (isMissingDockerUser(table, from)) await run("-N", from);
     await run("-I", from, "1", "-j", to);
     // the others have moved down by one; from the last, so that the rest keep their places
     for (const position of positions.toReversed()) await run("-D", from, String(position + 1));

@@ -25,7 +25,7 @@ export function parseFilterTable(text: string): FilterTable {
 }
 
 /** Where a rule goes: the chain or verdict after -j or -g. */
-function targetOf(rule: string): string | undefined {
+export function targetOf(rule: string): string | undefined {
   return / (?:-j|-g) (\S+)/.exec(rule)?.[1];
 }
 
