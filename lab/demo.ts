@@ -9,8 +9,8 @@ import { diffSnapshots, snapshotServer, type ServerSnapshot } from "./snapshot.t
 import { waitFor } from "./wait.ts";
 import {
   addressesOf,
+  fetchInContainer,
   removeContainer,
-  runInContainer,
   startComposeProject,
   startWebContainer,
   stopComposeProject,
@@ -55,7 +55,7 @@ async function jiji(lab: Lab, args: readonly string[], codes: readonly number[] 
 async function fetchByName(lab: Lab, from: string, name: string, text: string): Promise<void> {
   await waitFor(
     async () => {
-      const page = await runInContainer(lab, from, ["wget", "-q", "-T", "2", "-O", "-", `http://${name}/`]);
+      const page = await fetchInContainer(lab, from, name);
       return { done: page.stdout.trim() === text, seen: page.stdout + page.stderr };
     },
     { timeoutMs: 15_000, what: `${name} to answer “${text}” on ${from}` },

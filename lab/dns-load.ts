@@ -3,16 +3,27 @@ import { Command } from "commander";
 
 /**
  * Asks one server for one name at a steady rate and counts what comes back. Runs inside a lab server's network
- * namespace (see test/e2e); prints one line of JSON: {sent, answered, wrong, slowestMs}.
+ * namespace (lab/dns-client.ts); prints one line of JSON: {sent, answered, wrong, slowestMs, firstAtMs}.
  *
  * An answer counts when it has the question's id, NOERROR and at least `--answers` records; everything is waited for
- * until 3 s after the last question.
+ * until 3 s after the last question. With `--until-answered` it ends with the first answer that counts.
  */
 interface Counts {
   sent: number;
   answered: number;
   wrong: number;
   slowestMs: number;
+  /** when the first answer that counts came, in ms since 1970; null: never */
+  firstAtMs: number | null;
+}
+
+interface Options {
+  readonly server: string;
+  readonly name: string;
+  readonly perSecond: number;
+  readonly seconds: number;
+  readonly answers: number;
+  readonly untilAnswered?: true;
 }
 
 function encodeQuestion(id: number, name: string): Buffer {
@@ -21,8 +32,8 @@ function encodeQuestion(id: number, name: string): Buffer {
   return Buffer.concat([header, ...labels, Buffer.from([0, 0, 1, 0, 1])]);
 }
 
-async function ask(server: string, name: string, perSecond: number, seconds: number, answers: number): Promise<Counts> {
-  const counts: Counts = { sent: 0, answered: 0, wrong: 0, slowestMs: 0 };
+async function ask({ server, name, perSecond, seconds, answers, untilAnswered }: Options): Promise<Counts> {
+  const counts: Counts = { sent: 0, answered: 0, wrong: 0, slowestMs: 0, firstAtMs: null };
   const pending = new Map<number, number>();
   const socket = createSocket("udp4");
   socket.on("error", () => undefined); // an ICMP error is a question without an answer, and is counted as one
@@ -33,12 +44,17 @@ async function ask(server: string, name: string, perSecond: number, seconds: num
     pending.delete(id);
     counts.slowestMs = Math.max(counts.slowestMs, performance.now() - since);
     const good = (packet.readUInt16BE(2) & 0x800f) === 0x8000 && packet.readUInt16BE(6) >= answers;
-    if (good) counts.answered++;
-    else counts.wrong++;
+    if (!good) {
+      counts.wrong++;
+      return;
+    }
+    counts.answered++;
+    counts.firstAtMs ??= performance.timeOrigin + performance.now();
   });
   const begin = performance.now();
   const total = perSecond * seconds;
-  while (counts.sent < total) {
+  const isDone = (): boolean => untilAnswered === true && counts.answered > 0;
+  while (counts.sent < total && !isDone()) {
     const due = Math.min(total, Math.floor(((performance.now() - begin) / 1000) * perSecond));
     for (; counts.sent < due; counts.sent++) {
       const id = counts.sent & 0xffff;
@@ -48,7 +64,7 @@ async function ask(server: string, name: string, perSecond: number, seconds: num
     await Bun.sleep(2);
   }
   const deadline = performance.now() + 3000;
-  while (pending.size > 0 && performance.now() < deadline) await Bun.sleep(10);
+  while (pending.size > 0 && !isDone() && performance.now() < deadline) await Bun.sleep(10);
   socket.close();
   return { ...counts, slowestMs: Math.round(counts.slowestMs) };
 }
@@ -59,9 +75,8 @@ await new Command("dns-load")
   .requiredOption("--per-second <n>", "questions a second", Number)
   .requiredOption("--seconds <n>", "for how long", Number)
   .requiredOption("--answers <n>", "records that an answer must have", Number)
-  .action(async (options: { server: string; name: string; perSecond: number; seconds: number; answers: number }) => {
-    console.log(
-      JSON.stringify(await ask(options.server, options.name, options.perSecond, options.seconds, options.answers)),
-    );
+  .option("--until-answered", "end with the first answer that counts")
+  .action(async (options: Options) => {
+    console.log(JSON.stringify(await ask(options)));
   })
   .parseAsync();

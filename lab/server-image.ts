@@ -3,7 +3,10 @@ import type { EngineChoice } from "./recipe.ts";
 import { execInServer } from "./server-exec.ts";
 import { loadServerState } from "./state.ts";
 
-/** Name of the image that every server with an engine has: busybox with httpd, wget, nslookup, ping, sleep … */
+/**
+ * Name of the image that every server with an engine has: busybox with httpd, nc, nslookup, ping, sleep …, and `fetch
+ * HOST[:PORT][/PATH]`, which prints a page. (Bookworm's static busybox has a wget that ends with a segmentation fault.)
+ */
 export const labImage = "jiji-lab:latest";
 
 /**
@@ -22,6 +25,14 @@ for applet in $(busybox --list); do
   [ "$applet" = busybox ] || ln -s busybox "$folder/bin/$applet"
 done
 echo 'root:x:0:0:root:/:/bin/sh' >"$folder/etc/passwd"
+cat >"$folder/bin/fetch" <<'END'
+#!/bin/sh
+authority=\${1%%/*}; path=\${1#"$authority"}; port=\${authority#*:}
+[ "$port" != "$authority" ] || port=80
+set -o pipefail
+printf 'GET %s HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n' "\${path:-/}" "$authority" | nc -w 3 "\${authority%%:*}" "$port" | sed '1,/^\\r$/d'
+END
+chmod 755 "$folder/bin/fetch"
 tar -C "$folder" -c . | "$0" import --change 'CMD ["sleep", "2147483647"]' "$@" - "$name"
 `;
 

@@ -91,6 +91,11 @@ export async function runInContainer(lab: Lab, server: string, argv: readonly st
   return lab.exec(server, [program, "run", "--rm", "--network", "jiji", labImage, ...argv]);
 }
 
+/** What a fresh container on one server's network `jiji` gets from `host`, a name or `name:port`, over HTTP. */
+export async function fetchInContainer(lab: Lab, server: string, host: string): Promise<ExecResult> {
+  return runInContainer(lab, server, ["fetch", host]);
+}
+
 export async function stopContainer(lab: Lab, server: string, name: string): Promise<void> {
   const argv = [engineProgram(lab, server), "stop", "-t", "1", name];
   expectSuccess(await lab.exec(server, argv), `${server}: stop ${name}`);

@@ -54,6 +54,7 @@ class Hub {
   readonly #tick: ReturnType<typeof setInterval>;
   #stateText = "";
   #saidSinceTick = false;
+  #isClosed = false;
 
   constructor(tickMs: number) {
     this.#tick = setInterval(() => {
@@ -63,7 +64,8 @@ class Hub {
   }
 
   add(socket: Socket): void {
-    if (this.#readers.size >= MAX_READERS) {
+    // one that was accepted before the end and is handed over after it would keep the server open
+    if (this.#isClosed || this.#readers.size >= MAX_READERS) {
       socket.destroy();
       return;
     }
@@ -96,6 +98,7 @@ class Hub {
 
   async close(server: Server): Promise<void> {
     clearInterval(this.#tick);
+    this.#isClosed = true;
     for (const socket of this.#readers) socket.destroy();
     await new Promise<void>((resolve) => server.close(() => resolve()));
   }

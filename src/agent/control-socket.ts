@@ -17,7 +17,12 @@ export async function startControlSocket(
 ): Promise<{ close(): Promise<void> }> {
   await files.remove(path);
   const open = new Set<Socket>();
+  let isClosed = false;
   const server = createServer((socket) => {
+    if (isClosed) {
+      socket.destroy();
+      return;
+    }
     open.add(socket);
     socket.on("close", () => open.delete(socket));
     socket.on("error", () => socket.destroy());
@@ -34,6 +39,7 @@ export async function startControlSocket(
   await files.setOwner(path, { mode: 0o600 });
   return {
     close: async () => {
+      isClosed = true;
       for (const socket of open) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },

@@ -13,6 +13,7 @@ import type { Udp } from "../system/udp-port.ts";
 import { startAgentSocket, type AgentSocket } from "./agent-socket.ts";
 import { AgentState } from "./agent-state.ts";
 import { openBootState, type BootState } from "./boot-state.ts";
+import { closePart } from "./closing.ts";
 import { startControlSocket, type CheckedRequest } from "./control-socket.ts";
 import { Drains } from "./drains.ts";
 import { startEngineWatch, type EngineWatch } from "./engine-watch.ts";
@@ -86,11 +87,11 @@ export async function startAgent(settings: AgentSettings, self: AgentSelf, ports
   return {
     close: async () => {
       folder.close();
-      await control.close();
+      await closePart("the control socket", () => control.close(), ports);
       await agent.close();
-      await boot.flush();
-      await relay.close();
-      await socket.close();
+      await closePart("the state of this boot", () => boot.flush(), ports);
+      await closePart("the store's relay", () => relay.close(), ports);
+      await closePart("the socket for jiji-dns", () => socket.close(), ports);
     },
   };
 }
@@ -189,7 +190,12 @@ class RunningAgent {
     if ((await this.#parts.ports.isServerStopping?.()) === true) await this.#link.farewell();
     this.#link.close();
     this.#checks.close();
-    await Promise.all([this.#engine.close(), this.#writer.close(), this.#members.close()]);
+    const { ports } = this.#parts;
+    await Promise.all([
+      closePart("the watch of the engine", () => this.#engine.close(), ports),
+      closePart("the writer of rows", () => this.#writer.close(), ports),
+      closePart("the watch of members", () => this.#members.close(), ports),
+    ]);
   }
 
   #publish(): void {

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Secret } from "../model/secret.ts";
 import { sendRequest, type StoreAnswer } from "../store/http-request.ts";
@@ -59,6 +60,7 @@ export async function startStoreRelay(options: StoreRelayOptions): Promise<Store
     void relay.answer(request, response);
   });
   server.timeout = 0;
+  server.on("connection", (socket) => relay.connected(socket));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen({ path }, resolve);
@@ -74,6 +76,11 @@ class Relay {
 
   constructor(options: StoreRelayOptions) {
     this.#options = options;
+  }
+
+  /** One that was accepted before the end and is handed over after it would keep the server open. */
+  connected(socket: Socket): void {
+    if (this.#closed.signal.aborted) socket.destroy();
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
