@@ -24,11 +24,10 @@ const MAX_HOLDER_BYTES = 1000;
  * nobody else can hold or replace it. The holder's own words stand in it while the lock is held.
  */
 export async function takeLock(path: string, holder: string): Promise<LockResult> {
-  await makeFolder(dirname(path));
   for (;;) {
-    const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
-    // a plain descriptor: a FileHandle would be closed, and the lock lost, when nobody refers to it any more
-    const fd = openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    await makeFolder(dirname(path));
+    const fd = openLockFile(path);
+    if (fd === undefined) continue;
     if (!tryFlock(fd)) {
       const text = readHolder(fd);
       closeSync(fd);
@@ -41,6 +40,18 @@ export async function takeLock(path: string, holder: string): Promise<LockResult
       return { state: "held", lock: heldLock(fd) };
     }
     closeSync(fd);
+  }
+}
+
+/** Undefined when the folder has gone meanwhile: the last holder has removed it with the file. */
+function openLockFile(path: string): number | undefined {
+  const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+  try {
+    // a plain descriptor: a FileHandle would be closed, and the lock lost, when nobody refers to it any more
+    return openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
 }
 

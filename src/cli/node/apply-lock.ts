@@ -1,4 +1,3 @@
-import { dirname } from "node:path";
 import { JijiError } from "../../model/errors.ts";
 import { PATHS } from "../../model/paths.ts";
 import type { NodeGoal } from "../../plan/goal.ts";
@@ -35,10 +34,11 @@ async function waitForLock(phase: string): Promise<HeldLock> {
 }
 
 /**
- * After teardown, or when nothing was ever set up, the locks and their folder are not left behind. To be called while the
- * lock is held: whoever waits for it notices that the file is another one by then.
+ * After teardown, or when nothing was ever set up, the locks and their folder are not left behind; uploads that wait
+ * for a setup do not count. To be called while the lock is held: whoever waits for it notices that the file is another
+ * one by then.
  */
 export async function removeLocksIfLeft(paths: readonly string[]): Promise<void> {
-  const home = await systemFiles.stat(dirname(PATHS.manifest));
-  if (home.state === "absent") await removeLocks(paths);
+  const manifest = await systemFiles.stat(PATHS.manifest);
+  if (manifest.state === "absent") await removeLocks(paths);
 }

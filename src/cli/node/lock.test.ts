@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PATHS } from "../../model/paths.ts";
 import { runNodeLock } from "./lock.ts";
 
 const folders: string[] = [];
@@ -39,7 +40,7 @@ test("held while standard input is open; the second one learns by whom; afterwar
   carol.close();
   await carol.code;
   // nothing of jiji is on this machine, so its lock does not stay either
-  expect(existsSync(path)).toBe(existsSync("/opt/jiji"));
+  expect(existsSync(path)).toBe(existsSync(PATHS.manifest));
 });
 
 test("a malformed request takes nothing", async () => {
