@@ -10,6 +10,7 @@ import { UNITS, unitFile } from "../model/units.ts";
 import { withoutBootstrap } from "../render/corrosion-config.ts";
 import { renderSysusers } from "../render/system-files.ts";
 import { desiredFiles } from "./desired-files.ts";
+import { anyText } from "../../test/any-text.ts";
 
 const token = new Secret("0123456789abcdef".repeat(4));
 const members = [sampleMember("web1", 0), sampleMember("home", 1), sampleMember("db1", 12)];
@@ -66,7 +67,7 @@ function replaceAt(value: Record<string, unknown>, [key = "", ...rest]: readonly
 
 const hostile = fc.oneof(
   fc.string({ maxLength: 60 }),
-  fc.string({ unit: "binary", maxLength: 30 }),
+  anyText({ maxLength: 30 }),
   fc.constantFrom(
     "x\nExecStart=/bin/sh",
     "10.210.0.0/16\n[Service]",

@@ -2,16 +2,17 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { StoreError, type SqlValue } from "./store.ts";
 import { decodeRow, decodeStatement, encodeRow, encodeStatement, parseExactJson } from "./wire.ts";
+import { anyText } from "../../test/any-text.ts";
 
 const value: fc.Arbitrary<SqlValue> = fc.oneof(
   fc.constant(null),
   fc.boolean(),
   fc.maxSafeInteger(),
   fc.double({ noNaN: true, noDefaultInfinity: true }),
-  fc.string({ unit: "binary" }),
+  anyText(),
   fc.uint8Array(),
 );
-const sql = fc.string({ unit: "binary" });
+const sql = anyText();
 const name = fc.string({ minLength: 1 }).map((text) => `:${text}`);
 
 /** As far as JSON tells values apart: -0 is 0. */

@@ -257,6 +257,7 @@ test("two setups at once: one works, the other waits or is refused with the hold
 }, 120_000);
 
 test("a server that is down is skipped: the others are set up, exit 4", async () => {
+  writeDeployFile(lab, { project: "shop", ssh: { timeout: 3000 } });
   await lab.cut("new1");
   const result = await runJiji(lab, setupArguments);
   expect(result.code).toBe(4);
