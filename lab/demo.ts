@@ -117,17 +117,12 @@ async function teardown(lab: Lab, before: ReadonlyMap<string, ServerSnapshot>): 
         const snapshot = before.get(name);
         if (snapshot === undefined) return;
         const differences = diffSnapshots(snapshot, await snapshotServer(lab, name));
-        left.push(...differences.filter((line) => !isDockersOwnOrder(line)).map((line) => `${name}: ${line}`));
+        left.push(...differences.map((line) => `${name}: ${line}`));
       }),
     );
     if (left.length > 0) throw new Error(`teardown left something behind:\n${left.join("\n")}`);
     show("files, users, units, packet filters, routes and engine networks are as before");
   });
-}
-
-/** Docker makes its chains anew when it restarts, the same ones in another order. */
-function isDockersOwnOrder(line: string): boolean {
-  return line.startsWith("~ nftables: other order");
 }
 
 function storeOf(corrosion: CorrosionChoice): {

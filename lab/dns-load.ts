@@ -3,10 +3,11 @@ import { Command } from "commander";
 
 /**
  * Asks one server for one name at a steady rate and counts what comes back. Runs inside a lab server's network
- * namespace (lab/dns-client.ts); prints one line of JSON: {sent, answered, wrong, slowestMs, firstAtMs}.
+ * namespace (lab/traffic.ts); prints one line of JSON: {sent, answered, wrong, slowestMs, firstAtMs}.
  *
  * An answer counts when it has the question's id, NOERROR and at least `--answers` records; everything is waited for
- * until 3 s after the last question. With `--until-answered` it ends with the first answer that counts.
+ * until 3 s after the last question. With `--until-answered` it ends with the first answer that counts; SIGINT stops
+ * the questions.
  */
 interface Counts {
   sent: number;
@@ -53,8 +54,10 @@ async function ask({ server, name, perSecond, seconds, answers, untilAnswered }:
   });
   const begin = performance.now();
   const total = perSecond * seconds;
+  let isStopped = false;
+  process.on("SIGINT", () => (isStopped = true));
   const isDone = (): boolean => untilAnswered === true && counts.answered > 0;
-  while (counts.sent < total && !isDone()) {
+  while (counts.sent < total && !isDone() && !isStopped) {
     const due = Math.min(total, Math.floor(((performance.now() - begin) / 1000) * perSecond));
     for (; counts.sent < due; counts.sent++) {
       const id = counts.sent & 0xffff;

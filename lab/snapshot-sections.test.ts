@@ -25,10 +25,20 @@ test("nftables: each rule bears its place, and nothing that counts or is numbere
   ]);
 });
 
+test("nftables: the order of rules counts, the order of chains and tables does not", () => {
+  const table = (name: string, ...chains: string[]) => `table ip ${name} {\n${chains.join("")}}\n`;
+  const one = "\tchain one {\n\t\taccept\n\t\tdrop\n\t}\n";
+  const two = "\tchain two {\n\t\tdrop\n\t}\n";
+  const seen = describeNftables(table("nat", one, two) + table("filter", two));
+  expect(describeNftables(table("filter", two) + table("nat", two, one))).toEqual(seen);
+  const swapped = "\tchain one {\n\t\tdrop\n\t\taccept\n\t}\n";
+  expect(describeNftables(table("nat", swapped, two) + table("filter", two))).not.toEqual(seen);
+});
+
 test("nftables: a set's elements on several lines stay inside it", () => {
   const ruleset =
     "table inet t {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1,\n\t\t\t     10.0.0.2 }\n\t}\n\tchain c {\n\t}\n}\n";
-  expect(describeNftables(ruleset).at(-1)).toBe("table inet t / chain c");
+  expect(describeNftables(ruleset)[1]).toBe("table inet t / chain c");
 });
 
 test("iptables: tables in order, no counters, no dates", () => {

@@ -15,10 +15,13 @@ function toLines(text: string): string[] {
     .filter((line) => line.trim() !== "");
 }
 
-/** `nft --stateless list ruleset`: each rule after the table and chain that it stands in, in order. */
+/**
+ * `nft --stateless list ruleset`: each rule after the table and chain that it stands in. Rules are in order; tables and
+ * chains are sorted, since their order means nothing, and Docker makes its chains in another one when it restarts.
+ */
 export function describeNftables(ruleset: string): string[] {
   const path: string[] = [];
-  const lines: string[] = [];
+  const lines: { readonly place: string; readonly text: string }[] = [];
   for (const line of toLines(ruleset)) {
     const text = line.trim();
     if (text.startsWith("#")) continue;
@@ -30,10 +33,11 @@ export function describeNftables(ruleset: string): string[] {
     const shown = normalizeVeth(opens ? text.slice(0, -1).trim() : text)
       .replace(/ # handle \d+$/, "")
       .replace(/\bcounter packets \d+ bytes \d+/g, "counter");
-    lines.push([...path, shown].join(" / "));
+    const whole = [...path, shown];
+    lines.push({ place: whole.slice(0, 2).join(" / "), text: whole.join(" / ") });
     if (opens) path.push(shown);
   }
-  return lines;
+  return lines.toSorted((a, b) => Number(a.place > b.place) - Number(a.place < b.place)).map(({ text }) => text);
 }
 
 /** `iptables-save`: each rule after its table, without counters, in order. */
