@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
+import { join } from "node:path";
 import { buildExecutable } from "../../scripts/build.ts";
 import { findCorrosion } from "../../lab/corrosion-choice.ts";
 import { expectSuccess, runJiji, writeDeployFile } from "../../lab/jiji.ts";
@@ -15,6 +17,7 @@ import {
   startWebContainer,
   stopContainer,
 } from "../../lab/workload.ts";
+import { PATHS } from "../../src/model/paths.ts";
 
 /**
  * One mesh over three generations of Debian and both engines, from an empty machine to an empty machine. The tests run in
@@ -26,6 +29,9 @@ const before = new Map<string, ServerSnapshot>();
 
 /** What the closing report wants to know; printed at the end. */
 const figures: Record<string, string | number> = {};
+
+/** All that commands have told the operator. */
+const said: string[] = [];
 
 const dnsOf: Record<string, string> = {};
 
@@ -89,7 +95,10 @@ test("a dry run shows a plan and changes nothing", async () => {
 }, 60_000);
 
 test("one command sets three empty servers up", async () => {
-  figures["setup from zero, ms"] = await timed(async () => expectSuccess(await runJiji(lab, setupArguments), "setup"));
+  figures["setup from zero, ms"] = await timed(async () => {
+    const result = expectSuccess(await runJiji(lab, [...setupArguments, "--verbose"]), "setup");
+    said.push(result.stdout, result.stderr);
+  });
   await readDnsAddresses();
   expect(Object.keys(dnsOf).length).toBe(3);
 }, 240_000);
@@ -101,6 +110,7 @@ test("a second setup plans nothing and takes at most 3 s", async () => {
     took.push(
       await timed(async () => {
         const result = expectSuccess(await runJiji(lab, [...setupArguments, "--json"]), "second setup");
+        said.push(result.stdout, result.stderr);
         const report = JSON.parse(result.stdout) as { servers: { steps: unknown[] }[] };
         expect(report.servers.flatMap((server) => server.steps)).toEqual([]);
       }),
@@ -110,6 +120,39 @@ test("a second setup plans nothing and takes at most 3 s", async () => {
   const isBusy = (loadavg()[0] ?? 0) > 3 * availableParallelism();
   if (!isBusy) expect(Math.min(...took)).toBeLessThanOrEqual(3000);
 }, 60_000);
+
+test("keys and tokens stand in the files of their own and nowhere else", async () => {
+  const places = ["/etc", "/opt", "/run", "/root", "/home", "/tmp", "/var/lib/jiji-dns", "/var/log"];
+  // config.toml is Corrosion's own, and the token stands in it for Corrosion alone
+  const own = [PATHS.wireguardKey, PATHS.identity, PATHS.corrosionToken, PATHS.corrosionConfig];
+  const secrets: string[] = [];
+  for (const { name } of lab.servers) {
+    const read = async (path: string) => expectSuccess(await lab.exec(name, ["cat", path]), `${name}: ${path}`).stdout;
+    const identity = JSON.parse(await read(PATHS.identity)) as { privateKey: string };
+    const ofServer = [await read(PATHS.wireguardKey), await read(PATHS.corrosionToken), identity.privateKey];
+    const input = ofServer.map((secret) => `${secret.trim()}\n`).join("");
+    const found = await lab.exec(name, ["grep", "-rlF", "--devices=skip", "-f", "-", ...places], { input });
+    expect(found.stdout.trim().split("\n").toSorted()).toEqual(own.toSorted());
+    const script =
+      'f=$(mktemp) && cat >"$f" && (journalctl -o cat --no-pager; ps -eo args) | grep -cF -f "$f"; rm "$f"';
+    expect((await lab.exec(name, ["sh", "-c", script], { input })).stdout).toBe("0\n");
+    const modes = await lab.exec(name, ["stat", "-c", "%a %U %G", ...own]);
+    expect(modes.stdout.trim().split("\n")).toEqual([
+      ...["600 root root", "600 root root", "640 root jiji-corrosion", "640 root jiji-corrosion"],
+    ]);
+    secrets.push(...input.trim().split("\n"));
+  }
+  const seen = [...said, ...readAll(lab.operator.home)].join("\n");
+  expect(secrets.filter((secret) => seen.includes(secret))).toEqual([]);
+}, 60_000);
+
+/** The text of every file in a folder and below. */
+function readAll(folder: string): string[] {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), "latin1"));
+}
 
 test("containers of either engine reach each other by name, with their own addresses", async () => {
   await startComposeProject(lab, "web1", "shop", "web", "hello from web1");
