@@ -54,10 +54,10 @@ async function ask({ server, name, perSecond, seconds, answers, untilAnswered }:
   });
   const begin = performance.now();
   const total = perSecond * seconds;
-  let isStopped = false;
-  process.on("SIGINT", () => (isStopped = true));
+  const stop = new AbortController();
+  process.on("SIGINT", () => stop.abort());
   const isDone = (): boolean => untilAnswered === true && counts.answered > 0;
-  while (counts.sent < total && !isDone() && !isStopped) {
+  while (counts.sent < total && !isDone() && !stop.signal.aborted) {
     const due = Math.min(total, Math.floor(((performance.now() - begin) / 1000) * perSecond));
     for (; counts.sent < due; counts.sent++) {
       const id = counts.sent & 0xffff;

@@ -59,10 +59,10 @@ export function floodWithPings(
   ping: { readonly from: string; readonly source: string; readonly address: string },
 ): Traffic<PingCounts> {
   const program = ["ping", "-q", "-f", "-i", "0.005", "-c", String(PINGS_PER_RUN), "-W", "3", "-I", ping.source];
-  let isStopped = false;
+  const stop = new AbortController();
   const flood = async (): Promise<PingCounts> => {
     let [sent, received] = [0, 0];
-    while (!isStopped) {
+    while (!stop.signal.aborted) {
       const output = await runInNetwork(lab, ping.from, [...program, ping.address], (text) => text).counts;
       const summary = /^(\d+) packets transmitted, (\d+) received/m.exec(output);
       if (summary === null) throw new Error(`ping said: ${output}`);
@@ -76,7 +76,7 @@ export function floodWithPings(
   return {
     counts,
     stop: () => {
-      isStopped = true;
+      stop.abort();
       return counts;
     },
   };
