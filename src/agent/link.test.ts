@@ -82,9 +82,21 @@ class Loopback {
     } as unknown as ContainerRecord;
   }
 
-  [Symbol.dispose](): void {
+  close(): void {
     for (const each of this.#open.splice(0)) each.close();
   }
+}
+
+/** A test with a loopback of its own. */
+function on(number: number, name: string, body: (net: Loopback) => Promise<void>): void {
+  test.concurrent(
+    name,
+    async () => {
+      const net = new Loopback(number);
+      await body(net).finally(() => net.close());
+    },
+    10_000,
+  );
 }
 
 async function until(what: string, holds: () => boolean, timeoutMs = 20_000): Promise<void> {
@@ -99,8 +111,7 @@ const heard = ({ link }: Started): boolean =>
   link.report().every(({ isHeard, roundTripMs }) => isHeard && roundTripMs !== null);
 
 describe("agents on loopback", () => {
-  test.concurrent("measure each other, and news arrives at everybody at once", async () => {
-    using net = new Loopback(0);
+  on(0, "measure each other, and news arrives at everybody at once", async (net) => {
     const [a, b, c] = [net.start(0, 3), net.start(1, 3), net.start(2, 3)];
     await until("round trips", () => [a, b, c].every((each) => heard(each)));
     const begin = performance.now();
@@ -109,10 +120,9 @@ describe("agents on loopback", () => {
     expect(performance.now() - begin).toBeLessThan(200);
     expect(b.news).toEqual([{ serverId: idOf(0), n: 0, record: encodeContainerRecord(net.record(0)) }]);
     expect(a.news).toEqual([]);
-  }, 10_000);
+  });
 
-  test.concurrent("with news switched off nothing is said and nothing is heard", async () => {
-    using net = new Loopback(1);
+  on(1, "with news switched off nothing is said and nothing is heard", async (net) => {
     const [a, b] = [net.start(0, 2), net.start(1, 2, { hasNews: false })];
     await until("round trips", () => heard(a) && heard(b));
     a.link.tell([{ n: 0, rev: 5, record: net.record(0), previous: undefined }]);
@@ -120,43 +130,39 @@ describe("agents on loopback", () => {
     a.link.askToRecheck(idOf(1));
     await until("a request after it", () => b.rechecks === 1);
     expect([a.news, b.news]).toEqual([[], []]);
-  }, 10_000);
+  });
 
-  test.concurrent("an agent that stops leaves its server reachable, since its kernel refuses", async () => {
-    using net = new Loopback(2);
+  on(2, "an agent that stops leaves its server reachable, since its kernel refuses", async (net) => {
     const [a, b] = [net.start(0, 2), net.start(1, 2)];
     await until("round trips", () => heard(a) && heard(b));
     b.link.close();
     await until("refused", () => a.link.report()[0]?.isAgentDown === true);
     expect(a.hidden).toEqual([]);
     expect(a.link.report()[0]).toMatchObject({ isHeard: true, counts: true });
-  }, 10_000);
+  });
 
-  test.concurrent("a server whose agent has not seen its engine since its boot is hidden until it has", async () => {
-    using net = new Loopback(3);
+  on(3, "a server whose agent has not seen its engine since its boot is hidden until it has", async (net) => {
     const [a, b] = [net.start(0, 2), net.start(1, 2, { isReady: false })];
     await until("hidden", () => a.hidden.join() === idOf(1));
     b.link.setReady(true);
     await until("shown", () => a.hidden.length === 0);
-  }, 10_000);
+  });
 
-  test.concurrent("asking to look again is heard, but not more often than every 5 s", async () => {
-    using net = new Loopback(4);
+  on(4, "asking to look again is heard, but not more often than every 5 s", async (net) => {
     const [a, b] = [net.start(0, 2), net.start(1, 2)];
     await until("round trips", () => heard(a) && heard(b));
     for (let time = 0; time < 5; time++) expect(a.link.askToRecheck(idOf(1))).toBe(true);
     await until("dropped", () => b.link.dropped["asked too often"] === 4);
     expect(b.rechecks).toBe(1);
     expect(a.link.askToRecheck(idOf(7))).toBe(false);
-  }, 10_000);
+  });
 });
 
 describe("strangers", () => {
   const newsOf = (net: Loopback): Buffer =>
     encodePacket({ type: "news", message: 1, rows: [[0, encodeContainerRecord(net.record(1))]] });
 
-  test.concurrent("who is not a member, or speaks from another port than its agent's, tells nothing", async () => {
-    using net = new Loopback(5);
+  on(5, "who is not a member, or speaks from another port than its agent's, tells nothing", async (net) => {
     const a = net.start(0, 3);
     const stranger = await net.bind(9, 31281);
     const localUser = await net.bind(1, 40_001);
@@ -171,10 +177,9 @@ describe("strangers", () => {
     member.send(newsOf(net), 31281, net.address(0));
     await until("dropped", () => a.link.dropped["news that cannot be true"] === 1);
     expect(a.news).toEqual([]);
-  }, 10_000);
+  });
 
-  test.concurrent("octets of any kind are dropped", async () => {
-    using net = new Loopback(6);
+  on(6, "octets of any kind are dropped", async (net) => {
     const a = net.start(0, 2);
     const member = await net.bind(1, 31281);
     await until("dropped", () => {
@@ -182,5 +187,5 @@ describe("strangers", () => {
       return (a.link.dropped["malformed"] ?? 0) > 200;
     });
     expect(a.news).toEqual([]);
-  }, 10_000);
+  });
 });
