@@ -33,6 +33,9 @@ const SHARE_OF_ONE = 1 / 4;
 /** Questions of one connection that are being answered at once; further ones wait unread (RFC 7766 §6.2.1.1). */
 const MAX_PIPELINED = 32;
 
+/** At the end of the service questions that are being answered are waited for so long. */
+const FINISH_MS = 2_000;
+
 /** A client that does not take its answers is let go when so much waits for it. */
 const MAX_UNSENT_BYTES = 256 * 1024;
 
@@ -55,7 +58,7 @@ class Service implements TcpService {
 
   constructor(options: TcpServiceOptions) {
     this.#options = options;
-    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+    this.#server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => this.#accept(socket));
   }
 
   get port(): number {
@@ -84,7 +87,12 @@ class Service implements TcpService {
       this.#server.close(() => resolve());
     });
     for (const connection of this.#open) connection.finish();
+    // What is asked just now is still answered, but not for ever.
+    const cut = setTimeout(() => {
+      for (const connection of this.#open) connection.cut();
+    }, FINISH_MS);
     await closed;
+    clearTimeout(cut);
   }
 
   #accept(socket: Socket): void {
@@ -118,6 +126,7 @@ class Connection {
   readonly #options: TcpServiceOptions;
   #received: Buffer = Buffer.alloc(0);
   #pending = 0;
+  /** no more octets come, or none are wanted */
   #hasEnded = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
@@ -126,15 +135,26 @@ class Connection {
     this.#address = address;
     this.#options = options;
     socket.on("data", (data: Buffer) => this.#take(data));
-    socket.on("end", () => this.finish());
+    socket.on("end", () => this.#endOfQuestions());
     socket.on("error", () => socket.destroy());
     socket.on("close", () => clearTimeout(this.#idle));
     this.#startIdle();
   }
 
-  /** Takes no more questions; what was asked is still answered. */
+  /** Takes no more questions; what is being answered still is. */
   finish(): void {
+    this.#received = Buffer.alloc(0);
+    this.#endOfQuestions();
+  }
+
+  cut(): void {
+    this.#socket.destroy();
+  }
+
+  /** The client has asked its last question, and wants the answers (RFC 7766 §6.2.4); those that wait are read. */
+  #endOfQuestions(): void {
     this.#hasEnded = true;
+    this.#readQuestions();
     if (this.#pending === 0) this.#end();
   }
 
@@ -167,6 +187,7 @@ class Connection {
       this.#startIdle();
       void this.#options.answer(message, this.#address).then((answer) => this.#send(answer));
     }
+    if (this.#hasEnded) return;
     if (this.#pending >= MAX_PIPELINED) this.#socket.pause();
     else this.#socket.resume();
   }
@@ -182,8 +203,11 @@ class Connection {
     framed.writeUInt16BE(answer.length, 0);
     framed.set(answer, 2);
     this.#socket.write(framed);
-    if (this.#socket.writableLength > MAX_UNSENT_BYTES) this.#socket.destroy();
-    else if (!this.#hasEnded) this.#readQuestions();
-    else if (this.#pending === 0) this.#end();
+    if (this.#socket.writableLength > MAX_UNSENT_BYTES) {
+      this.#socket.destroy();
+      return;
+    }
+    this.#readQuestions();
+    if (this.#hasEnded && this.#pending === 0) this.#end();
   }
 }
