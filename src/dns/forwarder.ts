@@ -1,6 +1,6 @@
 import type { Endpoint } from "../model/address.ts";
 import type { Clock } from "../system/host.ts";
-import { UpstreamExchange } from "./upstream-exchange.ts";
+import { UpstreamExchange, type Noise } from "./upstream-exchange.ts";
 import type { UpstreamAnswer, UpstreamQuestion } from "./upstream-message.ts";
 import { RCODE } from "./wire.ts";
 
@@ -8,6 +8,8 @@ export interface ForwarderOptions {
   /** the resolvers to ask, best first; asked for before each question */
   readonly resolvers: () => Promise<readonly Endpoint[]>;
   readonly clock: Clock;
+  /** called for each packet of a resolver that is no answer, or a malformed one; it is ignored */
+  readonly onNoise?: (kind: Noise, endpoint: Endpoint) => void;
   /** how long a question may take in all */
   readonly deadlineMs?: number;
   readonly maxInFlight?: number;
@@ -22,6 +24,10 @@ export interface ForwarderCounts {
   overload: number;
   /** equal to a question under way, and answered with it */
   joined: number;
+  /** packets that were no answer to any question: late, doubled, or forged */
+  junk: number;
+  /** answers that could not be read */
+  malformed: number;
   readonly inFlight: number;
 }
 
@@ -68,6 +74,8 @@ export class Forwarder {
       failed: 0,
       overload: 0,
       joined: 0,
+      junk: 0,
+      malformed: 0,
       get inFlight() {
         return underWay.size;
       },
@@ -152,6 +160,13 @@ export class Forwarder {
     return answer;
   }
 
+  #exchangeWith(endpoint: Endpoint): UpstreamExchange {
+    return new UpstreamExchange(endpoint, (kind) => {
+      this.counts[kind]++;
+      this.#options.onNoise?.(kind, endpoint);
+    });
+  }
+
   /** Those that are trusted in their order, then the others. */
   async #inOrder(): Promise<readonly Resolver[]> {
     const endpoints = await this.#options.resolvers().catch(() => []);
@@ -160,7 +175,7 @@ export class Forwarder {
       this.#resolvers = endpoints.map((endpoint) => {
         const resolver = known.get(endpoint);
         known.delete(endpoint);
-        return resolver ?? { exchange: new UpstreamExchange(endpoint), usualMs: 50, distrustedUntilMs: 0 };
+        return resolver ?? { exchange: this.#exchangeWith(endpoint), usualMs: 50, distrustedUntilMs: 0 };
       });
       for (const { exchange } of known.values()) exchange.close();
     }

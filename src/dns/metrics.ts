@@ -139,6 +139,12 @@ const COUNTS: readonly Metric[] = [
   ],
   ["forwards_total", "Questions that resolvers were asked", ({ forwarder }) => forwarder?.counts.asked ?? 0],
   ["forwards_failed_total", "Of these, without an answer", ({ forwarder }) => forwarder?.counts.failed ?? 0],
+  [
+    "upstream_junk_total",
+    "Packets of resolvers that answer no question",
+    ({ forwarder }) => forwarder?.counts.junk ?? 0,
+  ],
+  ["upstream_malformed_total", "Answers that cannot be read", ({ forwarder }) => forwarder?.counts.malformed ?? 0],
   ["forwards_joined_total", "Answered with an equal one's answer", ({ forwarder }) => forwarder?.counts.joined ?? 0],
   ["cache_hits_total", "Answers of resolvers that were told again", (report, own) => total(report, own, "cacheHits")],
   ["stale_answers_total", "Of these, after their time", (report, own) => total(report, own, "staleAnswers")],

@@ -7,7 +7,7 @@ import { ASK_ZONE, FORWARD, Responder, writeOpt } from "./responder.ts";
 import type { ClusterRange } from "./reverse.ts";
 import type { SourceLimit } from "./source-limit.ts";
 import { TableReader } from "./table.ts";
-import type { UpstreamAnswer } from "./upstream-message.ts";
+import { NO_ANSWER, type UpstreamAnswer } from "./upstream-message.ts";
 import { FLAG, HEADER_BYTES, MAX_MESSAGE_BYTES, OPT_BYTES, RCODE } from "./wire.ts";
 import { answerFromZone } from "./zone-answers.ts";
 import type { Zone } from "./zone.ts";
@@ -82,7 +82,7 @@ export class QuestionService {
     // Addresses of places are a courtesy: an answer without them is whole (RFC 2181 §9).
     const fits = answer.message.length + optBytesOf(asker) <= asker.limit;
     const found: UpstreamAnswer = {
-      ...FAILED,
+      ...NO_ANSWER,
       rcode: RCODE.NOERROR,
       body: answer.message.bytes().slice(question.end, fits ? undefined : answer.answersEnd),
       answers: answer.answers,
@@ -108,7 +108,7 @@ export class QuestionService {
       if (stale !== undefined) return stale;
     }
     counters.answer(answer?.rcode ?? RCODE.SERVFAIL);
-    return composeAnswer(head, asker, answer ?? FAILED, 0);
+    return composeAnswer(head, asker, answer ?? NO_ANSWER, 0);
   }
 
   /** What resolvers say; undefined when they say nothing, or nothing soon and something is known. */
@@ -149,17 +149,6 @@ export class QuestionService {
 function isUseful(answer: UpstreamAnswer | undefined): boolean {
   return answer?.rcode === RCODE.NOERROR || answer?.rcode === RCODE.NXDOMAIN;
 }
-
-const FAILED: UpstreamAnswer = {
-  rcode: RCODE.SERVFAIL,
-  isAuthentic: false,
-  body: new Uint8Array(0),
-  answers: 0,
-  authorities: 0,
-  additionals: 0,
-  ttlsAt: [],
-  ttlSeconds: 0,
-};
 
 /** What of a question shapes its answer, kept while others are read. */
 interface Asker {

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
 import { splitHostPort, type Endpoint } from "../model/address.ts";
 import type { Clock } from "../system/host.ts";
 import { parseResolvConf } from "./resolv-conf.ts";
@@ -63,13 +64,19 @@ export class Resolvers {
   }
 
   #withoutOwn(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-    const own = new Set(this.#options.own.map(({ host, port }) => `${host}:${port}`));
-    const anywhere = new Set(this.#options.own.filter(({ host }) => host === "0.0.0.0").map(({ port }) => port));
+    const { own } = this.#options;
+    const exact = new Set(own.map(({ host, port }) => `${host}:${port}`));
+    const everywhere = new Set(own.filter(({ host }) => host === "0.0.0.0").map(({ port }) => port));
     return endpoints.filter((endpoint) => {
       const { host, port } = splitHostPort(endpoint) ?? { host: "", port: 0 };
-      return !own.has(endpoint) && !(anywhere.has(port) && host.startsWith("127."));
+      return !exact.has(endpoint) && !(everywhere.has(port) && isThisMachine(host));
     });
   }
+}
+
+function isThisMachine(host: string): boolean {
+  if (host.startsWith("127.")) return true;
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host));
 }
 
 function isStub(endpoint: Endpoint): boolean {

@@ -55,6 +55,8 @@ const DRAIN_MS = 2_000;
 
 const NEWS_CHECK_MS = 5_000;
 
+const NOISE = { junk: "a packet that answers no question", malformed: "an answer that cannot be read" };
+
 /** How exact the times of kept answers are. */
 const TIME_MS = 500;
 
@@ -140,7 +142,11 @@ class Server implements DnsServer {
     if (this.#mesh.source !== "none") await this.#table.rebuild();
     this.#access.allow(this.#networks());
     this.#tellTime();
-    this.#forwarder = new Forwarder({ resolvers: () => this.#resolvers?.list() ?? Promise.resolve([]), clock });
+    this.#forwarder = new Forwarder({
+      resolvers: () => this.#resolvers?.list() ?? Promise.resolve([]),
+      clock,
+      onNoise: (kind, endpoint) => this.#log.warn(kind, `${endpoint} sent ${NOISE[kind]}`),
+    });
     this.#service = new QuestionService({
       seed: this.#seed,
       cluster: this.#range(),

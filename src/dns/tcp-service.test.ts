@@ -88,7 +88,7 @@ describe("DNS over TCP", () => {
     });
     const client = new Client(port);
     client.socket.write(framed(0, 1, 2, 3));
-    expect([...(await client.until(3))].sort()).toEqual([1, 2, 3]);
+    expect(new Set(await client.until(3))).toEqual(new Set([1, 2, 3]));
     slow.resolve();
     expect((await client.until(4)).at(-1)).toBe(0);
   });
@@ -134,12 +134,12 @@ describe("DNS over TCP", () => {
   test("octets that drip do not keep a connection open, whole questions do", async () => {
     const service = await start({ idleMs: 150 });
     const [loris, honest] = [new Client(service.port), new Client(service.port)];
-    let isOpen = true;
-    void loris.ended.then(() => (isOpen = false));
+    const state = { isOpen: true };
+    void loris.ended.then(() => (state.isOpen = false));
     let asked = 0;
     // A length of 65,535 octets, of which one comes every few milliseconds.
     loris.socket.write(Buffer.from([0xff, 0xff]));
-    while (isOpen) {
+    while (state.isOpen) {
       loris.socket.write(Buffer.from([1]));
       honest.socket.write(framed(asked++));
       await honest.until(asked);

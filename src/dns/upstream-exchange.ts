@@ -20,6 +20,9 @@ const QUESTIONS_PER_SOCKET = 256;
 
 const TCP_TIMEOUT_MS = 3_000;
 
+/** What a resolver, or somebody who poses as it, sends besides answers. */
+export type Noise = "junk" | "malformed";
+
 interface Waiting {
   readonly question: UpstreamQuestion;
   readonly take: (message: Uint8Array) => void;
@@ -39,6 +42,7 @@ interface ConnectedSocket {
  */
 export class UpstreamExchange {
   readonly endpoint: Endpoint;
+  readonly #onNoise: (kind: Noise) => void;
   readonly #host: string;
   readonly #port: number;
   readonly #sockets = new Map<number, Promise<ConnectedSocket>>();
@@ -46,8 +50,10 @@ export class UpstreamExchange {
   #hasNoEdns = false;
   #isClosed = false;
 
-  constructor(endpoint: Endpoint) {
+  /** @param onNoise called for each packet that is no answer to any question, or a malformed one */
+  constructor(endpoint: Endpoint, onNoise: (kind: Noise) => void = () => undefined) {
     this.endpoint = endpoint;
+    this.#onNoise = onNoise;
     const { host, port } = splitHostPort(endpoint) ?? { host: "", port: 0 };
     this.#host = host;
     this.#port = port;
@@ -66,7 +72,10 @@ export class UpstreamExchange {
     }
     if (isTruncated(message)) message = await this.#askTcp(question, signal);
     const answer = decodeUpstreamAnswer(message, question);
-    if (answer === undefined) throw new Error(`${this.endpoint} sent a malformed answer`);
+    if (answer === undefined) {
+      this.#onNoise("malformed");
+      throw new Error(`${this.endpoint} sent a malformed answer`);
+    }
     return answer;
   }
 
@@ -100,7 +109,11 @@ export class UpstreamExchange {
       };
       signal.addEventListener("abort", abort, { once: true });
       opened.waiting.set(id, { question, take, fail });
-      opened.socket.send(encodeUpstreamQuery(question, id, hasOpt));
+      try {
+        opened.socket.send(encodeUpstreamQuery(question, id, hasOpt));
+      } catch (error) {
+        fail(error instanceof Error ? error.message : String(error));
+      }
     });
   }
 
@@ -130,13 +143,16 @@ export class UpstreamExchange {
       binaryType: "buffer",
       socket: {
         data: (_socket, message) => {
-          if (message.length < 2) return;
-          const asked = waiting.get(message.readUInt16BE(0));
-          if (asked !== undefined && isAnswerTo(message, asked.question, message.readUInt16BE(0))) asked.take(message);
+          const id = message.length < 2 ? -1 : message.readUInt16BE(0);
+          const asked = waiting.get(id);
+          if (asked !== undefined && isAnswerTo(message, asked.question, id)) asked.take(message);
+          else this.#onNoise("junk");
         },
-        // The kernel passes on that the port is closed: no need to wait.
-        error: (_socket, error) => {
-          for (const asked of [...waiting.values()]) asked.fail(error.message);
+        // The kernel passes on that the port is closed: no need to wait. Whether the socket comes before the error is not
+        // what the runtime's types say.
+        error: (...values: readonly unknown[]) => {
+          const error = values.find((value) => value instanceof Error);
+          for (const asked of [...waiting.values()]) asked.fail(error?.message ?? "the socket failed");
         },
       },
     });

@@ -25,8 +25,23 @@ export interface UpstreamAnswer {
   readonly ttlSeconds: number;
 }
 
+/** That a resolver could not answer. */
+export const NO_ANSWER: UpstreamAnswer = {
+  rcode: RCODE.SERVFAIL,
+  isAuthentic: false,
+  body: new Uint8Array(0),
+  answers: 0,
+  authorities: 0,
+  additionals: 0,
+  ttlsAt: [],
+  ttlSeconds: 0,
+};
+
 /** Nothing is kept longer than a day (RFC 8767 §4 allows a week). */
 const MAX_TTL_SECONDS = 86_400;
+
+/** That there is no such name is not kept longer than RFC 2308 §5 advises. */
+const MAX_NEGATIVE_TTL_SECONDS = 10_800;
 
 /** A failure is remembered for a moment, so that a broken zone is not asked for at the rate of its askers (RFC 9520). */
 const FAILURE_TTL_SECONDS = 2;
@@ -82,7 +97,8 @@ export function rcodeOf(message: Uint8Array): number {
 /** Reads an answer that {@link isAnswerTo} has passed; undefined when it is malformed anywhere. */
 export function decodeUpstreamAnswer(message: Uint8Array, question: UpstreamQuestion): UpstreamAnswer | undefined {
   const view = viewOf(message);
-  if (view.getUint16(4) !== 1) return undefined;
+  // A resolver that could not read the question says nothing else.
+  if (view.getUint16(4) === 0) return { ...NO_ANSWER, rcode: rcodeOf(message) };
   const bodyAt = HEADER_BYTES + question.name.length + 4;
   const reader = new RecordReader(view, bodyAt);
   const answers = view.getUint16(6);
@@ -122,7 +138,7 @@ function ttlOf(rcode: number, answers: number, reader: RecordReader): number {
   if (rcode === RCODE.NOERROR && answers > 0) return Math.min(reader.lowestTtl, MAX_TTL_SECONDS);
   // A negative answer may be kept for what its SOA says, and without one not at all (RFC 2308 §5).
   if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return 0;
-  return Math.min(reader.negativeTtl ?? 0, reader.lowestTtl, MAX_TTL_SECONDS);
+  return Math.min(reader.negativeTtl ?? 0, reader.lowestTtl, MAX_NEGATIVE_TTL_SECONDS);
 }
 
 /** Walks over records, checking that each lies within the message and every name points back. */
@@ -145,7 +161,7 @@ class RecordReader {
     if (head < 0 || head + 10 > view.byteLength) return undefined;
     const type = view.getUint16(head);
     const dataEnd = head + 10 + view.getUint16(head + 8);
-    if (dataEnd > view.byteLength) return undefined;
+    if (dataEnd > view.byteLength || !isDataWhole(view, type, head + 10, dataEnd)) return undefined;
     if (type === TYPE.OPT) {
       this.extendedRcode = view.getUint8(head + 4);
     } else {
@@ -161,6 +177,44 @@ class RecordReader {
     this.at = dataEnd;
     return { type };
   }
+}
+
+/**
+ * Data with names that may be compressed (RFC 3597 §4) or of a fixed size: octets before the names, names, octets behind
+ * them. All other types are opaque.
+ */
+const DATA_SHAPES: ReadonlyMap<number, readonly [before: number, names: number, behind: number]> = new Map([
+  [1, [4, 0, 0]],
+  [2, [0, 1, 0]],
+  [5, [0, 1, 0]],
+  [6, [0, 2, 20]],
+  [7, [0, 1, 0]],
+  [8, [0, 1, 0]],
+  [9, [0, 1, 0]],
+  [12, [0, 1, 0]],
+  [14, [0, 2, 0]],
+  [15, [2, 1, 0]],
+  [17, [0, 2, 0]],
+  [18, [2, 1, 0]],
+  [21, [2, 1, 0]],
+  [26, [2, 2, 0]],
+  [28, [16, 0, 0]],
+  [33, [6, 1, 0]],
+  [36, [2, 1, 0]],
+  [39, [0, 1, 0]],
+]);
+
+/** Whether a record's data is what its type says, so that nobody who gets it trips over a pointer in it. */
+function isDataWhole(view: DataView, type: number, from: number, end: number): boolean {
+  const shape = DATA_SHAPES.get(type);
+  if (shape === undefined) return true;
+  const [before, names, behind] = shape;
+  let at = from + before;
+  for (let i = 0; i < names; i++) {
+    at = nameEnd(view, at);
+    if (at < 0 || at > end) return false;
+  }
+  return at + behind === end;
 }
 
 /** Where the name at `from` ends; -1 when it runs out of the message, points forward or is too long. */

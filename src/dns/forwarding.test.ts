@@ -1,0 +1,209 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { createSocket } from "node:dgram";
+import { createConnection } from "node:net";
+import { encode, streamDecode, streamEncode } from "dns-packet";
+import { ask, cleanUp, cleanUps, setUp } from "../../test/dns-world.ts";
+import { addressOf, FakeResolver } from "../../test/fake-resolver.ts";
+import type { DnsServer } from "./server.ts";
+
+afterEach(cleanUp);
+
+const OPT = { type: "OPT", name: ".", udpPayloadSize: 1232, flags: 0 } as never;
+const OPT_DO = { type: "OPT", name: ".", udpPayloadSize: 1232, flags: 0x8000 } as never;
+
+async function world() {
+  const upstream = await FakeResolver.start();
+  cleanUps.push(() => upstream.close());
+  const made = await setUp({ upstreams: [upstream.endpoint] });
+  return { ...made, upstream, server: await made.start() };
+}
+
+async function metric(server: DnsServer, name: string): Promise<number> {
+  const { host, port } = server.metrics!;
+  const text = await (await fetch(`http://${host}:${port}/metrics`)).text();
+  const line = text
+    .split("\n")
+    .find((one) => one.startsWith(`jiji_dns_${name} `) || one.startsWith(`jiji_dns_${name}{`));
+  return Number(line?.split(" ").at(-1) ?? Number.NaN);
+}
+
+/** Asks over TCP. */
+async function askTcp(server: DnsServer, name: string) {
+  const { port } = server.listening.find(({ protocol }) => protocol === "tcp")!;
+  const socket = createConnection(port, "127.0.0.1");
+  cleanUps.push(() => socket.destroy());
+  socket.write(streamEncode({ type: "query", id: 3, flags: 0x100, questions: [{ type: "A", name }] }));
+  let received = Buffer.alloc(0);
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    received = Buffer.concat([received, chunk]);
+    if (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) break;
+  }
+  return streamDecode(received);
+}
+
+describe("forwarding", () => {
+  test("an answer is told again for as long as its TTL says, by UDP and TCP, and then asked for again", async () => {
+    const { server, upstream } = await world();
+    upstream.onQuestion = (asked) => asked.answer({ answers: [addressOf(asked, "192.0.2.1", 2)] });
+    for (let i = 0; i < 5; i++) {
+      expect(await ask(server, "A", "Example.org")).toMatchObject({
+        rcode: "NOERROR",
+        flag_aa: false,
+        flag_ra: true,
+        questions: [{ name: "Example.org" }],
+        answers: [{ data: "192.0.2.1" }],
+      });
+    }
+    expect((await askTcp(server, "example.ORG")).answers).toMatchObject([{ data: "192.0.2.1" }]);
+    expect(upstream.asked).toHaveLength(1);
+    expect(await metric(server, "cache_hits_total")).toBe(5);
+    while (upstream.asked.length < 2) {
+      await ask(server, "A", "example.org");
+      await Bun.sleep(100);
+    }
+  });
+
+  test("DO and CD are asked for apart; AD is told only to those who ask for it", async () => {
+    const { server, upstream } = await world();
+    upstream.onQuestion = (asked) => asked.answer({ flags: 0x1a0, answers: [addressOf(asked, "192.0.2.1")] });
+    const asks = [
+      { additionals: [OPT] },
+      { additionals: [OPT_DO] },
+      { flags: 0x110, additionals: [OPT] },
+      { flags: 0x120 },
+    ];
+    for (let round = 0; round < 2; round++) {
+      const answers = await Promise.all(asks.map((more) => ask(server, "A", "signed.example", more)));
+      expect(answers.map(({ flag_ad }) => flag_ad)).toEqual([false, true, false, true]);
+      expect(answers.map(({ flag_cd }) => flag_cd)).toEqual([false, false, true, false]);
+    }
+    expect(upstream.asked).toHaveLength(3);
+    expect(upstream.asked.filter(({ packet }) => packet.flag_cd)).toHaveLength(1);
+  });
+
+  test("many clients with one id each get their own answer", async () => {
+    const { server, upstream } = await world();
+    upstream.onQuestion = (asked) => {
+      const n = Number(/^n(\d+)/.exec(asked.packet.questions![0]!.name)![1]);
+      setTimeout(() => asked.answer({ answers: [addressOf(asked, `192.0.2.${n}`)] }), (n * 7) % 40);
+    };
+    const names = Array.from({ length: 120 }, (_, n) => n);
+    const answers = await Promise.all(names.map((n) => ask(server, "A", `n${n}.example`)));
+    expect(answers.map((answer) => (answer.answers as { data: string }[])[0]!.data)).toEqual(
+      names.map((n) => `192.0.2.${n}`),
+    );
+  });
+
+  test("an answer that does not fit is truncated over UDP and whole over TCP, kept or not", async () => {
+    const { server, upstream } = await world();
+    upstream.onQuestion = (asked) => {
+      const all = Array.from({ length: 60 }, (_, i) => addressOf(asked, `192.0.2.${i}`));
+      if (asked.protocol === "udp") asked.answer({ flags: 0x380 });
+      else asked.answer({ answers: all });
+    };
+    for (let round = 0; round < 2; round++) {
+      expect(await ask(server, "A", "large.example")).toMatchObject({ flag_tc: true, answers: [] });
+      expect((await askTcp(server, "large.example")).answers).toHaveLength(60);
+    }
+    expect(upstream.asked.map(({ protocol }) => protocol)).toEqual(["udp", "tcp"]);
+  });
+
+  test("all resolvers down: what was known is told with a short TTL, the unknown fails; they come back: all is fresh", async () => {
+    const { server, upstream } = await world();
+    upstream.onQuestion = (asked) => asked.answer({ answers: [addressOf(asked, "192.0.2.1", 1)] });
+    await ask(server, "A", "known.example");
+    upstream.onQuestion = () => undefined;
+    const before = upstream.asked.length;
+    let answer = await ask(server, "A", "known.example");
+    while (upstream.asked.length === before) answer = await ask(server, "A", "known.example");
+    // The question was on its way to a resolver that said nothing.
+    expect(answer).toMatchObject({ rcode: "NOERROR", answers: [{ data: "192.0.2.1", ttl: 30 }] });
+    expect(await metric(server, "stale_answers_total")).toBeGreaterThanOrEqual(1);
+    expect(await ask(server, "A", "unknown.example")).toMatchObject({ rcode: "SERVFAIL" });
+    // By now it is known to be down, and nobody waits for it.
+    const startMs = performance.now();
+    expect(await ask(server, "A", "known.example")).toMatchObject({ answers: [{ data: "192.0.2.1", ttl: 30 }] });
+    expect(performance.now() - startMs).toBeLessThan(1_000);
+    upstream.onQuestion = (asked) => asked.answer({ answers: [addressOf(asked, "192.0.2.2", 60)] });
+    for (;;) {
+      const { answers } = await ask(server, "A", "known.example");
+      if ((answers as { data: string }[])[0]!.data === "192.0.2.2") break;
+    }
+  }, 30_000);
+
+  test("a failing zone does not displace what was known of it", async () => {
+    const { server, upstream } = await world();
+    upstream.onQuestion = (asked) => asked.answer({ answers: [addressOf(asked, "192.0.2.1", 1)] });
+    await ask(server, "A", "shaky.example");
+    upstream.onQuestion = (asked) => asked.answer({ flags: 0x182 });
+    const before = upstream.asked.length;
+    while (upstream.asked.length === before) await ask(server, "A", "shaky.example");
+    expect(await ask(server, "A", "shaky.example")).toMatchObject({ rcode: "NOERROR", answers: [{ ttl: 30 }] });
+  });
+
+  test("one source's questions that resolvers are asked for are bounded, others' are not touched", async () => {
+    const { server, upstream } = await world();
+    const flooder = createSocket("udp4");
+    await new Promise<void>((resolve) => flooder.bind(0, "127.0.0.2", resolve));
+    cleanUps.push(() => flooder.close());
+    const { port } = server.listening[0]!;
+    for (let i = 0; i < 6_000; i++) {
+      flooder.send(
+        encode({ type: "query", id: 1, flags: 0x100, questions: [{ type: "A", name: `f${i}.example` }] }),
+        port,
+        "127.0.0.1",
+      );
+      if (i % 100 === 0) await Bun.sleep(1);
+    }
+    while (!((await metric(server, 'dropped_total{reason="rate"}')) > 0)) await Bun.sleep(20);
+    expect(await ask(server, "A", "other.example")).toMatchObject({ rcode: "NOERROR" });
+    // A burst of 2,000, and what has been refilled since.
+    expect(upstream.asked.length).toBeLessThan(4_000);
+  }, 30_000);
+
+  test("settings that are read again name other resolvers, and their answers count", async () => {
+    const { server, upstream, settings } = await world();
+    await ask(server, "A", "example.org");
+    const other = await FakeResolver.start();
+    cleanUps.push(() => other.close());
+    other.onQuestion = (asked) => asked.answer({ answers: [addressOf(asked, "192.0.2.99")] });
+    await server.reload({ ...settings, upstreams: [other.endpoint] });
+    expect(await ask(server, "A", "example.org")).toMatchObject({ answers: [{ data: "192.0.2.99" }] });
+    expect(upstream.asked).toHaveLength(1);
+  });
+
+  test("names of any octets pass, and come back as they were asked", async () => {
+    const { server, upstream } = await world();
+    upstream.onQuestion = ({ raw, send }) => {
+      const answer = Buffer.from(raw);
+      answer.writeUInt16BE(0x8180, 2);
+      send(answer);
+    };
+    for (const name of [
+      "_acme-challenge.example.org",
+      "_25._tcp.Mail.example.org",
+      "xn--bcher-kva.example",
+      "*.example.org",
+    ]) {
+      expect(await ask(server, "TXT", name)).toMatchObject({ rcode: "NOERROR", questions: [{ name }] });
+    }
+  });
+
+  test("a resolver that sends garbage costs an answer, is counted, and is logged once a minute", async () => {
+    const { server, upstream, lines } = await world();
+    upstream.onQuestion = ({ raw, send, answer }) => {
+      for (let i = 0; i < 20; i++) send(Buffer.from(`garbage ${i}`));
+      const cut = Buffer.from(raw);
+      cut.writeUInt16BE(0x8180, 2);
+      cut.writeUInt16BE(9, 6);
+      send(cut);
+      answer({ answers: [] });
+    };
+    const answers = await Promise.all(["a", "b"].map((name) => ask(server, "A", `${name}.example`)));
+    expect(answers).toMatchObject([{ rcode: "SERVFAIL" }, { rcode: "SERVFAIL" }]);
+    expect(await metric(server, "upstream_junk_total")).toBeGreaterThan(20);
+    expect(await metric(server, "upstream_malformed_total")).toBeGreaterThan(2);
+    expect(lines.filter((line) => line.includes("answers no question"))).toHaveLength(1);
+    expect(lines.filter((line) => line.includes("cannot be read"))).toHaveLength(1);
+  }, 30_000);
+});
