@@ -5,6 +5,7 @@ import type { CliContext } from "./context.ts";
 import { EXIT, exitCodeOf, type ExitCode } from "./exit-codes.ts";
 import { asJijiError, Output } from "./output.ts";
 import { registerDns } from "./register/dns.ts";
+import { registerInspect } from "./register/inspect.ts";
 import { collect, type Registrar, type Run } from "./register/registrar.ts";
 import { registerSetup } from "./register/setup.ts";
 import { registerStatus } from "./register/status.ts";
@@ -18,6 +19,7 @@ const COMMANDS: readonly ((registrar: Registrar) => void)[] = [
   registerSetup,
   registerStatus,
   registerDns,
+  registerInspect,
   registerTeardown,
 ];
 

@@ -3,6 +3,7 @@ import { JijiError } from "../model/errors.ts";
 import { splitLines } from "../system/line-split.ts";
 import {
   controlAnswerSchema,
+  type ContainerAnswer,
   type ControlAnswer,
   type ControlRequest,
   type NamesAnswer,
@@ -28,6 +29,11 @@ export async function askStatus(socketPath: string): Promise<StatusAnswer> {
 /** Why a name is answered as it is. Throws a {@link JijiError}. */
 export async function askTrace(socketPath: string, name: string): Promise<TraceAnswer> {
   return (await ask(socketPath, { type: "trace", name }, "trace")) as TraceAnswer;
+}
+
+/** Every row of a container, by its full id. Throws a {@link JijiError}. */
+export async function askContainer(socketPath: string, id: string): Promise<ContainerAnswer> {
+  return (await ask(socketPath, { type: "container", id }, "container")) as ContainerAnswer;
 }
 
 async function ask(socketPath: string, request: ControlRequest, expected: string): Promise<ControlAnswer> {

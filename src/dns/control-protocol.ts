@@ -101,4 +101,5 @@ export const controlAnswerSchema = z.discriminatedUnion("type", [
 export type NamesAnswer = z.infer<typeof namesAnswerSchema>;
 export type StatusAnswer = z.infer<typeof statusAnswerSchema>;
 export type TraceAnswer = z.infer<typeof traceAnswerSchema>;
+export type ContainerAnswer = z.infer<typeof containerAnswerSchema>;
 export type ControlAnswer = z.infer<typeof controlAnswerSchema>;

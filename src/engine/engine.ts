@@ -77,7 +77,7 @@ export interface Engine {
   version(): Promise<Reading<string>>;
   /** Every container of that network in whatever state, running or not. Never `absent`. */
   containers(network: string): Promise<Reading<readonly EngineContainer[]>>;
-  /** One container by its full id; `absent` when the engine answers that there is none. */
+  /** One container by its full id, or what the engine itself takes for one (name, beginning); `absent` when there is none. */
   container(id: string): Promise<Reading<EngineContainer>>;
   /**
    * Events from now on. Iterating throws an {@link EngineError} when the engine goes away, and ends when `signal` is

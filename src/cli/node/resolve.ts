@@ -1,10 +1,9 @@
 import { serverAddress } from "../../model/cluster.ts";
-import { JijiError } from "../../model/errors.ts";
 import { resolveRequestSchema, type ResolvedName, type ResolveLine } from "../../model/node-dns.ts";
 import { PORTS } from "../../model/ports.ts";
 import { openDnsClient, type DnsClient } from "../../system/dns-client.ts";
 import type { Host } from "../../system/host.ts";
-import { readSpec } from "./observe.ts";
+import { requireSpec } from "./own-store.ts";
 import { reportFailure, type Out } from "./out.ts";
 import { parseRequest } from "./requests.ts";
 
@@ -21,12 +20,8 @@ const AGAIN_MS = 50;
 export async function runNodeResolve(input: string, host: Host, out: Out): Promise<number> {
   try {
     const request = parseRequest(resolveRequestSchema, input);
-    const spec = await readSpec(host.files);
-    if (spec.state !== "found") {
-      const why = spec.state === "unknown" ? spec.why : "it is not set up";
-      throw new JijiError("remote", why, { hint: "jiji network setup" });
-    }
-    const server = { address: serverAddress(spec.value.cluster.cidr, spec.value.subnet), port: PORTS.dns };
+    const { cluster, subnet } = await requireSpec(host.files);
+    const server = { address: serverAddress(cluster.cidr, subnet), port: PORTS.dns };
     const client = await openDnsClient(server);
     try {
       const { answers, isSettled } = await resolveUntil(client, request, host.clock);

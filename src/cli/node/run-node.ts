@@ -2,6 +2,7 @@ import { JijiError } from "../../model/errors.ts";
 import type { Host } from "../../system/host.ts";
 import { runNodeApply } from "./apply.ts";
 import { runNodeDns } from "./dns.ts";
+import { runNodeInspect } from "./inspect.ts";
 import { runNodeLock } from "./lock.ts";
 import { runNodeObserve } from "./observe.ts";
 import { reportFailure, type Out } from "./out.ts";
@@ -19,7 +20,7 @@ export interface NodePorts {
   readonly write: (text: string) => void;
 }
 
-export const NODE_SUBCOMMANDS = ["observe", "apply", "lock", "status", "dns", "resolve", "repair"] as const;
+export const NODE_SUBCOMMANDS = ["observe", "apply", "lock", "status", "dns", "resolve", "inspect", "repair"] as const;
 
 export type NodeSubcommand = (typeof NODE_SUBCOMMANDS)[number];
 
@@ -41,6 +42,8 @@ export async function runNode(subcommand: NodeSubcommand, ports: NodePorts): Pro
         return await runNodeDns(line, out);
       case "resolve":
         return await runNodeResolve(line, host, out);
+      case "inspect":
+        return await runNodeInspect(line, host, out);
       case "lock":
         return await runNodeLock(line, closed, out);
     }
