@@ -168,6 +168,34 @@ describe("one check", () => {
     expect(await check(await answering(answer), { protocol: "http" })).toBe(isGood);
   });
 
+  test("http: a redirect is an answer, and nobody goes where it leads", async () => {
+    let visits = 0;
+    const elsewhere = createServer(() => visits++);
+    await new Promise<void>((resolve) => elsewhere.listen(0, "127.0.0.1", resolve));
+    const { port } = elsewhere.address() as { port: number };
+    const redirect = `HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:${port}/\r\nContent-Length: 0\r\n\r\n`;
+    expect(await check(await answering(redirect), { protocol: "http" })).toBe(true);
+    await Bun.sleep(20);
+    elsewhere.close();
+    expect(visits).toBe(0);
+  });
+
+  test("http: no more than 4 kB is read of who never comes to the point", async () => {
+    let written = 0;
+    server = createServer((socket) => {
+      const feed = (): void => {
+        while (written < 50_000_000 && socket.write("x".repeat(1_000))) written += 1_000;
+      };
+      socket.on("error", () => undefined).on("drain", feed);
+      feed();
+    });
+    await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as { port: number };
+    expect(await check(port, { protocol: "http", timeoutMs: 10_000 })).toBe(false);
+    // what the two kernels hold for each other, and nothing like all of it
+    expect(written).toBeLessThan(20_000_000);
+  });
+
   test("http: a status that comes in pieces", async () => {
     expect(await check(await answering("HT", "TP/1.1 2", "00 OK\r\n"), { protocol: "http" })).toBe(true);
   });

@@ -9,7 +9,9 @@ const TARGET_BYTES = 1_200;
 /** News that was not acknowledged is said so many times in all. */
 const ATTEMPTS = 3;
 
-const SHORTEST_WAIT_MS = 60;
+/** An acknowledgement comes after a round trip and a moment; saying it once too often costs a datagram, waiting costs time. */
+const SLACK_MS = 10;
+const SHORTEST_WAIT_MS = 25;
 const LONGEST_WAIT_MS = 1_000;
 
 type Rows = News["rows"];
@@ -45,7 +47,7 @@ export function packNews(rows: Rows): readonly Rows[] {
 interface Unacknowledged {
   readonly to: string;
   readonly packet: News;
-  readonly waitMs: number;
+  waitMs: number;
   attempts: number;
   nextAtMs: number;
 }
@@ -77,7 +79,7 @@ export class NewsSender {
       const packet: News = { type: "news", message: this.#message, rows: part };
       for (const { id, roundTripMs } of peers) {
         const tripMs = roundTripMs ?? LONGEST_WAIT_MS / 2;
-        const waitMs = Math.min(LONGEST_WAIT_MS, Math.max(SHORTEST_WAIT_MS, 2 * tripMs + 20));
+        const waitMs = Math.min(LONGEST_WAIT_MS, Math.max(SHORTEST_WAIT_MS, tripMs + SLACK_MS));
         this.#waiting.set(`${id} ${packet.message}`, { to: id, packet, waitMs, attempts: 1, nextAtMs: nowMs + waitMs });
         outgoing.push({ to: id, packet });
       }
@@ -99,6 +101,7 @@ export class NewsSender {
         continue;
       }
       each.attempts++;
+      each.waitMs *= 2;
       each.nextAtMs = nowMs + each.waitMs;
       outgoing.push({ to: each.to, packet: each.packet });
     }
