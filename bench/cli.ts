@@ -7,6 +7,7 @@ type Bench = (args: readonly string[]) => Promise<number>;
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   probes: async () => (await import("./probes/command.ts")).probes,
   propagation: async () => (await import("./propagation/command.ts")).propagation,
+  scale: async () => (await import("./scale/command.ts")).scale,
 };
 
 const [name = "", ...args] = process.argv.slice(2);

@@ -31,24 +31,30 @@ export interface AnswerWatch {
   close(): Promise<void>;
 }
 
-/** Asks the server's own jiji-dns for each name, from the server itself, `everyMs` after each answer. */
-export async function watchAnswers(
-  lab: Lab,
-  request: {
-    readonly server: string;
-    readonly dnsAddress: string;
-    readonly names: readonly string[];
-    readonly everyMs?: number;
-  },
-): Promise<AnswerWatch> {
+export interface AnswerRequest {
+  readonly server: string;
+  readonly dnsAddress: string;
+  readonly names: readonly string[];
+  /** the pause after each answer; default 5 */
+  readonly everyMs?: number;
+}
+
+/** Asks a lab server's own jiji-dns for each name, from the server itself. */
+export async function watchAnswers(lab: Lab, request: AnswerRequest): Promise<AnswerWatch> {
   const target = lab.servers.find(({ name }) => name === request.server);
   if (target === undefined) throw new LabError(`there is no server ${request.server}`);
+  return watchAnswersFrom(["nsenter", "--net", "-t", `${target.leaderPid()}`], request);
+}
+
+/** The same from wherever the command line `enter` leads; resolves with the first answers. */
+export async function watchAnswersFrom(enter: readonly string[], request: AnswerRequest): Promise<AnswerWatch> {
   const script = join(import.meta.dir, "answer-watch.ts");
   const settings = [request.dnsAddress, String(request.everyMs ?? 5), ...request.names];
-  const watcher = Bun.spawn(
-    ["nsenter", "--net", "-t", `${target.leaderPid()}`, process.execPath, "--no-env-file", script, ...settings],
-    { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
-  );
+  const watcher = Bun.spawn([...enter, process.execPath, "--no-env-file", script, ...settings], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
   const watch = new ProcessWatch(request.server, watcher);
   const hasBegun = (): boolean => request.names.every((name) => watch.latest(name) !== undefined);
   await waitFor(hasBegun, { timeoutMs: 20_000, what: `first answers on ${request.server}`, intervalMs: 10 });

@@ -51,9 +51,13 @@ const PROBE_GRAIN_MS = 100;
 /** News that has to be said again is not kept waiting for that. */
 const NEWS_GRAIN_MS = 10;
 
-/** From so many members on, probes are so many that being woken for each costs more than looking from time to time. */
+/**
+ * From so many members on, probes are so many that being woken for each costs more than looking from time to time. What
+ * a probe proves counts from when it came, so that looking late hides nobody; it only comes back a little later.
+ */
 const BATCHED_MEMBERS = 48;
-const PROBES_WAIT = { pollMs: 100, ...PROBES_FIRST } as const;
+const BATCHED_GRAIN_MS = 200;
+const PROBES_WAIT = { pollMs: BATCHED_GRAIN_MS, ...PROBES_FIRST } as const;
 
 /** Asking to look again is cheap to say and not to do. */
 const RECHECK_PAUSE_MS = 5_000;
@@ -68,8 +72,8 @@ interface Peer {
 }
 
 /** The times at which probes are looked at are whole multiples, so that a batched socket wakes the process with them. */
-function nextGrain(atMs: number): number {
-  return Math.ceil(atMs / PROBE_GRAIN_MS) * PROBE_GRAIN_MS;
+function nextMultiple(atMs: number, ofMs: number): number {
+  return Math.ceil(atMs / ofMs) * ofMs;
 }
 
 /** The agents' own conversation: probes, news and requests over one socket on the server's own address. */
@@ -325,8 +329,9 @@ class AgentLink implements Link {
 
   #schedule(): void {
     const nowMs = this.#options.clock.monotonicMs();
+    const grainMs = this.#isBatched === true ? BATCHED_GRAIN_MS : PROBE_GRAIN_MS;
     const atMs = Math.min(
-      nextGrain(Math.max(this.#reachability.nextDueMs(), nowMs + PROBE_GRAIN_MS / 2)),
+      nextMultiple(Math.max(this.#reachability.nextDueMs(), nowMs + grainMs / 2), grainMs),
       Math.max(this.#sender.nextDueMs(), nowMs + NEWS_GRAIN_MS),
     );
     if (atMs === Number.POSITIVE_INFINITY || this.#stop.signal.aborted) return;
