@@ -40,6 +40,8 @@ export class FakeServer {
   listing: Omit<DnsListing, "digest"> | undefined;
   /** further answers, by subcommand: all lines to a request */
   readonly answers = new Map<string, (request: never) => readonly unknown[]>();
+  /** what `jiji node query` and others of its kind answer, as lines; each is made when it is asked for */
+  answerLines: ((subcommand: string, request: unknown) => Iterable<string>) | undefined;
   status: Partial<NodeStatus> = {};
   #privateKey: KeyObject | undefined;
   readonly #rev = 1;
@@ -132,6 +134,8 @@ export class FakeServer {
     if (subcommand === "lock") return this.#lock(request);
     if (subcommand === "observe") return { lines: [this.facts], code: 0 };
     if (subcommand === "status") return { lines: [this.#status()], code: 0 };
+    const texts = this.answerLines?.(subcommand, request);
+    if (texts !== undefined && STREAMED.includes(subcommand)) return { texts, code: 0 };
     const answer = this.answers.get(subcommand);
     if (answer !== undefined) return { lines: answer(request), code: 0 };
     if (subcommand === "dns") return { lines: this.#listedLines(request), code: 0 };
@@ -310,8 +314,13 @@ function fakeWireGuardKey(name: string): WireGuardPublicKey {
   return createHash("sha256").update(name).digest("base64") as WireGuardPublicKey;
 }
 
+/** Subcommands whose answers are read while they come. */
+const STREAMED = ["query"];
+
 interface Answer {
   readonly lines?: readonly unknown[];
+  /** instead of `lines`: as they are */
+  readonly texts?: Iterable<string>;
   readonly code: number;
   readonly stderr?: string;
   /** the program goes on until its standard input is closed */
@@ -361,7 +370,9 @@ function fakeSession(handle: (input: Buffer) => Answer | undefined): Session {
     kill: end,
     exited: finished.promise,
     lines: (async function* () {
-      for (const line of (await answered.promise).lines ?? []) yield JSON.stringify(line);
+      const { lines = [], texts } = await answered.promise;
+      for (const line of lines) yield JSON.stringify(line);
+      if (texts !== undefined) yield* texts;
     })(),
   };
 }

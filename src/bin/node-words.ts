@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { writeSync } from "node:fs";
 import { NODE_SUBCOMMANDS, runNode } from "../cli/node/run-node.ts";
 import { systemHost } from "../system/system-host.ts";
 
@@ -9,5 +11,27 @@ export async function runNodeWords(subcommand: string): Promise<number | undefin
     host: systemHost,
     input: process.stdin,
     write: (text) => void process.stdout.write(text),
+    writeWhenRoom,
+    writeNow,
   });
 }
+
+/** Rejects when nobody reads any more. */
+async function writeWhenRoom(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, "drain");
+}
+
+/** Only for a process that has nothing else to do: it stands still while the reader is busy. */
+function writeNow(text: string): void {
+  let rest: Uint8Array = Buffer.from(text, "utf8");
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(1, rest));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(PAUSE, 0, 0, 1);
+    }
+  }
+}
+
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));

@@ -6,6 +6,8 @@ import type { CorrosionSource } from "./corrosion-release.ts";
 /** Somewhere that text goes to. */
 export interface TextSink {
   write(text: string): void;
+  /** Resolves when there is room for more; with false when nobody reads any more. Absent: there is always room. */
+  room?(): Promise<boolean>;
   readonly isTerminal: boolean;
   /** width in characters; undefined when it is no terminal */
   readonly columns: number | undefined;

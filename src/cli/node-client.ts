@@ -10,6 +10,7 @@ import type {
   StatusRequest,
 } from "../model/node-protocol.ts";
 import { showJson, showLines, showText } from "../model/shown-text.ts";
+import { parseExactJson } from "../store/wire.ts";
 import { SCRIPT_EXIT } from "../system/bootstrap-script.ts";
 import { SessionEnded, type Connection, type Session } from "../system/connection.ts";
 import { LineTooLong } from "../system/line-split.ts";
@@ -101,6 +102,28 @@ export class NodeClient {
     };
   }
 
+  /**
+   * Starts a subcommand whose answer is read while it comes, line by line and as it is: integers exact, texts not escaped.
+   * It goes on until its answer ends, or until `close`, which gives it up.
+   */
+  stream(
+    subcommand: "query",
+    request: unknown,
+  ): { readonly answers: AsyncGenerator<unknown>; readonly close: () => void } {
+    const session = this.#start(subcommand);
+    return { answers: this.#answers(session, request), close: () => session.kill() };
+  }
+
+  async *#answers(session: Session, request: unknown): AsyncGenerator<unknown> {
+    await this.#send(session, request, false);
+    const iterator = session.lines[Symbol.asyncIterator]();
+    for (;;) {
+      const value = await this.#nextValue(session, iterator, parseExactJson);
+      // A line that was cut off by the end of its sender is followed by the reason.
+      if (value !== undefined) yield value;
+    }
+  }
+
   async #apply(request: ApplyRequest, onEvent: (event: ApplyEvent) => void): Promise<ApplyDone> {
     const session = this.#start("apply");
     await this.#send(session, request, true);
@@ -168,24 +191,27 @@ export class NodeClient {
     lines: AsyncIterator<string>,
     parse: (value: unknown) => Answer | undefined,
   ): Promise<Answer> {
+    const answer = parse(showJson(await this.#nextValue(session, lines, JSON.parse)));
+    if (answer !== undefined) return answer;
+    session.kill();
+    throw new JijiError("remote", "it gave an answer that this release does not understand", {
+      server: this.#server,
+      hint: "compare `jiji --version` here with `/opt/jiji/bin/jiji --version` there",
+    });
+  }
+
+  /** The next line that is a JSON object and no failure. */
+  async #nextValue(session: Session, lines: AsyncIterator<string>, parse: (text: string) => unknown): Promise<unknown> {
     for (;;) {
       const next = await this.#nextLine(session, lines);
       if (next === undefined) throw await this.#endOf(session);
       // A login shell may greet; jiji's own lines are JSON objects.
       if (!next.startsWith("{")) continue;
-      const value = parseJson(next);
+      const value = parseJson(next, parse);
       const failure = parseFailure(value);
-      if (failure !== undefined) {
-        const hint = failure.hint === undefined ? undefined : showText(failure.hint);
-        throw new JijiError("remote", showLines(failure.message), { server: this.#server, hint });
-      }
-      const answer = parse(showJson(value));
-      if (answer !== undefined) return answer;
-      session.kill();
-      throw new JijiError("remote", "it gave an answer that this release does not understand", {
-        server: this.#server,
-        hint: "compare `jiji --version` here with `/opt/jiji/bin/jiji --version` there",
-      });
+      if (failure === undefined) return value;
+      const hint = failure.hint === undefined ? undefined : showText(failure.hint);
+      throw new JijiError("remote", showLines(failure.message), { server: this.#server, hint });
     }
   }
 
@@ -224,11 +250,11 @@ export class NodeClient {
   }
 }
 
-type Subcommand = Exclude<NodeSubcommand, "repair">;
+type Subcommand = Exclude<NodeSubcommand, "repair" | "store-reader">;
 
-function parseJson(line: string): unknown {
+function parseJson(line: string, parse: (text: string) => unknown): unknown {
   try {
-    return JSON.parse(line);
+    return parse(line);
   } catch {
     return undefined;
   }

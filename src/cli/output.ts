@@ -39,6 +39,17 @@ export class Output {
     this.#stdout.write(`${text}\n`);
   }
 
+  /** The same for data without bounds: resolves when there is room for more, with false when nobody reads any more. */
+  async stream(text: string): Promise<boolean> {
+    this.data(text);
+    return (await this.#stdout.room?.()) ?? true;
+  }
+
+  /** whether standard output is a terminal */
+  get isTerminal(): boolean {
+    return this.#stdout.isTerminal;
+  }
+
   json(value: unknown): void {
     this.data(JSON.stringify(value, null, 2));
   }

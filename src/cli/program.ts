@@ -4,6 +4,7 @@ import { VERSION } from "../model/version.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, exitCodeOf, type ExitCode } from "./exit-codes.ts";
 import { asJijiError, Output } from "./output.ts";
+import { registerDb } from "./register/db.ts";
 import { registerDns } from "./register/dns.ts";
 import { registerInspect } from "./register/inspect.ts";
 import { collect, type Registrar, type Run } from "./register/registrar.ts";
@@ -20,6 +21,7 @@ const COMMANDS: readonly ((registrar: Registrar) => void)[] = [
   registerStatus,
   registerDns,
   registerInspect,
+  registerDb,
   registerTeardown,
 ];
 

@@ -1,4 +1,5 @@
 import { lookup } from "node:dns/promises";
+import { once } from "node:events";
 import { homedir, hostname, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
@@ -49,9 +50,16 @@ function userName(): string {
 
 function sinkOf(stream: NodeJS.WriteStream): TextSink {
   // A reader that has seen enough (`| head`) ends the output, not the command.
-  stream.on("error", () => undefined);
+  const gone = new AbortController();
+  const end = (): void => gone.abort();
+  stream.on("error", end).on("close", end);
   return {
     write: (text) => void stream.write(text),
+    room: async () => {
+      const { signal } = gone;
+      if (!signal.aborted && stream.writableNeedDrain) await once(stream, "drain", { signal }).catch(() => undefined);
+      return !signal.aborted;
+    },
     isTerminal: stream.isTTY,
     columns: stream.isTTY ? stream.columns : undefined,
   };

@@ -33,3 +33,16 @@ export function showJson(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [showText(key), showJson(inner)]));
 }
+
+/**
+ * JSON as it may be shown on a terminal and yet means the same: every such character in it is written as JSON's own escape.
+ * For text that `JSON.stringify` made, where they stand in strings only.
+ */
+export function showJsonText(json: string): string {
+  return json.replaceAll(HIDDEN, (character) =>
+    character
+      .split("")
+      .map((unit) => (unit === "\n" ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`))
+      .join(""),
+  );
+}

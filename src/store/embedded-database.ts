@@ -1,6 +1,9 @@
 import { Database, type SQLQueryBindings, type Statement as Prepared } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
+import { bindParameters } from "./bind-parameters.ts";
 import { applySchema, INTERNAL_PREFIX, quoteName, type TableShape } from "./embedded-schema.ts";
+import { isLooking, isPragma } from "./reading-statement.ts";
+import { SqlRefused, wordsOf } from "./sql-refused.ts";
 import { isKeyword, parseOneStatement } from "./sql-text.ts";
 import { encodeRow, type BoundValue, type DecodedStatement } from "./wire.ts";
 
@@ -13,17 +16,6 @@ export interface Committed {
   /** null when no value changed */
   readonly version: number | null;
   readonly touched: TouchedRows;
-}
-
-/** SQL that cannot be taken. `early` when it was refused before anything ran, so with a status of 400. */
-export class SqlRefused extends Error {
-  readonly early: boolean;
-
-  constructor(why: string, early = true) {
-    super(why);
-    this.name = "SqlRefused";
-    this.early = early;
-  }
 }
 
 /** A reading statement under way: its columns, and each row as JSON when it is asked for. */
@@ -39,15 +31,6 @@ function notesOf(table: string): string {
 
 /** Statements kept prepared; the API's users send few texts. */
 const MAX_PREPARED = 100;
-
-/** PRAGMAs that only look, and so cannot change a connection that others use after this statement. */
-const LOOKING_PRAGMAS = new Set(
-  (
-    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list page_count " +
-    "page_size freelist_count data_version compile_options function_list pragma_list collation_list encoding " +
-    "integrity_check quick_check"
-  ).split(" "),
-);
 
 /**
  * The database of the embedded store. One connection writes, another one reads; the file belongs to this process alone,
@@ -108,14 +91,14 @@ export class EmbeddedDatabase {
   query(statement: DecodedStatement): OpenQuery {
     const parsed = parseOneStatement(statement.sql);
     if (!parsed.ok) throw new SqlRefused(parsed.why);
-    const [first, second] = parsed.tokens;
-    const looks = isKeyword(first, "SELECT", "VALUES", "WITH", "EXPLAIN");
-    const looksAtDatabase = isKeyword(first, "PRAGMA") && LOOKING_PRAGMAS.has(second?.text.toLowerCase() ?? "");
+    const [first] = parsed.tokens;
+    // A PRAGMA may act while it is prepared, on the connection that all share.
+    if (isPragma(parsed.tokens) && !isLooking(parsed.tokens)) throw new SqlRefused("statement is not readonly");
     const prepared = this.#prepare(this.#reader, statement.sql);
     // EXPLAIN counts as what it explains, but runs nothing.
     if (!prepared.readonly && !isKeyword(first, "EXPLAIN")) throw new SqlRefused("statement is not readonly");
-    if (!looks && !looksAtDatabase) throw new SqlRefused(`not allowed here: ${first?.text.toUpperCase()}`);
-    const parameters = bindings(prepared, statement);
+    if (!isLooking(parsed.tokens)) throw new SqlRefused(`not allowed here: ${first?.text.toUpperCase()}`);
+    const parameters = bindParameters(prepared, statement);
     const columns = prepared.columnNames;
     return { columns, rows: readRows(prepared, columns, parameters) };
   }
@@ -124,7 +107,7 @@ export class EmbeddedDatabase {
   readAll(statement: DecodedStatement): readonly (readonly BoundValue[])[] {
     const prepared = this.#cached(this.#reader, statement.sql);
     try {
-      return prepared.values(...bindings(prepared, statement));
+      return prepared.values(...bindParameters(prepared, statement));
     } catch (error) {
       throw error instanceof SqlRefused ? error : new SqlRefused(wordsOf(error));
     }
@@ -157,7 +140,7 @@ export class EmbeddedDatabase {
       const columns = prepared.columnNames;
       // Values are bound by the first run, and only then part of the expanded text.
       const plan = this.#prepare(this.#reader, `EXPLAIN ${statement.sql}`);
-      const operations = plan.values(...bindings(plan, statement)) as BoundValue[][];
+      const operations = plan.values(...bindParameters(plan, statement)) as BoundValue[][];
       const expanded = String(plan).replace(/^EXPLAIN /, "");
       plan.finalize();
       const roots = new Map(
@@ -210,7 +193,7 @@ export class EmbeddedDatabase {
       }
     }
     const prepared = this.#cached(this.#writer, statement.sql);
-    const { changes } = prepared.run(...bindings(prepared, statement));
+    const { changes } = prepared.run(...bindParameters(prepared, statement));
     return { rowsAffected: changes, seconds: (performance.now() - started) / 1000 };
   }
 
@@ -281,27 +264,6 @@ export class EmbeddedDatabase {
   }
 }
 
-/**
- * The values as SQLite's binding takes them, checked, since a missing value would silently be NULL: as many as the
- * statement has parameters, or names that it has.
- */
-function bindings(prepared: Prepared, statement: DecodedStatement): SQLQueryBindings[] {
-  const { params } = statement;
-  if (!Array.isArray(params)) {
-    const parsed = parseOneStatement(statement.sql);
-    const names = new Set(parsed.ok ? parsed.tokens.map((token) => token.text) : []);
-    const wrong = Object.keys(params).find((name) => !/^[:@$?]/.test(name) || !names.has(name));
-    if (wrong !== undefined) throw new SqlRefused(`Invalid parameter name: ${wrong}`, false);
-    return [params as Record<string, SQLQueryBindings & (string | number)>];
-  }
-  const needed = prepared.paramsCount;
-  if (params.length !== needed) {
-    const why = `Wrong number of parameters passed to query. Got ${params.length}, needed ${needed}`;
-    throw new SqlRefused(why, false);
-  }
-  return params as SQLQueryBindings[];
-}
-
 function* readRows(
   prepared: Prepared,
   columns: readonly string[],
@@ -322,8 +284,4 @@ function* readRows(
   } finally {
     prepared.finalize();
   }
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

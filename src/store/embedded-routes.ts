@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../system/host.ts";
-import { SqlRefused, type EmbeddedDatabase } from "./embedded-database.ts";
+import type { EmbeddedDatabase } from "./embedded-database.ts";
 import type { FollowedQuery } from "./embedded-subscription.ts";
 import type { EmbeddedSubscriptions, StreamOptions } from "./embedded-subscriptions.ts";
 import { LineStream } from "./line-stream.ts";
+import { SqlRefused } from "./sql-refused.ts";
 import type { StoreFaults } from "./store-faults.ts";
 import { decodeStatement, parseExactJson, type DecodedStatement } from "./wire.ts";
 

@@ -1,6 +1,7 @@
 import { randomUUID, createHash } from "node:crypto";
-import { SqlRefused, type EmbeddedDatabase, type TouchedRows } from "./embedded-database.ts";
+import type { EmbeddedDatabase, TouchedRows } from "./embedded-database.ts";
 import { quoteName } from "./embedded-schema.ts";
+import { SqlRefused } from "./sql-refused.ts";
 import { parseSubscriptionQuery, type QuerySource } from "./subscription-query.ts";
 import { encodeRow, type BoundValue, type DecodedStatement } from "./wire.ts";
 

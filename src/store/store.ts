@@ -1,10 +1,13 @@
 /** A value that the store holds or takes as a parameter. Integers beyond 2^53 are kept as text. */
 export type SqlValue = null | number | string | boolean | Uint8Array;
 
+/** What a statement may be given: integers beyond 2^53 as BigInts. */
+export type SqlParameter = SqlValue | bigint;
+
 /** One statement with its parameters; values never become part of the text. */
 export interface Statement {
   readonly sql: string;
-  readonly params?: readonly SqlValue[] | Readonly<Record<string, SqlValue>>;
+  readonly params?: readonly SqlParameter[] | Readonly<Record<string, SqlParameter>>;
 }
 
 export type Row = readonly SqlValue[];

@@ -1,4 +1,4 @@
-import { StoreError, type Row, type SqlValue, type Statement } from "./store.ts";
+import { StoreError, type Row, type SqlParameter, type SqlValue, type Statement } from "./store.ts";
 
 /**
  * Values and statements as they travel (Corrosion's HTTP API): BLOBs are arrays of byte numbers in both directions, and
@@ -15,11 +15,12 @@ export function encodeStatement(statement: Statement): string {
   return `[${sql},{${named.join(",")}}]`;
 }
 
-function isList(params: NonNullable<Statement["params"]>): params is readonly SqlValue[] {
+function isList(params: NonNullable<Statement["params"]>): params is readonly SqlParameter[] {
   return Array.isArray(params);
 }
 
-function encodeParameter(value: SqlValue): string {
+function encodeParameter(value: SqlParameter): string {
+  if (typeof value === "bigint") return value.toString();
   if (value instanceof Uint8Array) return `[${value.join(",")}]`;
   if (typeof value === "number" && !Number.isFinite(value)) throw new StoreError(`not a number for SQL: ${value}`);
   return JSON.stringify(value);

@@ -72,7 +72,7 @@ const RECEIVE = script([
 const RUN = script([
   "read -r hash subcommand;",
   `case "$hash" in installed) ;; ${HEX_64}) ;; *) echo "jiji: malformed hash" >&2; exit 64 ;; esac;`,
-  'case "$subcommand" in observe|apply|lock|status|dns|query) ;; *) echo "jiji: malformed request" >&2; exit 64 ;; esac;',
+  'case "$subcommand" in observe|apply|lock|status|dns|resolve|query|gc) ;; *) echo "jiji: malformed request" >&2; exit 64 ;; esac;',
   'program="/opt/jiji/staging/$hash/file"; [ -x "$program" ] || program=/opt/jiji/bin/jiji;',
   'if [ -x "$program" ]; then :; else echo "jiji: not installed" >&2; exit 69; fi;',
   "cd / && exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C",

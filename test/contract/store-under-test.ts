@@ -20,6 +20,10 @@ export const TOKEN = new Secret("a-token-of-this-test");
 /** A store that runs. */
 export interface StoreUnderTest {
   readonly url: StoreUrl;
+  /** its database file */
+  readonly path: string;
+  /** Stops it in good order; only `restart` and `close` are left then. */
+  stop(): Promise<void>;
   /** Stops it in good order and starts it on the same files; the url may change. */
   restart(): Promise<void>;
   close(): Promise<void>;
@@ -46,16 +50,20 @@ async function startEmbedded(): Promise<StoreUnderTest> {
       schema: TEST_SCHEMA,
     });
   let running = await start();
+  const halt = new Once();
   return {
+    path: join(folder, "state.db"),
     get url() {
       return running.url;
     },
+    stop: () => halt.once(() => running.close()),
     restart: async () => {
-      await running.close();
+      await halt.once(() => running.close());
       running = await start();
+      halt.reset();
     },
     close: async () => {
-      await running.close();
+      await halt.once(() => running.close());
       await rm(folder, { recursive: true });
     },
   };
@@ -65,19 +73,38 @@ async function startReal(binary: string): Promise<StoreUnderTest> {
   const folder = await mkdtemp(join(tmpdir(), "jiji-corrosion-"));
   const start = () => startCorrosion({ binary, folder, schema: TEST_SCHEMA, token: TOKEN });
   let running = await start();
+  const halt = new Once();
   return {
+    path: join(folder, "state.db"),
     get url() {
       return running.url;
     },
+    stop: () => halt.once(() => running.stop()),
     restart: async () => {
-      await running.stop();
+      await halt.once(() => running.stop());
       running = await start();
+      halt.reset();
     },
     close: async () => {
-      await running.kill();
+      await halt.once(() => running.kill());
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** Does a thing unless it was done already. */
+class Once {
+  #isDone = false;
+
+  async once(work: () => Promise<void>): Promise<void> {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    await work();
+  }
+
+  reset(): void {
+    this.#isDone = false;
+  }
 }
 
 export interface RawAnswer {

@@ -6,10 +6,12 @@ import { runNodeInspect } from "./inspect.ts";
 import { runNodeLock } from "./lock.ts";
 import { runNodeObserve } from "./observe.ts";
 import { reportFailure, type Out } from "./out.ts";
+import { queryPorts, runNodeQuery } from "./query.ts";
 import { runNodeRepair } from "./repair.ts";
 import { runNodeResolve } from "./resolve.ts";
 import { MAX_REQUEST_BYTES } from "./requests.ts";
 import { runNodeStatus } from "./status.ts";
+import { runStoreReader } from "./store-reader.ts";
 
 /** What `jiji node` is given by the entry point. */
 export interface NodePorts {
@@ -18,15 +20,31 @@ export interface NodePorts {
   readonly input: AsyncIterable<Uint8Array>;
   /** standard output */
   readonly write: (text: string) => void;
+  /** the same for an answer without bounds: resolves when there is room for more. Default: `write` */
+  readonly writeWhenRoom?: (text: string) => Promise<void>;
+  /** the same for a process that may stand still: gives back when the text is written. Default: `write` */
+  readonly writeNow?: (text: string) => void;
 }
 
-export const NODE_SUBCOMMANDS = ["observe", "apply", "lock", "status", "dns", "resolve", "inspect", "repair"] as const;
+export const NODE_SUBCOMMANDS = [
+  "observe",
+  "apply",
+  "lock",
+  "status",
+  "dns",
+  "resolve",
+  "inspect",
+  "query",
+  "store-reader",
+  "repair",
+] as const;
 
 export type NodeSubcommand = (typeof NODE_SUBCOMMANDS)[number];
 
 /** `jiji node SUBCOMMAND` on a server; gives the exit code and never rejects. */
 export async function runNode(subcommand: NodeSubcommand, ports: NodePorts): Promise<number> {
   const { host, write } = ports;
+  const { writeWhenRoom = async (text: string) => write(text), writeNow = write } = ports;
   const out: Out = (line) => write(`${JSON.stringify(line)}\n`);
   if (subcommand === "repair") return runNodeRepair(host, out);
   try {
@@ -44,6 +62,16 @@ export async function runNode(subcommand: NodeSubcommand, ports: NodePorts): Pro
         return await runNodeResolve(line, host, out);
       case "inspect":
         return await runNodeInspect(line, host, out);
+      case "query":
+        return await runNodeQuery(
+          line,
+          closed,
+          host,
+          out,
+          queryPorts((text) => writeWhenRoom(`${text}\n`)),
+        );
+      case "store-reader":
+        return runStoreReader(line, (text) => writeNow(`${text}\n`));
       case "lock":
         return await runNodeLock(line, closed, out);
     }
