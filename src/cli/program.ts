@@ -6,6 +6,7 @@ import { EXIT, exitCodeOf, type ExitCode } from "./exit-codes.ts";
 import { asJijiError, Output } from "./output.ts";
 import { registerDb } from "./register/db.ts";
 import { registerDns } from "./register/dns.ts";
+import { registerDrain } from "./register/drain.ts";
 import { registerInspect } from "./register/inspect.ts";
 import { collect, type Registrar, type Run } from "./register/registrar.ts";
 import { registerSetup } from "./register/setup.ts";
@@ -21,6 +22,7 @@ const COMMANDS: readonly ((registrar: Registrar) => void)[] = [
   registerStatus,
   registerDns,
   registerInspect,
+  registerDrain,
   registerDb,
   registerTeardown,
 ];

@@ -25,6 +25,8 @@ export const PATHS = {
   dnsState: "/var/lib/jiji-dns/table.json",
   dnsControlSocket: "/run/jiji/dns/control.sock",
   agentSocket: "/run/jiji/agent/agent.sock",
+  /** where root asks the agent, see agent-control.ts */
+  agentControlSocket: "/run/jiji/agent/control.sock",
   storeRelaySocket: "/run/jiji/agent/store.sock",
   run: "/run/jiji",
   lock: "/run/jiji/lock",

@@ -1,6 +1,7 @@
 import { JijiError } from "../../model/errors.ts";
 import type { Host } from "../../system/host.ts";
 import { runNodeApply } from "./apply.ts";
+import { runNodeDrain } from "./drain.ts";
 import { runNodeDns } from "./dns.ts";
 import { runNodeInspect } from "./inspect.ts";
 import { runNodeLock } from "./lock.ts";
@@ -36,6 +37,7 @@ export const NODE_SUBCOMMANDS = [
   "inspect",
   "query",
   "store-reader",
+  "drain",
   "repair",
 ] as const;
 
@@ -60,6 +62,8 @@ export async function runNode(subcommand: NodeSubcommand, ports: NodePorts): Pro
         return await runNodeDns(line, out);
       case "resolve":
         return await runNodeResolve(line, host, out);
+      case "drain":
+        return await runNodeDrain(line, out);
       case "inspect":
         return await runNodeInspect(line, host, out);
       case "query":
