@@ -58,7 +58,7 @@ export async function startAgentService(settingsPath: string): Promise<Agent> {
 /** systemctl(1): `stopping` from the moment that a shutdown or reboot has begun. */
 async function isServerStopping(): Promise<boolean> {
   try {
-    const state = await systemHost.programs.run(["systemctl", "is-system-running"], { timeoutMs: 1_000 });
+    const state = await systemHost.programs.run(["systemctl", "is-system-running"], { timeoutMs: 2_500 });
     return state.stdout.trim() === "stopping";
   } catch {
     return false;
