@@ -10,10 +10,13 @@ import { asJijiError } from "./output.ts";
 export class NoAnswer {
   readonly why: string;
   readonly hint: string | undefined;
+  /** it is as it should be: only another one has what is asked for */
+  readonly isElsewhere: boolean;
 
-  constructor(why: string, hint: string | undefined) {
+  constructor(why: string, hint: string | undefined, isElsewhere = false) {
     this.why = why;
     this.hint = hint;
+    this.isElsewhere = isElsewhere;
   }
 }
 

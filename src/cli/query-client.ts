@@ -11,7 +11,7 @@ export interface QueryAnswer {
   close(): void;
 }
 
-const LAST: readonly QueryEvent["type"][] = ["end", "rehearsed", "written"];
+const LAST: readonly QueryEvent["type"][] = ["end", "rehearsed", "written", "figures"];
 
 /** Asks one server's store. Resolves with the first line of the answer, so that another server can be asked instead. */
 export async function openQuery(client: NodeClient, request: QueryRequest): Promise<QueryAnswer | NoAnswer> {
@@ -30,7 +30,7 @@ export async function openQuery(client: NodeClient, request: QueryRequest): Prom
 function elsewhere(name: string | null, holder: number): NoAnswer {
   const who = name === null ? `the member with number ${holder}` : showText(name);
   const hint = name === null ? "name the server that holds it with --server" : `--server ${showText(name)}`;
-  return new NoAnswer(`it keeps no store of its own: ${who} holds the mesh's only one`, hint);
+  return new NoAnswer(`it keeps no store of its own: ${who} holds the mesh's only one`, hint, true);
 }
 
 async function* eventsFrom(

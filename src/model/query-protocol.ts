@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { storeFiguresSchema, storeHealthSchema } from "./store-figures.ts";
 
 /**
  * `jiji node query`: the store of one server, read from its own file by an unprivileged process, or written through the
@@ -31,7 +32,7 @@ export type QueryValue = z.infer<typeof value>;
 
 const row = z.array(value);
 
-/** Lines that answer `read`, `rehearse` and `write`. The last one is `end`, `rehearsed`, `written`, or says why not. */
+/** Lines that answer. The last one is `end`, `rehearsed`, `written` or `figures`, or says why not. */
 export const queryEventSchema = z.discriminatedUnion("type", [
   /** the store of this server cannot be read now; another server's may */
   z.object({ type: z.literal("away"), why: z.string(), hint: z.string() }),
@@ -53,6 +54,19 @@ export const queryEventSchema = z.discriminatedUnion("type", [
     rowsAffected: z.int().min(0),
     /** a function whose value will be another one when it is done in earnest */
     changingFunction: z.string().nullable(),
+  }),
+  z.object({
+    type: z.literal("figures"),
+    kind: z.enum(["corrosion", "embedded"]),
+    /** the file and its log as they are on disk */
+    sizeBytes: z.number().min(0).nullable(),
+    walBytes: z.number().min(0).nullable(),
+    /** this server's id, and the members that it knows; empty when it cannot say */
+    self: z.string().nullable(),
+    members: z.array(z.object({ id: z.string(), name: z.string() })).max(1000),
+    figures: storeFiguresSchema,
+    /** null: the store does not say */
+    health: storeHealthSchema.nullable(),
   }),
   z.object({ type: z.literal("written"), rowsAffected: z.int().min(0), version: z.int().nullable() }),
 ]);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { whyNotReadable } from "../../src/cli/node/own-store.ts";
 import { openStoreClient } from "../../src/store/client.ts";
+import { readFigures } from "../../src/store/read-figures.ts";
 import { rehearse } from "../../src/store/rehearsal.ts";
 import { SqlRefused } from "../../src/store/sql-refused.ts";
 import { StoreFile } from "../../src/store/store-file.ts";
@@ -87,6 +88,34 @@ describe.each(IMPLEMENTATIONS)("the file of $name", ({ name, start }) => {
     const done = await client.transact([statement]);
     expect(state()).toEqual(expected);
     expect(done.results[0]?.rowsAffected).toBe(rowsAffected);
+  });
+
+  test("figures: rows, owners, and what Corrosion keeps beside them", async () => {
+    await client.transact([
+      { sql: "DELETE FROM removed_servers" },
+      { sql: "INSERT INTO containers (server_id, n) VALUES ('s2', 0), ('s2', 1)" },
+    ]);
+    const file = new StoreFile(store.path);
+    const figures = readFigures(file.database);
+    file.close();
+    expect(figures.owners.map(({ id, rows }) => [id, rows])).toEqual([["s2", 2]]);
+    expect(figures.servers.map(({ id, rows }) => [id, rows])).toEqual([["s1", 1]]);
+    const containers = figures.tables.find((table) => table.name === "containers");
+    expect(containers?.rows).toBe(2);
+    expect(containers?.bytes).toBeGreaterThan(0);
+    expect(figures.pages.bytes).toBeGreaterThan(10_000);
+    if (!name.startsWith("Corrosion")) {
+      expect(containers?.clock).toBeNull();
+      expect(figures.replication).toBeNull();
+      return;
+    }
+    // Each key that was ever there is remembered: 21 of s1, 2 of s2.
+    expect(containers?.clock?.keys).toBe(23);
+    expect(containers?.clock?.bytes).toBeGreaterThan(0);
+    const { replication } = figures;
+    expect(replication?.site).toMatch(/^[0-9a-f]{32}$/);
+    expect(replication?.versions.find(({ site }) => site === replication.site)?.version).toBeGreaterThan(20);
+    expect(replication?.missing).toBe(0);
   });
 
   test("is there again after a restart; a stopped Corrosion has taken its log away", async () => {

@@ -6,6 +6,8 @@ import type { NodeSpec } from "../../model/node-spec.ts";
 import { PATHS } from "../../model/paths.ts";
 import { UNITS } from "../../model/units.ts";
 import { storeOf } from "../../render/agent-settings.ts";
+import type { StoreHealth } from "../../model/store-figures.ts";
+import { askHealth } from "../../store/ask-health.ts";
 import { openStoreClient } from "../../store/client.ts";
 import { parseStoreUrl } from "../../store/store-url.ts";
 import type { StoreClient } from "../../store/store.ts";
@@ -63,4 +65,12 @@ export async function openOwnStore(files: Files, spec: NodeSpec): Promise<StoreC
   if (token.state === "found" && parsed !== undefined) return openStoreClient({ url: parsed, token: token.value });
   const why = token.state === "unknown" ? token.why : `${tokenFile} is not there`;
   throw new JijiError("remote", why, { hint: "run jiji network setup again: it puts back what is missing" });
+}
+
+/** The store's health with this server's own token; undefined when it says nothing. */
+export async function askOwnHealth(files: Files, spec: NodeSpec): Promise<StoreHealth | undefined> {
+  const { url, tokenFile } = storeOf(spec);
+  const token = await readToken(files, tokenFile);
+  const parsed = parseStoreUrl(url);
+  return token.state === "found" && parsed !== undefined ? askHealth(parsed, token.value) : undefined;
 }

@@ -64,6 +64,7 @@ async function ask(
     startPiped,
     reader: ["/opt/jiji/bin/jiji", "node", "store-reader"],
     openStore: async () => store,
+    askHealth: async () => ({ gaps: 0, members: 1, lagSeconds: null }),
     passOn: async (line) => void said.push(JSON.parse(line)),
   };
   const code = await runNodeQuery(JSON.stringify(request), closed, host, (line) => said.push(line), ports);

@@ -1,12 +1,16 @@
+import { readIdentity } from "../../apply/identity-kind.ts";
+import { readMembers } from "../../apply/members-kind.ts";
 import { JijiError } from "../../model/errors.ts";
 import type { NodeSpec } from "../../model/node-spec.ts";
 import { queryRequestSchema, type QueryEvent, type QueryRequest } from "../../model/query-protocol.ts";
+import { verifiedMembers } from "../../plan/members.ts";
+import type { StoreHealth } from "../../model/store-figures.ts";
 import { parseQuery } from "../../store/query-parameters.ts";
 import { StoreError, type StoreClient } from "../../store/store.ts";
 import type { Files, Host } from "../../system/host.ts";
 import { startPiped, type PipedEnd, type StartPiped } from "../../system/piped-program.ts";
 import { reportFailure, type Out } from "./out.ts";
-import { findOwnStore, openOwnStore, requireSpec, whyNotReadable, type OwnStore } from "./own-store.ts";
+import { askOwnHealth, findOwnStore, openOwnStore, requireSpec, whyNotReadable, type OwnStore } from "./own-store.ts";
 import { parseRequest } from "./requests.ts";
 
 /** What `jiji node query` works with; tests give others. */
@@ -16,6 +20,8 @@ export interface QueryPorts {
   readonly reader: readonly string[];
   /** opens the store's API with this server's token */
   readonly openStore: (files: Files, spec: NodeSpec) => Promise<StoreClient>;
+  /** what the store says of its health, if it does */
+  readonly askHealth: (files: Files, spec: NodeSpec) => Promise<StoreHealth | undefined>;
   /** prints a line as it is, and waits until it is on its way, so that nothing piles up here */
   readonly passOn: (line: string) => Promise<void>;
 }
@@ -26,6 +32,7 @@ export function queryPorts(passOn: (line: string) => Promise<void>): QueryPorts 
     startPiped,
     reader: [process.execPath, "node", "store-reader"],
     openStore: openOwnStore,
+    askHealth: askOwnHealth,
     passOn,
   };
 }
@@ -74,7 +81,7 @@ export async function runNodeQuery(
       return 0;
     }
     if (request.mode === "write") return await write(request, host.files, spec, out, ports);
-    return await read(request, store, { closed, files: host.files, out, ports });
+    return await read(request, store, { closed, files: host.files, spec, out, ports });
   } catch (error) {
     return reportFailure(error instanceof StoreError ? storeRefused(error) : error, out);
   }
@@ -107,6 +114,7 @@ async function write(
 interface Reading {
   readonly closed: Promise<void>;
   readonly files: Files;
+  readonly spec: NodeSpec;
   readonly out: Out;
   readonly ports: QueryPorts;
 }
@@ -135,7 +143,12 @@ async function read(request: Readable, store: OwnStore & { at: "here" }, context
   const timer = setTimeout(() => end(neverRead()), LONGEST_ANSWER_MS);
   void closed.then(() => end(new JijiError("cancelled", "nobody waits for the answer any more")));
   try {
-    const isWhole = await relay(program.lines, context, hint);
+    const isWhole = await relay(program.lines, ports, async (last) => {
+      const event = JSON.parse(last) as QueryEvent;
+      if (event.type === "away") out({ ...event, why: unreadable(event.why), hint });
+      else if (event.type === "figures") out(await completeFigures(event, store, context));
+      else await ports.passOn(last);
+    });
     const ended = await program.exited;
     if (brokenOff !== undefined) throw brokenOff;
     if (!isWhole || ended.code === null) throw readerFailed(ended, seconds);
@@ -146,19 +159,48 @@ async function read(request: Readable, store: OwnStore & { at: "here" }, context
   }
 }
 
-/** Passes the reader's lines on, at the pace of who reads them. Gives whether the last one was whole. */
-async function relay(lines: AsyncIterable<string>, { out, ports }: Reading, hint: string): Promise<boolean> {
+/**
+ * Passes the reader's lines on, at the pace of who reads them, but the last one, which `end` gets. Gives whether that one
+ * was whole.
+ */
+async function relay(
+  lines: AsyncIterable<string>,
+  { passOn }: QueryPorts,
+  end: (last: string) => Promise<void>,
+): Promise<boolean> {
   let last: string | undefined;
   for await (const line of lines) {
-    if (last !== undefined) await ports.passOn(last);
+    if (last !== undefined) await passOn(last);
     last = line;
   }
   if (last === undefined || !isJson(last)) return false;
-  const event = JSON.parse(last) as QueryEvent;
-  if (event.type === "away")
-    out({ ...event, why: `the store's file cannot be read; perhaps it does not run (${event.why})`, hint });
-  else await ports.passOn(last);
+  await end(last);
   return true;
+}
+
+function unreadable(why: string): string {
+  return `the store's file cannot be read; perhaps it does not run (${why})`;
+}
+
+type Figures = Extract<QueryEvent, { type: "figures" }>;
+
+/** The reader sees the file's content; its sizes on disk and the running store are asked by who may. */
+async function completeFigures(
+  { figures }: Figures,
+  { path, kind }: OwnStore & { at: "here" },
+  { files, spec, ports }: Reading,
+): Promise<Figures> {
+  const sizeOf = async (file: string): Promise<number | null> => {
+    const stat = await files.stat(file);
+    return stat.state === "found" ? stat.value.sizeBytes : null;
+  };
+  const health = (await ports.askHealth(files, spec)) ?? null;
+  const [sizeBytes, walBytes] = [await sizeOf(path), await sizeOf(`${path}-wal`)];
+  const [identity, known] = [await readIdentity(files), await readMembers(files)];
+  const self = identity.state === "found" ? identity.value.identity.id : null;
+  const verified = known.state === "found" ? verifiedMembers(known.value) : [];
+  const members = verified.map(({ id, name }) => ({ id, name }));
+  return { type: "figures", kind, sizeBytes, walBytes, self, members, figures, health };
 }
 
 /** A reader that was stopped may have said half a line. */

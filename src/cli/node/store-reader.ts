@@ -2,6 +2,7 @@ import { z } from "zod";
 import { JijiError } from "../../model/errors.ts";
 import { queryRequestSchema, type QueryEvent } from "../../model/query-protocol.ts";
 import { parseQuery } from "../../store/query-parameters.ts";
+import { readFigures } from "../../store/read-figures.ts";
 import { rehearse, type RowDifference } from "../../store/rehearsal.ts";
 import { SqlRefused } from "../../store/sql-refused.ts";
 import { StoreFile, StoreFileAway, WritesRefused } from "../../store/store-file.ts";
@@ -31,7 +32,11 @@ export function runStoreReader(input: string, write: (line: string) => void): nu
     const { path, request } = parseRequest(readerRequestSchema, input);
     const file = new StoreFile(path);
     try {
-      if (request.mode === "write" || request.mode === "figures") throw new Error(`not for a reader: ${request.mode}`);
+      if (request.mode === "write") throw new Error("a reader does not write");
+      if (request.mode === "figures") {
+        out({ type: "figures", figures: readFigures(file.database) });
+        return 0;
+      }
       const statement = statementOf(request.sql, request.params);
       if (request.mode === "read") sendRows(file, statement, write);
       else sendRehearsal(file, statement, write);

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from "commander";
+import { networkDbStats } from "../network-db-stats.ts";
 import { networkDbQuery } from "../network-db-query.ts";
 import { common, JSON_OUTPUT, outputFor, YES, type CommonOptions, type Registrar } from "./registrar.ts";
 
@@ -18,7 +19,18 @@ export function registerDb(registrar: Registrar): void {
     .command("db")
     .description("the store of records, by hand")
     .configureHelp({ showGlobalOptions: true });
+  registerStats({ ...registrar, network: db });
   registerQuery({ ...registrar, network: db });
+}
+
+function registerStats({ network: db, context, run }: Registrar): void {
+  db.command("stats")
+    .description("what each server's store holds, and where they differ; exit 5 when that lasts")
+    .option("--json", JSON_OUTPUT)
+    .action((_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions>();
+      run(() => networkDbStats(context, outputFor(context, options), common(options)));
+    });
 }
 
 function registerQuery({ network: db, context, run }: Registrar): void {
