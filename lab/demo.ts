@@ -1,10 +1,13 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command, Option } from "commander";
 import { buildExecutable } from "../scripts/build.ts";
 import { findCorrosion, type CorrosionChoice } from "./corrosion-choice.ts";
-import { expectSuccess, runJiji, writeDeployFile } from "./jiji.ts";
+import { seconds, Steps } from "./demo-steps.ts";
+import { expectSuccess, jijiExecutable, runJiji, writeDeployFile } from "./jiji.ts";
 import { keepLab, startLab, type Lab, type ServerRequest } from "./lab.ts";
-import { machineSnapshot } from "./machine-snapshot.ts";
+import { leftBehind, machineSnapshot } from "./machine-snapshot.ts";
+import { labImage } from "./server-image.ts";
 import { diffSnapshots, snapshotServer, type ServerSnapshot } from "./snapshot.ts";
 import { waitFor } from "./wait.ts";
 import {
@@ -26,30 +29,20 @@ const SERVERS: readonly ServerRequest[] = [
   { name: "db1", release: "trixie", engine: "docker" },
 ];
 
-const started = performance.now();
+const steps = new Steps();
 
-function seconds(since: number): string {
-  return `${((performance.now() - since) / 1000).toFixed(1)} s`;
-}
-
-async function step<T>(title: string, work: () => Promise<T>): Promise<T> {
-  const begin = performance.now();
-  console.error(`\n▸ ${title}`);
-  const value = await work();
-  console.error(`  done in ${seconds(begin)}`);
-  return value;
-}
-
-function show(line: string): void {
-  console.error(`  ${line}`);
+function show(text: string): void {
+  steps.show(text);
 }
 
 /** Runs jiji and lets the reader see the command and all that it says. */
-async function jiji(lab: Lab, args: readonly string[], codes: readonly number[] = [0]): Promise<void> {
-  show(`$ jiji ${args.join(" ")}`);
-  const result = await runJiji(lab, args, { onStderr: (chunk) => process.stderr.write(chunk) });
-  process.stdout.write(result.stdout);
-  expectSuccess(result, `jiji ${args.join(" ")}`, codes);
+async function jiji(lab: Lab, ...args: readonly string[]): Promise<void> {
+  steps.showCommand(`jiji ${args.join(" ")}`);
+  const result = await runJiji(lab, args, {
+    onStdout: (chunk) => process.stdout.write(chunk),
+    onStderr: (chunk) => process.stderr.write(chunk),
+  });
+  expectSuccess(result, `jiji ${args.join(" ")}`);
 }
 
 async function fetchByName(lab: Lab, from: string, name: string, text: string): Promise<void> {
@@ -64,7 +57,7 @@ async function fetchByName(lab: Lab, from: string, name: string, text: string): 
 }
 
 async function tour(lab: Lab): Promise<void> {
-  await step("Start an HTTP service as a Compose project on web1, and one with plain labels on home", async () => {
+  await steps.run("Start an HTTP service as a Compose project on web1, and one with plain labels on home", async () => {
     await startComposeProject(lab, "web1", "shop", "web", "hello from web1, Docker Compose");
     await startWebContainer(lab, "home", {
       name: "api",
@@ -73,15 +66,15 @@ async function tour(lab: Lab): Promise<void> {
       text: "hello from home, Podman",
     });
   });
-  await step("Fetch both by name from containers on db1", async () => {
+  await steps.run("Fetch both by name from containers on db1", async () => {
     await fetchByName(lab, "db1", "shop-web.jiji", "hello from web1, Docker Compose");
     await fetchByName(lab, "db1", "shop-api.jiji", "hello from home, Podman");
   });
-  await step("See the network", async () => {
-    await jiji(lab, ["network", "status"]);
-    await jiji(lab, ["network", "dns"]);
+  await steps.run("See the network", async () => {
+    await jiji(lab, "network", "status");
+    await jiji(lab, "network", "dns");
   });
-  await step("Stop the Compose project: its address leaves the answer", async () => {
+  await steps.run("Stop the Compose project: its address leaves the answer", async () => {
     await stopComposeProject(lab, "web1", "shop");
     const begin = performance.now();
     await waitFor(
@@ -92,7 +85,7 @@ async function tour(lab: Lab): Promise<void> {
       },
       { timeoutMs: 10_000, what: "shop-web.jiji to have no address on db1" },
     );
-    show(`gone from db1's answers after ${seconds(begin)}`);
+    show(`gone from db1's answers after ${seconds(performance.now() - begin)}`);
   });
 }
 
@@ -108,9 +101,9 @@ async function serverDnsAddress(lab: Lab, server: string): Promise<string> {
 }
 
 async function teardown(lab: Lab, before: ReadonlyMap<string, ServerSnapshot>): Promise<void> {
-  await step("Tear down, and compare every server with before", async () => {
+  await steps.run("Tear down, and compare every server with before", async () => {
     await removeContainer(lab, "home", "api");
-    await jiji(lab, ["network", "teardown", "--yes"]);
+    await jiji(lab, "network", "teardown", "--yes");
     const left: string[] = [];
     await Promise.all(
       lab.servers.map(async ({ name }) => {
@@ -140,44 +133,58 @@ interface DemoOptions {
 }
 
 async function chooseStore(choice: DemoOptions["store"]): Promise<CorrosionChoice> {
-  if (choice === undefined) return step("Find Corrosion", () => findCorrosion(show));
+  if (choice === undefined) return steps.run("Find Corrosion", () => findCorrosion(show));
   show("the network runs on the embedded store, as asked");
   return { kind: "embedded" };
 }
 
 async function main({ keep, store: choice }: DemoOptions): Promise<void> {
   const machineBefore = await machineSnapshot();
-  await step("Build the executable", () => buildExecutable({ onProgress: show }));
+  await steps.run("Build the executable", () => buildExecutable({ onProgress: show }));
   const corrosion = await chooseStore(choice);
-  const lab = await step("Bring up three servers", () => startLab({ servers: SERVERS, onProgress: show }));
+  const lab = await steps.run("Bring up three servers", () => startLab({ servers: SERVERS, onProgress: show }));
   let finished = false;
   try {
     const before = new Map<string, ServerSnapshot>();
-    await step("Look at every server before jiji", async () => {
+    await steps.run("Look at every server before jiji", async () => {
       await Promise.all(lab.servers.map(async ({ name }) => before.set(name, await snapshotServer(lab, name))));
     });
-    const store = storeOf(corrosion);
-    writeDeployFile(lab, { project: "shop", ...(store.network === undefined ? {} : { network: store.network }) });
-    await step("Set the network up: one file, one command", () =>
-      jiji(lab, ["network", "setup", "--yes", ...store.setup]),
-    );
+    await steps.run("Set the network up: one file, one command", async () => {
+      const store = storeOf(corrosion);
+      const folder = writeDeployFile(lab, {
+        project: "shop",
+        ...(store.network === undefined ? {} : { network: store.network }),
+      });
+      steps.showCommand("cat .jiji/deploy.yml");
+      show(readFileSync(join(folder, ".jiji", "deploy.yml"), "utf8").trimEnd());
+      await jiji(lab, "network", "setup", "--yes", ...store.setup);
+    });
     await tour(lab);
     if (!keep) await teardown(lab, before);
     finished = true;
   } finally {
-    if (!keep || !finished) await step("Take the lab down", () => lab.down());
+    if (!keep || !finished) await steps.run("Take the lab down", () => lab.down());
   }
   if (keep) {
     keepLab(lab.id);
-    console.error(`\nThe lab stays up as ${lab.id}, done in ${seconds(started)}. Play on:`);
-    console.error(`  npm run lab -- --id ${lab.id} exec web1 docker ps\n  npm run lab -- --id ${lab.id} down`);
+    steps.summarize(`It works, and the lab stays up as ${lab.id}. Play on:`);
+    console.error(`\n${playOn(lab)}`);
     return;
   }
-  const left = await machineSnapshot();
-  const leftovers = left.filter((line) => !machineBefore.includes(line));
-  if (leftovers.length > 0) throw new Error(`the lab left something on this machine:\n${leftovers.join("\n")}`);
-  console.error(`\nAll of it worked and nothing was left behind, in ${seconds(started)}. To play on:`);
-  console.error("  npm run demo -- --keep\n  npm run lab -- exec web1 …");
+  const left = leftBehind(machineBefore, await machineSnapshot(), lab.id);
+  if (left.length > 0) throw new Error(`the lab left something on this machine:\n${left.join("\n")}`);
+  steps.summarize("All of it worked, and nothing was left behind.");
+  console.error("\nTo play on:\n  npm run demo -- --keep\n  npm run lab -- exec web1 …");
+}
+
+function playOn(lab: Lab): string {
+  const at = `npm run lab -- --id ${lab.id}`;
+  return [
+    `  ${at} exec web1 docker ps`,
+    `  ${at} exec db1 docker run --rm --network jiji ${labImage} fetch shop-api.jiji`,
+    `  ${at} operator ${jijiExecutable()} network status`,
+    `  ${at} down`,
+  ].join("\n");
 }
 
 const command = new Command("demo")

@@ -1,17 +1,34 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { listCgroups } from "./cgroups.ts";
 
 /**
- * What a lab could leave on this machine, one line each: named network namespaces, mounts, processes of a container's
- * systemd, files of labs. Compare two of them to see what a run left behind.
+ * What a lab could leave on this machine, one line each: named network namespaces, mounts, cgroups, processes of a
+ * container's systemd, files of labs. See {@link leftBehind}.
  */
 export async function machineSnapshot(): Promise<readonly string[]> {
   return [
     ...namespaces(),
     ...mounts(),
+    ...listCgroups(),
     ...processes(),
     ...folder("/var/tmp", "jiji-lab"),
     ...folder("/run", "jiji-lab"),
   ];
+}
+
+/**
+ * What came between two looks and did not go again. While other labs come and go on this machine, too, only what bears
+ * this lab's id can be told from theirs.
+ */
+export function leftBehind(before: readonly string[], after: readonly string[], id: string): readonly string[] {
+  const isOwn = (line: string): boolean => labsIn(line).includes(id);
+  const hasOthers = [...before, ...after].some((line) => labsIn(line).length > 0 && !isOwn(line));
+  return after.filter((line) => !before.includes(line)).filter((line) => !hasOthers || isOwn(line));
+}
+
+/** Ids of the labs that a line speaks of. */
+function labsIn(line: string): string[] {
+  return [...line.matchAll(/jiji-lab[-/]([a-z][a-z0-9-]{0,11})/g)].map(([, id = ""]) => id);
 }
 
 function namespaces(): string[] {
@@ -31,7 +48,9 @@ function processes(): string[] {
     .flatMap((pid) => {
       try {
         const commandLine = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-        return /systemd-nspawn|wireguard-go|jiji-lab/.test(commandLine) ? [`process ${pid} ${commandLine}`] : [];
+        const cgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim();
+        const isOfLab = /systemd-nspawn|wireguard-go|jiji-lab/.test(commandLine + cgroup);
+        return isOfLab ? [`process ${pid} ${commandLine} (${cgroup})`] : [];
       } catch {
         return []; // it ended while we looked
       }

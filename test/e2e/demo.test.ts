@@ -14,7 +14,7 @@ async function runDemo(...options: readonly string[]): Promise<string> {
     demo.exited,
   ]);
   expect(code === 0 ? "" : `${stdout}\n${stderr}`).toBe("");
-  expect(stderr).toContain("All of it worked and nothing was left behind");
+  expect(stderr).toContain("All of it worked, and nothing was left behind");
   return stderr;
 }
 
