@@ -60,12 +60,11 @@ export const TEST_STAGES: readonly Stage[] = [
   }),
   testStage({
     name: "field",
-    about: "a network's whole life over three generations of Debian; by name only, until all of it passes everywhere",
+    about: "a network's whole life over three generations of Debian, and servers that are unfit for one",
     folders: ["test/field"],
     root: true,
     lab: true,
     corrosion: true,
-    onRequest: true,
     oneProcessPerFile: true,
     timeLimitMs: 25 * minute,
     testTimeoutMs: 10 * minute,
@@ -79,7 +78,6 @@ interface TestStageRequest {
   readonly root?: boolean;
   readonly lab?: boolean;
   readonly corrosion?: boolean;
-  readonly onRequest?: boolean;
   /** each file in a process of its own, shown as it goes */
   readonly oneProcessPerFile?: boolean;
   /** how many processes share the files: more than cores, since many tests wait for a timer or a socket */
@@ -91,8 +89,8 @@ interface TestStageRequest {
 }
 
 function testStage(request: TestStageRequest): Stage {
-  const { name, about, folders, root = false, lab = false, corrosion = false, onRequest = false } = request;
-  return { name, about, folders, root, lab, corrosion, onRequest, run: (context) => runTestFiles(request, context) };
+  const { name, about, folders, root = false, lab = false, corrosion = false } = request;
+  return { name, about, folders, root, lab, corrosion, run: (context) => runTestFiles(request, context) };
 }
 
 /** The stage's test files, relative to the repository, in a fixed order. */
