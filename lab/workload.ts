@@ -37,14 +37,12 @@ export async function startWebContainer(
   expectSuccess(await lab.exec(server, [...run, ...webCommand(container.text)]), `${server}: start ${container.name}`);
 }
 
+/** A container's first program ignores SIGTERM unless it says what to do then, and so holds up a server's shutdown. */
+const WEB_SERVER =
+  'trap "exit 0" TERM; mkdir -p /www && printf "%s\\n" "$1" > /www/index.html && { httpd -f -p 80 -h /www & wait; }';
+
 function webCommand(text: string): string[] {
-  return [
-    "sh",
-    "-c",
-    'mkdir -p /www && printf "%s\\n" "$1" > /www/index.html && exec httpd -f -p 80 -h /www',
-    "web",
-    text,
-  ];
+  return ["sh", "-c", WEB_SERVER, "web", text];
 }
 
 /** A Compose project whose services only join the external network `jiji`: nothing else marks them as jiji's. */

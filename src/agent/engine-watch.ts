@@ -34,11 +34,16 @@ export interface EngineWatch {
   readonly view: EngineView;
   /** Reads the whole list again now. */
   look(): void;
+  /** Lets go of the event stream for a moment, since an engine that is told to stop waits for the end of it. */
+  release(): void;
   close(): Promise<void>;
 }
 
 const FULL_READ_MS = 30_000;
 const RETRY_MS = [100, 5_000] as const;
+
+/** For so long after a release the engine is left alone; what happens meanwhile is seen by the full read after it. */
+const RELEASED_MS = 2_000;
 
 /** When an engine's events give no sign of having begun, the list is read nevertheless. */
 const LISTENING_WAIT_MS = 2_000;
@@ -60,6 +65,7 @@ class Watch implements EngineWatch {
   readonly #dirty = new Set<string>();
   readonly #done: Promise<unknown>;
   #isFullReadWanted = true;
+  #stream = new AbortController();
   #view: EngineView = { containers: new Map(), networks: [], fullReads: 0, isAnswering: true };
 
   constructor(options: EngineWatchOptions) {
@@ -73,6 +79,10 @@ class Watch implements EngineWatch {
 
   look(): void {
     this.#wantFullRead();
+  }
+
+  release(): void {
+    this.#stream.abort();
   }
 
   async close(): Promise<void> {
@@ -92,8 +102,10 @@ class Watch implements EngineWatch {
     const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
     let isBroken = false;
     while (!this.#stop.signal.aborted) {
+      this.#stream = new AbortController();
+      const { signal } = this.#stream;
       try {
-        for await (const event of engine.events(this.#stop.signal)) {
+        for await (const event of engine.events(AbortSignal.any([this.#stop.signal, signal]))) {
           if (event.type === "listening") {
             backoff.reset();
             if (isBroken) log.info(`${engine.kind}: events are heard again`);
@@ -107,7 +119,7 @@ class Watch implements EngineWatch {
         isBroken = true;
       }
       if (this.#stop.signal.aborted) return;
-      await clock.sleep(backoff.nextMs(), this.#stop.signal).catch(() => undefined);
+      await clock.sleep(signal.aborted ? RELEASED_MS : backoff.nextMs(), this.#stop.signal).catch(() => undefined);
       this.#wantFullRead();
     }
   }

@@ -56,6 +56,8 @@ export interface AgentSelf {
 }
 
 export interface Agent {
+  /** Somebody is about to restart the engine: see {@link EngineWatch.release}. */
+  releaseEngine(): void;
   close(): Promise<void>;
 }
 
@@ -85,6 +87,7 @@ export async function startAgent(settings: AgentSettings, self: AgentSelf, ports
   const control = await startControlSocket(controlSocketPath(settings), files, (request) => agent.answer(request));
   log.info(`agent: started as ${identity.name} (number ${identity.subnet}, ${identity.id})`);
   return {
+    releaseEngine: () => agent.releaseEngine(),
     close: async () => {
       folder.close();
       await closePart("the control socket", () => control.close(), ports);
@@ -183,6 +186,10 @@ class RunningAgent {
 
   membersChanged(): void {
     this.#members.fileChanged();
+  }
+
+  releaseEngine(): void {
+    this.#engine.release();
   }
 
   async close(): Promise<void> {

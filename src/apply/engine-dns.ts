@@ -19,7 +19,7 @@ import type { NodeGoal } from "../plan/goal.ts";
 import { manifestEntry, type Manifest } from "../plan/manifest.ts";
 import type { Step } from "../plan/step.ts";
 import type { Host } from "../system/host.ts";
-import { finishRestart, observeDaemon, restartDocker } from "./docker-restart.ts";
+import { finishRestart, observeDaemon, releaseEngine, restartDocker } from "./docker-restart.ts";
 import type { ApplyContext, ResourceKind } from "./kind.ts";
 import { restoreManaged, seeFile, stateBefore, writeManaged } from "./managed-file.ts";
 import { runChecked } from "./run-checked.ts";
@@ -101,6 +101,7 @@ async function changing(host: Host, engine: EngineKind, change: () => Promise<vo
     return;
   }
   await change();
+  await releaseEngine(host);
   await runChecked(host, ["systemctl", "try-restart", "podman.service"]);
 }
 

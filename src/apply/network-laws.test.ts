@@ -86,7 +86,7 @@ function intercept(host: FakeHost, network: FakeNetwork, engines: FakeEngines): 
         return ok(`ActiveState=active\nInvocationID=${String(engines.daemon.invocation).padStart(32, "0")}\n`);
       }
     }
-    if (verb === "try-restart") return ok();
+    if (verb === "try-restart" || verb === "kill") return ok();
     if (args.includes(UNITS.tunnel)) {
       if (verb === "restart" && network.wgQuickUp().code !== 0) return failed("already exists");
       if (args.includes("--now")) network.removeTunnel();

@@ -19,7 +19,10 @@ import { readTokenFile } from "./read-token.ts";
 /** The group that jiji-dns is in: it may use the agent's sockets. */
 const SOCKET_GROUP = "jiji";
 
-/** Starts jiji-agent as a settings file says. Throws a {@link JijiError} when the file or what it names is not usable. */
+/**
+ * Starts jiji-agent as a settings file says; SIGHUP says that the engine is about to be restarted. Throws a
+ * {@link JijiError} when the file or what it names is not usable.
+ */
 export async function startAgentService(settingsPath: string): Promise<Agent> {
   const settings = readSettings(settingsPath, agentSettingsSchema);
   const url = parseStoreUrl(settings.store.url);
@@ -31,7 +34,7 @@ export async function startAgentService(settingsPath: string): Promise<Agent> {
   const token = readTokenFile(settings.store.tokenFile);
   const log = openJournalLog((text) => process.stderr.write(text));
   const self = await loadSelf(systemFiles);
-  return startAgent(settings, self, {
+  const agent = await startAgent(settings, self, {
     engine: openEngine(settings.engine.kind, settings.engine.socket),
     store: openStoreClient({ url, token }),
     files: systemFiles,
@@ -53,6 +56,8 @@ export async function startAgentService(settingsPath: string): Promise<Agent> {
         log,
       }),
   });
+  process.on("SIGHUP", () => agent.releaseEngine());
+  return agent;
 }
 
 /** systemctl(1): `stopping` from the moment that a shutdown or reboot has begun. */
