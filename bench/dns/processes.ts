@@ -1,0 +1,108 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+
+/** The server's core, and the load's. */
+export const SERVER_CORE = 0;
+export const LOAD_CORE = 1;
+
+/** A server that runs on the server's core. */
+export interface Running {
+  readonly pid: number;
+  /** what it wrote to standard output so far */
+  readonly output: () => string;
+  /** processor time of all its threads so far */
+  readonly processorMs: () => number;
+  readonly memory: () => Memory;
+  /** Ends it, and waits until it has ended. */
+  stop(): Promise<void>;
+}
+
+/** Resident memory in megabytes: all of it, and the part that is no file (proc(5), VmRSS and RssAnon). */
+export interface Memory {
+  readonly rss: number;
+  readonly anonymous: number;
+}
+
+const STOP_MS = 5_000;
+
+/** Everything that was started and has not ended, so that nothing outlives this process. */
+const alive = new Set<ChildProcess>();
+
+process.on("exit", () => {
+  for (const child of alive) child.kill("SIGKILL");
+});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
+
+/** Starts a server on the server's core, with an environment of nothing but PATH. */
+export function startPinned(argv: readonly string[], folder: string): Running {
+  const child = spawn("taskset", ["-c", `${SERVER_CORE}`, ...argv], {
+    cwd: folder,
+    env: { PATH: process.env["PATH"] ?? "" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  alive.add(child);
+  let output = "";
+  let problems = "";
+  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (problems = (problems + chunk.toString()).slice(-4_000)));
+  const state = { isStopping: false };
+  const ended = new Promise<void>((resolve) => {
+    child.on("error", (error) => (problems += error.message));
+    child.on("close", (code, signal) => {
+      alive.delete(child);
+      if (!state.isStopping) console.error(`${argv[0]} ended early (${code ?? signal}):\n${problems}`);
+      resolve();
+    });
+  });
+  // taskset becomes the program itself, so the process is the server's.
+  const { pid = 0 } = child;
+  return {
+    pid,
+    output: () => output,
+    processorMs: () => processorMs(pid),
+    memory: () => memoryOf(pid),
+    stop: async () => {
+      state.isStopping = true;
+      child.kill("SIGTERM");
+      const killer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+      await ended;
+      clearTimeout(killer);
+    },
+  };
+}
+
+/** Time on a processor of all threads, from the scheduler's own books (proc(5), schedstat: nanoseconds). */
+function processorMs(pid: number): number {
+  let nanoseconds = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
+  }
+  return nanoseconds / 1e6;
+}
+
+function memoryOf(pid: number): Memory {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const megabytes = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)?.[1]) / 1000;
+  return { rss: megabytes("VmRSS") * 1.024, anonymous: megabytes("RssAnon") * 1.024 };
+}
+
+/** Runs a program to its end and gives its standard output. Throws with what it said when it failed. */
+export async function runProgram(argv: readonly string[]): Promise<string> {
+  const [program = "", ...args] = argv;
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  alive.add(child);
+  let output = "";
+  let problems = "";
+  child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (problems += chunk.toString()));
+  const code = await new Promise<number | null>((resolve) => {
+    child.on("error", (error) => {
+      problems += error.message;
+      resolve(1);
+    });
+    child.on("close", resolve);
+  });
+  alive.delete(child);
+  if (code !== 0) throw new Error(`${argv.join(" ")} failed (exit ${code}): ${problems}`);
+  return output;
+}

@@ -1,0 +1,255 @@
+import type { Contender, ContenderName, Job } from "./contenders.ts";
+import { measure, median, untilAnswered, type Measured } from "./measure.ts";
+import type { Memory } from "./processes.ts";
+import { makeForwardedNames, type SampleName } from "./sample.ts";
+import type { LoadedSample, World } from "./world.ts";
+
+/** How long and how often to measure. */
+export interface Effort {
+  readonly rounds: number;
+  readonly seconds: number;
+}
+
+/** The rate at which processor time is compared. */
+const FIXED_RATE = 60_000;
+
+/** Containers of a full /16: 255 servers with 253 each; 21,505 services of three. */
+export const MANY_SERVICES = 21_505;
+export const FEW_SERVICES = 1_000;
+
+const FORWARDED_NAMES = 1_000;
+
+const CHANGES_PER_SECOND = 50;
+
+/** Runs by server, in the order of rounds; a server that is missing was not there. */
+export type Runs = Partial<Record<ContenderName, readonly Measured[]>>;
+
+async function inRounds(
+  world: World,
+  what: string,
+  contenders: readonly Contender[],
+  rounds: number,
+  run: (contender: Contender) => Promise<Measured>,
+): Promise<Runs> {
+  const runs: Partial<Record<ContenderName, Measured[]>> = {};
+  for (let round = 0; round < rounds; round++) {
+    // Each begins once, so that none has always the same neighbour.
+    const first = round % contenders.length;
+    for (const contender of [...contenders.slice(first), ...contenders.slice(0, first)]) {
+      const measured = await run(contender);
+      (runs[contender.name] ??= []).push(measured);
+      world.say(
+        `${what} ${round + 1}/${rounds} ${contender.name}: ${Math.round(measured.answersPerSecond)}/s, ` +
+          `${measured.processorUsPerAnswer.toFixed(2)} µs, p99 ${measured.p99Us} µs, ${measured.lost} lost` +
+          (measured.wrong === 0 ? "" : `, ${measured.wrong} WRONG: ${measured.firstWrong}`),
+      );
+    }
+  }
+  return runs;
+}
+
+export interface PlainResult {
+  readonly full: Runs;
+  readonly fixed: Runs;
+  /** half of what the C loop answers at most */
+  readonly halfRate: number;
+  readonly half: Runs;
+  readonly memory: Partial<Record<ContenderName, Memory>>;
+}
+
+/** Own names, 1,000 of them with three addresses each: full load, a fixed rate, half load, memory before all that. */
+export async function measurePlain(world: World, effort: Effort): Promise<PlainResult> {
+  const sample = await world.sample(FEW_SERVICES, false);
+  const job: Job = { names: sample.names, upstream: undefined, rows: sample.source.path };
+  const contenders: Contender[] = [];
+  for (const name of ["c-loop", "jiji", ...world.peers.keys()] as const) {
+    contenders.push(await world.start(name, job, name === "c-loop" ? { awaits: anyName() } : {}));
+  }
+  // What a start leaves behind is given back within a moment.
+  await Bun.sleep(1_000);
+  const memory = Object.fromEntries(contenders.map((contender) => [contender.name, contender.memory()]));
+  const questions = async (contender: Contender): Promise<string> =>
+    contender.name === "c-loop" ? await cLoopQuestions(world, sample) : sample.questions;
+  const load = (rate: number) => async (contender: Contender) =>
+    measure(contender, {
+      program: world.programs.load,
+      questions: await questions(contender),
+      seconds: effort.seconds,
+      rate,
+    });
+  const full = await inRounds(world, "full load", contenders, effort.rounds, load(0));
+  const fixed = await inRounds(world, "60,000/s", contenders, effort.rounds, load(FIXED_RATE));
+  const limit = median((full["c-loop"] ?? []).map(({ answersPerSecond }) => answersPerSecond));
+  const halfRate = Math.max(1_000, Math.round(limit / 2_000) * 1_000);
+  const half = await inRounds(world, `${halfRate}/s`, contenders, effort.rounds, load(halfRate));
+  await Promise.all(contenders.map((contender) => contender.stop()));
+  return { full, fixed, halfRate, half, memory };
+}
+
+/** The C loop gives everybody the same three addresses. */
+function anyName(): SampleName {
+  return { ...(makeForwardedNames(1)[0] as SampleName), name: "bench-s0.jiji" };
+}
+
+async function cLoopQuestions(world: World, sample: LoadedSample): Promise<string> {
+  const { addresses } = anyName();
+  return world.questions(sample.names.map(({ name }) => ({ name, addresses })));
+}
+
+export interface ManyResult {
+  /** jiji-dns alone, with 1,000 names and with 64,515 containers, in turns */
+  readonly few: { readonly full: readonly Measured[]; readonly fixed: readonly Measured[] };
+  readonly many: { readonly full: readonly Measured[]; readonly fixed: readonly Measured[] };
+  readonly memory: Memory;
+  /** after all the load */
+  readonly memoryAfter: Memory;
+  /** from the start of the process to the first right answer */
+  readonly fromRowsMs: readonly number[];
+  readonly fromSavedMs: readonly number[];
+}
+
+/** jiji-dns with as many containers as a mesh can have. */
+export async function measureMany(world: World, effort: Effort, services: number): Promise<ManyResult> {
+  const few = await world.sample(FEW_SERVICES, false);
+  const many = await world.sample(services, true);
+  const jobOf = (sample: LoadedSample): Job => ({ names: sample.names, upstream: undefined, rows: sample.source.path });
+  const { fromRowsMs, fromSavedMs } = await measureStarts(world, many);
+  const small = await world.start("jiji", jobOf(few));
+  const large = await world.start("jiji", jobOf(many));
+  await Bun.sleep(2_000);
+  const memory = large.memory();
+  const runs = { few: { full: [], fixed: [] }, many: { full: [], fixed: [] } } as Record<
+    "few" | "many",
+    { full: Measured[]; fixed: Measured[] }
+  >;
+  for (let round = 0; round < effort.rounds; round++) {
+    for (const [key, server, { questions }] of [
+      ["few", small, few],
+      ["many", large, many],
+    ] as const) {
+      for (const [kind, rate] of [
+        ["full", 0],
+        ["fixed", FIXED_RATE],
+      ] as const) {
+        const load = { program: world.programs.load, questions, seconds: effort.seconds, rate };
+        const measured = await measure(server, load);
+        runs[key][kind].push(measured);
+        world.say(
+          `${key} ${kind} ${round + 1}/${effort.rounds}: ${Math.round(measured.answersPerSecond)}/s, ` +
+            `${measured.processorUsPerAnswer.toFixed(2)} µs, ${measured.wrong} wrong ${measured.firstWrong}`,
+        );
+      }
+    }
+  }
+  const memoryAfter = large.memory();
+  await Promise.all([small.stop(), large.stop()]);
+  return { ...runs, memory, memoryAfter, fromRowsMs, fromSavedMs };
+}
+
+/** From nothing to the first right answer: with rows to subscribe to, then with the saved table alone. */
+async function measureStarts(world: World, many: LoadedSample) {
+  const fromRowsMs: number[] = [];
+  const fromSavedMs: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const job: Job = { names: many.names, upstream: undefined, rows: many.source.path };
+    const folder = await world.fresh("start");
+    for (const [times, rows] of [
+      [fromRowsMs, job.rows],
+      [fromSavedMs, `${folder}/nobody.sock`],
+    ] as const) {
+      const beganMs = performance.now();
+      const server = await world.start("jiji", { ...job, rows }, { folder });
+      times.push(performance.now() - beganMs);
+      await server.stop(); // saves its table
+    }
+    world.say(`start: ${Math.round(fromRowsMs.at(-1) ?? 0)} ms with rows, ${Math.round(fromSavedMs.at(-1) ?? 0)} ms saved`);
+  }
+  return { fromRowsMs, fromSavedMs };
+}
+
+export interface ChangesResult {
+  readonly quiet: readonly Measured[];
+  readonly changing: readonly Measured[];
+  /** a whole snapshot came and a new table took the place of the old during each of these */
+  readonly swapping: readonly Measured[];
+  /** from the row's arrival to its answer, without load */
+  readonly changeMs: readonly number[];
+}
+
+/** 64,515 containers under full load while rows change, and while the whole table is swapped. */
+export async function measureChanges(world: World, effort: Effort, services: number): Promise<ChangesResult> {
+  const sample = await world.sample(services, true);
+  const server = await world.start("jiji", { names: sample.names, upstream: undefined, rows: sample.source.path });
+  await Bun.sleep(2_000);
+  const changeMs: number[] = [];
+  for (let i = 0; i < 100; i++) changeMs.push(await timeChange(sample, server, i));
+  // Names that are asked for stay as they are, so that their answers can be checked; the last tenth changes.
+  const changed = Math.ceil(sample.names.length / 10);
+  const questions = await world.questions(sample.names.slice(0, -changed));
+  const load = { program: world.programs.load, questions, seconds: effort.seconds, rate: 0 };
+  let turn = 0;
+  const changeOne = (): void => {
+    const container = sample.containers.length - 1 - (turn >> 1) % changed;
+    if (turn++ % 2 === 0) sample.source.remove(container);
+    else sample.source.put(container);
+  };
+  const runs = { quiet: [] as Measured[], changing: [] as Measured[], swapping: [] as Measured[] };
+  for (let round = 0; round < effort.rounds; round++) {
+    runs.quiet.push(await measure(server, load));
+    const changing = setInterval(changeOne, 1_000 / CHANGES_PER_SECOND);
+    runs.changing.push(await measure(server, load));
+    const swap = setTimeout(() => sample.source.cut(), (effort.seconds * 1_000) / 4);
+    runs.swapping.push(await measure(server, load));
+    clearInterval(changing);
+    clearTimeout(swap);
+    for (const [kind, list] of Object.entries(runs)) {
+      const last = list.at(-1) as Measured;
+      world.say(
+        `${kind} ${round + 1}/${effort.rounds}: ${Math.round(last.answersPerSecond)}/s, worst tenth ` +
+          `${last.worstSlice}, usual ${last.medianSlice}, p99 ${last.p99Us} µs, ${last.wrong} wrong, ${last.lost} lost`,
+      );
+    }
+  }
+  await server.stop();
+  return { ...runs, changeMs };
+}
+
+async function timeChange(sample: LoadedSample, server: Contender, index: number): Promise<number> {
+  const { name, addresses } = sample.names[index] as SampleName;
+  sample.source.remove(index * 3);
+  const tookMs = await untilAnswered(server, { name, addresses: addresses.slice(1) }, 5_000);
+  sample.source.put(index * 3);
+  await untilAnswered(server, { name, addresses }, 5_000);
+  return tookMs;
+}
+
+export interface ForwardResult {
+  readonly full: Runs;
+  readonly fixed: Runs;
+}
+
+/** Names of others, kept in the cache: 1,000 of them, asked until all are there, then measured. */
+export async function measureForwards(world: World, effort: Effort): Promise<ForwardResult> {
+  const sample = await world.sample(1, false);
+  const upstream = await world.start(
+    "c-loop",
+    { names: [], upstream: undefined, rows: "" },
+    { awaits: anyName() },
+  );
+  const names = makeForwardedNames(FORWARDED_NAMES);
+  const questions = await world.questions(names);
+  const job: Job = { names: sample.names, upstream, rows: sample.source.path };
+  const contenders: Contender[] = [];
+  for (const name of ["jiji", ...world.peers.keys()] as const) {
+    if (name !== "knot") contenders.push(await world.start(name, job));
+  }
+  for (const contender of contenders) {
+    for (const name of names) await untilAnswered(contender, name, 5_000);
+  }
+  const load = (rate: number) => (contender: Contender) =>
+    measure(contender, { program: world.programs.load, questions, seconds: effort.seconds, rate });
+  const full = await inRounds(world, "cached", contenders, effort.rounds, load(0));
+  const fixed = await inRounds(world, "cached 60,000/s", contenders, effort.rounds, load(FIXED_RATE));
+  await Promise.all([...contenders, upstream].map((contender) => contender.stop()));
+  return { full, fixed };
+}
