@@ -5,6 +5,7 @@
 type Bench = (args: readonly string[]) => Promise<number>;
 
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  dns: async () => (await import("./dns/dns-bench.ts")).dnsBench,
   probes: async () => (await import("./probes/command.ts")).probes,
   propagation: async () => (await import("./propagation/command.ts")).propagation,
   scale: async () => (await import("./scale/command.ts")).scale,

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { DnsSettings } from "../../src/model/dns-settings.ts";
 import { runProgram, startPinned, type Running } from "./processes.ts";
 import { CLUSTER_CIDR, type SampleName } from "./sample.ts";
 
@@ -109,7 +110,7 @@ function commandLine(
     case "c-loop":
       return Promise.resolve([program, `${place.port}`]);
     case "jiji":
-      return Promise.resolve(jijiCommand(program, place, job, join(folder, "table.json")));
+      return jijiCommand(program, place, job, folder);
     case "knot":
       return knotCommand(program, place, job, folder);
     case "unbound":
@@ -121,14 +122,25 @@ function commandLine(
   }
 }
 
-/** As jiji-dns.service runs it, but for the socket that systemd would hand over. */
-export function jijiCommand(program: string, place: Place, job: Job, stateFile: string): readonly string[] {
+/** As jiji-dns.service runs it, but for the socket that systemd would hand over and the agent, who hides nobody here. */
+async function jijiCommand(program: string, { host, port }: Place, job: Job, folder: string) {
   const { upstream } = job;
-  return [
-    ...[program, "dns", "serve", "--listen", `${place.host}:${place.port}`, "--cidr", CLUSTER_CIDR],
-    ...["--store", `unix:${job.rows}`, "--state", stateFile, "--metrics", `${place.host}:0`],
-    ...["--upstream", upstream === undefined ? "127.0.0.1:9" : `${upstream.host}:${upstream.port}`],
-  ];
+  const settings: Omit<DnsSettings, "clusterCidr" | "upstreams"> & Record<string, unknown> = {
+    version: 1,
+    listen: [`${host}:${port}`],
+    store: { url: `unix:${job.rows}`, tokenFile: null },
+    agentSocket: null,
+    self: null,
+    clusterCidr: CLUSTER_CIDR,
+    ttlSeconds: TTL_SECONDS,
+    localFirst: false,
+    upstreams: [upstream === undefined ? "127.0.0.1:9" : `${upstream.host}:${upstream.port}`],
+    stateFile: join(folder, "table.json"),
+    metrics: `${host}:0`,
+    controlSocket: join(folder, "control.sock"),
+  };
+  await writeFile(join(folder, "settings.json"), JSON.stringify(settings));
+  return [program, "dns", "serve", "--settings", join(folder, "settings.json")];
 }
 
 async function knotCommand(program: string, { host, port }: Place, job: Job, folder: string) {

@@ -192,8 +192,12 @@ static void run(unsigned client_count, double seconds, double rate, unsigned win
     if (now - clean_ns > 100000000u) forget_lost(client_count, clean_ns = now);
   }
   // What is under way still counts, a little while longer.
-  for (uint64_t last = now_ns() + 200000000u; now_ns() < last;) {
-    for (unsigned i = 0; i < client_count; i++) receive(&clients[i]);
+  for (uint64_t last = now_ns() + 200000000u, open = 1; open > 0 && now_ns() < last;) {
+    open = 0;
+    for (unsigned i = 0; i < client_count; i++) {
+      receive(&clients[i]);
+      open += clients[i].open;
+    }
   }
   for (unsigned i = 0; i < client_count; i++) lost += clients[i].open;
 }

@@ -117,7 +117,10 @@ export function encodeQuestions(names: readonly SampleName[]): Buffer {
       const head = Buffer.alloc(8);
       head.writeUInt16BE(packet.length, 0);
       head[3] = addresses.length;
-      head.writeUInt32BE(addresses.reduce((sum, address) => (sum + ipv4ToNumber(address)) % 2 ** 32, 0), 4);
+      head.writeUInt32BE(
+        addresses.reduce((sum, address) => (sum + ipv4ToNumber(address)) % 2 ** 32, 0),
+        4,
+      );
       return Buffer.concat([head, packet]);
     }),
   );

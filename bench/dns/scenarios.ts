@@ -8,16 +8,44 @@ import type { LoadedSample, World } from "./world.ts";
 export interface Effort {
   readonly rounds: number;
   readonly seconds: number;
+  /** services of the small and of the large mesh, of three containers each */
+  readonly few: number;
+  readonly many: number;
+  /** names of others that are asked for */
+  readonly forwarded: number;
+  /** how often a start is timed, and a change */
+  readonly starts: number;
+  readonly changes: number;
+  /** from the start of a server to the reading of its memory */
+  readonly settleMs: number;
 }
+
+/** 1,000 names; and the containers of a full /16, 255 servers with 253 each. */
+export const FULL: Effort = {
+  rounds: 5,
+  seconds: 2,
+  few: 1_000,
+  many: 21_505,
+  forwarded: 1_000,
+  starts: 3,
+  changes: 100,
+  settleMs: 8_000,
+};
+
+/** Enough to see that it works. */
+export const SMOKE: Effort = {
+  rounds: 1,
+  seconds: 0.1,
+  few: 50,
+  many: 100,
+  forwarded: 50,
+  starts: 1,
+  changes: 5,
+  settleMs: 100,
+};
 
 /** The rate at which processor time is compared. */
 const FIXED_RATE = 60_000;
-
-/** Containers of a full /16: 255 servers with 253 each; 21,505 services of three. */
-export const MANY_SERVICES = 21_505;
-export const FEW_SERVICES = 1_000;
-
-const FORWARDED_NAMES = 1_000;
 
 const CHANGES_PER_SECOND = 50;
 
@@ -32,6 +60,8 @@ async function inRounds(
   run: (contender: Contender) => Promise<Measured>,
 ): Promise<Runs> {
   const runs: Partial<Record<ContenderName, Measured[]>> = {};
+  // Once without being counted: just-in-time compilers have their say, and caches are filled.
+  for (const contender of contenders) await run(contender);
   for (let round = 0; round < rounds; round++) {
     // Each begins once, so that none has always the same neighbour.
     const first = round % contenders.length;
@@ -55,25 +85,27 @@ export interface PlainResult {
   readonly halfRate: number;
   readonly half: Runs;
   readonly memory: Partial<Record<ContenderName, Memory>>;
+  /** after all the load */
+  readonly memoryAfter: Partial<Record<ContenderName, Memory>>;
 }
 
 /** Own names, 1,000 of them with three addresses each: full load, a fixed rate, half load, memory before all that. */
 export async function measurePlain(world: World, effort: Effort): Promise<PlainResult> {
-  const sample = await world.sample(FEW_SERVICES, false);
+  const sample = await world.sample(effort.few, false);
   const job: Job = { names: sample.names, upstream: undefined, rows: sample.source.path };
   const contenders: Contender[] = [];
   for (const name of ["c-loop", "jiji", ...world.peers.keys()] as const) {
     contenders.push(await world.start(name, job, name === "c-loop" ? { awaits: anyName() } : {}));
   }
-  // What a start leaves behind is given back within a moment.
-  await Bun.sleep(1_000);
-  const memory = Object.fromEntries(contenders.map((contender) => [contender.name, contender.memory()]));
-  const questions = async (contender: Contender): Promise<string> =>
-    contender.name === "c-loop" ? await cLoopQuestions(world, sample) : sample.questions;
-  const load = (rate: number) => async (contender: Contender) =>
+  // What a start leaves behind is given back within a few seconds.
+  await Bun.sleep(effort.settleMs);
+  const memoryNow = () => Object.fromEntries(contenders.map((contender) => [contender.name, contender.memory()]));
+  const memory = memoryNow();
+  const cLoopQuestions = await world.questions(sample.names.map(({ name }) => ({ ...anyName(), name })));
+  const load = (rate: number) => (contender: Contender) =>
     measure(contender, {
       program: world.programs.load,
-      questions: await questions(contender),
+      questions: contender.name === "c-loop" ? cLoopQuestions : sample.questions,
       seconds: effort.seconds,
       rate,
     });
@@ -82,18 +114,14 @@ export async function measurePlain(world: World, effort: Effort): Promise<PlainR
   const limit = median((full["c-loop"] ?? []).map(({ answersPerSecond }) => answersPerSecond));
   const halfRate = Math.max(1_000, Math.round(limit / 2_000) * 1_000);
   const half = await inRounds(world, `${halfRate}/s`, contenders, effort.rounds, load(halfRate));
+  const memoryAfter = memoryNow();
   await Promise.all(contenders.map((contender) => contender.stop()));
-  return { full, fixed, halfRate, half, memory };
+  return { full, fixed, halfRate, half, memory, memoryAfter };
 }
 
 /** The C loop gives everybody the same three addresses. */
 function anyName(): SampleName {
   return { ...(makeForwardedNames(1)[0] as SampleName), name: "bench-s0.jiji" };
-}
-
-async function cLoopQuestions(world: World, sample: LoadedSample): Promise<string> {
-  const { addresses } = anyName();
-  return world.questions(sample.names.map(({ name }) => ({ name, addresses })));
 }
 
 export interface ManyResult {
@@ -109,20 +137,20 @@ export interface ManyResult {
 }
 
 /** jiji-dns with as many containers as a mesh can have. */
-export async function measureMany(world: World, effort: Effort, services: number): Promise<ManyResult> {
-  const few = await world.sample(FEW_SERVICES, false);
-  const many = await world.sample(services, true);
+export async function measureMany(world: World, effort: Effort): Promise<ManyResult> {
+  const few = await world.sample(effort.few, false);
+  const many = await world.sample(effort.many, true);
   const jobOf = (sample: LoadedSample): Job => ({ names: sample.names, upstream: undefined, rows: sample.source.path });
-  const { fromRowsMs, fromSavedMs } = await measureStarts(world, many);
+  const { fromRowsMs, fromSavedMs } = await measureStarts(world, many, effort.starts);
   const small = await world.start("jiji", jobOf(few));
   const large = await world.start("jiji", jobOf(many));
-  await Bun.sleep(2_000);
+  await Bun.sleep(effort.settleMs);
   const memory = large.memory();
   const runs = { few: { full: [], fixed: [] }, many: { full: [], fixed: [] } } as Record<
     "few" | "many",
     { full: Measured[]; fixed: Measured[] }
   >;
-  for (let round = 0; round < effort.rounds; round++) {
+  for (let round = -1; round < effort.rounds; round++) {
     for (const [key, server, { questions }] of [
       ["few", small, few],
       ["many", large, many],
@@ -133,6 +161,7 @@ export async function measureMany(world: World, effort: Effort, services: number
       ] as const) {
         const load = { program: world.programs.load, questions, seconds: effort.seconds, rate };
         const measured = await measure(server, load);
+        if (round < 0) continue;
         runs[key][kind].push(measured);
         world.say(
           `${key} ${kind} ${round + 1}/${effort.rounds}: ${Math.round(measured.answersPerSecond)}/s, ` +
@@ -147,10 +176,10 @@ export async function measureMany(world: World, effort: Effort, services: number
 }
 
 /** From nothing to the first right answer: with rows to subscribe to, then with the saved table alone. */
-async function measureStarts(world: World, many: LoadedSample) {
+async function measureStarts(world: World, many: LoadedSample, starts: number) {
   const fromRowsMs: number[] = [];
   const fromSavedMs: number[] = [];
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < starts; round++) {
     const job: Job = { names: many.names, upstream: undefined, rows: many.source.path };
     const folder = await world.fresh("start");
     for (const [times, rows] of [
@@ -162,7 +191,9 @@ async function measureStarts(world: World, many: LoadedSample) {
       times.push(performance.now() - beganMs);
       await server.stop(); // saves its table
     }
-    world.say(`start: ${Math.round(fromRowsMs.at(-1) ?? 0)} ms with rows, ${Math.round(fromSavedMs.at(-1) ?? 0)} ms saved`);
+    world.say(
+      `start: ${Math.round(fromRowsMs.at(-1) ?? 0)} ms with rows, ${Math.round(fromSavedMs.at(-1) ?? 0)} ms saved`,
+    );
   }
   return { fromRowsMs, fromSavedMs };
 }
@@ -177,19 +208,19 @@ export interface ChangesResult {
 }
 
 /** 64,515 containers under full load while rows change, and while the whole table is swapped. */
-export async function measureChanges(world: World, effort: Effort, services: number): Promise<ChangesResult> {
-  const sample = await world.sample(services, true);
+export async function measureChanges(world: World, effort: Effort): Promise<ChangesResult> {
+  const sample = await world.sample(effort.many, true);
   const server = await world.start("jiji", { names: sample.names, upstream: undefined, rows: sample.source.path });
-  await Bun.sleep(2_000);
+  await Bun.sleep(effort.settleMs);
   const changeMs: number[] = [];
-  for (let i = 0; i < 100; i++) changeMs.push(await timeChange(sample, server, i));
+  for (let i = 0; i < effort.changes; i++) changeMs.push(await timeChange(sample, server, i));
   // Names that are asked for stay as they are, so that their answers can be checked; the last tenth changes.
   const changed = Math.ceil(sample.names.length / 10);
   const questions = await world.questions(sample.names.slice(0, -changed));
   const load = { program: world.programs.load, questions, seconds: effort.seconds, rate: 0 };
   let turn = 0;
   const changeOne = (): void => {
-    const container = sample.containers.length - 1 - (turn >> 1) % changed;
+    const container = sample.containers.length - 1 - ((turn >> 1) % changed);
     if (turn++ % 2 === 0) sample.source.remove(container);
     else sample.source.put(container);
   };
@@ -231,12 +262,8 @@ export interface ForwardResult {
 /** Names of others, kept in the cache: 1,000 of them, asked until all are there, then measured. */
 export async function measureForwards(world: World, effort: Effort): Promise<ForwardResult> {
   const sample = await world.sample(1, false);
-  const upstream = await world.start(
-    "c-loop",
-    { names: [], upstream: undefined, rows: "" },
-    { awaits: anyName() },
-  );
-  const names = makeForwardedNames(FORWARDED_NAMES);
+  const upstream = await world.start("c-loop", { names: [], upstream: undefined, rows: "" }, { awaits: anyName() });
+  const names = makeForwardedNames(effort.forwarded);
   const questions = await world.questions(names);
   const job: Job = { names: sample.names, upstream, rows: sample.source.path };
   const contenders: Contender[] = [];

@@ -2,11 +2,15 @@ import { splitHostPort } from "../model/address.ts";
 import { dnsSettingsSchema, type DnsSettings } from "../model/dns-settings.ts";
 import { JijiError } from "../model/errors.ts";
 import { startDnsServer, type DnsServer } from "../dns/server.ts";
+import { releaseStartPages } from "../dns/start-pages.ts";
 import { openStoreClient } from "../store/client.ts";
 import { parseStoreUrl } from "../store/store-url.ts";
 import { systemClock } from "../system/clock.ts";
 import { readSettings } from "./read-settings.ts";
 import { readTokenFile } from "./read-token.ts";
+
+/** A start is over by then: the store was read, and what is called often has been compiled. */
+const RELEASE_AFTER_MS = 5_000;
 
 /** Options of `jiji dns serve`, as the command line gives them; either a settings file or the rest. */
 export interface DnsServeOptions {
@@ -55,6 +59,7 @@ export async function startDnsService(options: DnsServeOptions): Promise<DnsServ
       .then(() => server.reload(read()))
       .catch((error: unknown) => log(`settings were not taken over: ${String(error)}`));
   });
+  if (process.platform === "linux") setTimeout(releaseStartPages, RELEASE_AFTER_MS).unref();
   process.stdout.write(`${JSON.stringify({ listening: server.listening, metrics: server.metrics ?? null })}\n`);
   return server;
 }

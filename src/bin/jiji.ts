@@ -10,7 +10,7 @@ function commandLine(): readonly string[] {
 
 /**
  * A command of a person loads every command, for help and suggestions. `jiji node` runs several times in each setup, on
- * every server, so it loads its own parts only.
+ * every server, and `jiji dns serve` as setup arranged it runs for ever there, so they load their own parts only.
  */
 async function run(words: readonly string[]): Promise<number> {
   const [group, subcommand = "", ...rest] = words;
@@ -18,6 +18,11 @@ async function run(words: readonly string[]): Promise<number> {
     const { runNodeWords } = await import("./node-words.ts");
     const code = await runNodeWords(subcommand);
     if (code !== undefined) return code;
+  }
+  const [option, settings = "", ...more] = rest;
+  if (group === "dns" && subcommand === "serve" && option === "--settings" && settings !== "" && more.length === 0) {
+    const { runDnsWords } = await import("./dns-words.ts");
+    return runDnsWords(settings);
   }
   const { runWords } = await import("./run-words.ts");
   return runWords(words);

@@ -90,7 +90,8 @@ class WorkerLoop implements PacketLoop {
       shared: this.#shared,
       ring: this.#ring,
     };
-    const worker = new Worker(this.#workerUrl, { workerData });
+    // The thread allocates next to nothing, so a small heap is enough for it.
+    const worker = new Worker(this.#workerUrl, { workerData, smol: true } as WorkerOptions);
     this.#worker = worker;
     return new Promise((resolve, reject) => {
       worker.on("message", (message: WorkerMessage) => {

@@ -1,0 +1,107 @@
+import { renderTable } from "../../src/cli/table.ts";
+import { answersPerCoreSecond, barsOf, isMet, middle, type Bar, type Results } from "./bars.ts";
+import type { ContenderName } from "./contenders.ts";
+import { median, type Measured } from "./measure.ts";
+import type { ForwardResult, PlainResult, Runs } from "./scenarios.ts";
+
+/** The results as tables for people. */
+export function formatResults(results: Results): string {
+  const { plain, many, changes, forward } = results;
+  const parts: string[] = [];
+  if (plain !== undefined) parts.push(plainTable(plain));
+  if (forward !== undefined) parts.push(forwardTable(forward));
+  if (many !== undefined) {
+    const { memory, memoryAfter, fromRowsMs, fromSavedMs } = many;
+    const rows = [
+      ["1,000 names", ...loadCells(many.few.full, many.few.fixed)],
+      ["64,515 containers", ...loadCells(many.many.full, many.many.fixed)],
+    ];
+    parts.push(
+      renderTable(["jiji-dns with", "answers/s", "per core", "µs at full", "µs at 60,000/s", "p99 µs"], rows),
+      `64,515 containers: ${whole(memory.rss)} MB, after load ${whole(memoryAfter.rss)} MB; ` +
+        `serving ${whole(median(fromRowsMs))} ms after its start with a subscription, ` +
+        `${whole(median(fromSavedMs))} ms with the saved table`,
+    );
+  }
+  if (changes !== undefined) {
+    const rows = (["quiet", "changing", "swapping"] as const).map((kind) => {
+      const of = (value: (measured: Measured) => number): string => whole(median(changes[kind].map(value)));
+      return [kind, of((m) => m.answersPerSecond), of((m) => m.worstSlice * 10), of((m) => m.p99Us)];
+    });
+    const sorted = changes.changeMs.toSorted((a, b) => a - b);
+    parts.push(
+      renderTable(["jiji-dns, 64,515 containers", "answers/s", "in the worst tenth of a second", "p99 µs"], rows),
+      `one change, from its row to its answer: p50 ${median(sorted).toFixed(2)} ms, p99 ${(sorted.at(-2) ?? 0).toFixed(2)} ms`,
+    );
+  }
+  parts.push(barTable(barsOf(results)));
+  return parts.join("\n\n");
+}
+
+function namesOf(runs: Runs): readonly ContenderName[] {
+  return Object.keys(runs) as ContenderName[];
+}
+
+function plainTable({ full, fixed, half, halfRate, memory, memoryAfter }: PlainResult): string {
+  const reference = middle(full, "c-loop", answersPerCoreSecond);
+  const rows = namesOf(full).map((name) => {
+    const of = (runs: Runs, value: (measured: Measured) => number): number => middle(runs, name, value);
+    return [
+      name,
+      whole(of(full, (m) => m.answersPerSecond)),
+      `${whole(of(full, (m) => m.busy * 100))} %`,
+      whole(of(full, answersPerCoreSecond)),
+      (of(full, answersPerCoreSecond) / reference).toFixed(2),
+      of(fixed, (m) => m.processorUsPerAnswer).toFixed(2),
+      `${whole(of(half, (m) => m.p50Us))} / ${whole(of(half, (m) => m.p99Us))}`,
+      `${whole(memory[name]?.rss ?? Number.NaN)} / ${whole(memoryAfter[name]?.rss ?? Number.NaN)}`,
+      `${sum(full[name], fixed[name], half[name], (m) => m.wrong)} / ${sum(full[name], fixed[name], half[name], (m) => m.lost)}`,
+    ];
+  });
+  return renderTable(
+    [
+      ...["1,000 names", "answers/s", "core busy", "per core second", "/ C loop", "µs at 60,000/s"],
+      ...[`p50 / p99 µs at ${halfRate}/s`, "MB before / after", "wrong / lost"],
+    ],
+    rows,
+  );
+}
+
+function forwardTable({ full, fixed }: ForwardResult): string {
+  const rows = namesOf(full).map((name) => [name, ...loadCells(full[name] ?? [], fixed[name] ?? [])]);
+  return renderTable(["cached forwards", "answers/s", "per core", "µs at full", "µs at 60,000/s", "p99 µs"], rows);
+}
+
+function loadCells(full: readonly Measured[], fixed: readonly Measured[]): readonly string[] {
+  const of = (runs: readonly Measured[], value: (measured: Measured) => number): number => median(runs.map(value));
+  return [
+    whole(of(full, (m) => m.answersPerSecond)),
+    whole(of(full, answersPerCoreSecond)),
+    of(full, (m) => m.processorUsPerAnswer).toFixed(2),
+    of(fixed, (m) => m.processorUsPerAnswer).toFixed(2),
+    whole(of(fixed, (m) => m.p99Us)),
+  ];
+}
+
+function barTable(bars: readonly Bar[]): string {
+  const rows = bars.map((bar) => [
+    bar.what,
+    `${bar.reached.toFixed(bar.unit === "×" || bar.reached < 10 ? 2 : 0)} ${bar.unit}`,
+    "atLeast" in bar.asked ? `≥ ${bar.asked.atLeast}` : `≤ ${bar.asked.atMost}`,
+    isMet(bar) ? "met" : "NOT MET",
+  ]);
+  return renderTable(["jiji-dns", "reached", "bar", ""], rows);
+}
+
+function sum(
+  a: readonly Measured[] | undefined,
+  b: readonly Measured[] | undefined,
+  c: readonly Measured[] | undefined,
+  value: (measured: Measured) => number,
+): number {
+  return [...(a ?? []), ...(b ?? []), ...(c ?? [])].reduce((total, measured) => total + value(measured), 0);
+}
+
+function whole(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}

@@ -1,0 +1,24 @@
+import { exitCodeOf, type ExitCode } from "../cli/exit-codes.ts";
+import { asJijiError, Output } from "../cli/output.ts";
+import { startDnsService } from "./dns-service.ts";
+import { untilStopped } from "./stop-signals.ts";
+
+/**
+ * Runs `jiji dns serve --settings FILE`, as jiji-dns.service does, without the rest of the command line: a quarter of
+ * what the process would else hold for good. Resolves only when it cannot be started, and has said why.
+ */
+export async function runDnsWords(settings: string): Promise<ExitCode> {
+  try {
+    return await untilStopped(await startDnsService({ settings, cidr: "", ttl: "" }));
+  } catch (error) {
+    const { stdout, stderr, env } = process;
+    const sinkOf = (stream: NodeJS.WriteStream) => ({
+      write: (text: string) => void stream.write(text),
+      isTerminal: stream.isTTY,
+      columns: stream.columns,
+    });
+    const known = asJijiError(error);
+    new Output({ stdout: sinkOf(stdout), stderr: sinkOf(stderr) }, env, "normal").failure(known);
+    return exitCodeOf(known.kind);
+  }
+}
