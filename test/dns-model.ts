@@ -35,6 +35,9 @@ interface Claim {
 const DAY_MS = 86_400_000;
 const NEWS_MS = 30_000;
 
+/** One TXT answer describes so many containers. */
+const MAX_TEXTS = 32;
+
 export class DnsModel {
   nowMs = 1_700_000_000_000;
   servers: readonly ModelServer[] = [];
@@ -171,7 +174,8 @@ export class DnsModel {
     if (claim === undefined) return nxdomain;
     const answered = claim.rows.filter((row) => this.#isAnswered(row));
     if (labels.length > 2) return this.#answerService(labels.slice(0, -2), claim, answered, type);
-    if (type === "TXT") return answered.length === 0 ? nodata : found(answered.map(textOf));
+    if (type === "TXT")
+      return answered.length === 0 ? nodata : found(answered.toSorted(inOrder).slice(0, MAX_TEXTS).map(textOf));
     const addresses = new Set(answered.map(({ record }) => `A ${record.address}`));
     return isAddressType(type) && addresses.size > 0 ? found([...addresses]) : nodata;
   }
@@ -254,13 +258,21 @@ function apexAnswer(zone: string, type: string): ModelAnswer {
   return type === "NS" ? found(["NS ns.jiji"]) : nothing("NOERROR", zone);
 }
 
+/** By address, then by id. */
+function inOrder(a: Row, b: Row): number {
+  const number = ({ record }: Row): number =>
+    (record.address ?? "").split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
+  return number(a) - number(b) || (a.record.containerId < b.record.containerId ? -1 : 1);
+}
+
 function textOf({ server, record }: Row): string {
   const { containerId, ports, meta } = record;
   const texts = [`container=${containerId.slice(0, 12)}`, `server=${server.name}`];
   if (ports.length > 0) texts.push(`ports=${ports.map(({ port, protocol }) => `${port}/${protocol}`).join(",")}`);
   if (meta["version"] !== undefined && meta["version"] !== "") texts.push(`version=${meta["version"]}`);
   if (meta["image"] !== undefined && meta["image"] !== "") texts.push(`image=${meta["image"]}`);
-  return `TXT ${texts.join(" ")}`;
+  // A string of TXT has 255 octets at most.
+  return `TXT ${texts.map((text) => Buffer.from(text).subarray(0, 255).toString()).join(" ")}`;
 }
 
 /** A service before an instance, between equals what sorts first. */

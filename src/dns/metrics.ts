@@ -148,6 +148,11 @@ const COUNTS: readonly Metric[] = [
   ["forwards_joined_total", "Answered with an equal one's answer", ({ forwarder }) => forwarder?.counts.joined ?? 0],
   ["cache_hits_total", "Answers of resolvers that were told again", (report, own) => total(report, own, "cacheHits")],
   ["stale_answers_total", "Of these, after their time", (report, own) => total(report, own, "staleAnswers")],
+  [
+    "faults_total",
+    "Packets that could not be answered by a fault of ours",
+    (report, own) => total(report, own, "faults"),
+  ],
   ["overload_total", "Refused, too many were under way", ({ forwarder }) => forwarder?.counts.overload ?? 0],
 ];
 

@@ -8,7 +8,7 @@ import { ACCESS_WORDS, AccessList } from "./access.ts";
 import { AnswerCache, CACHE_BYTES } from "./answer-cache.ts";
 import { ContainerSink } from "./container-sink.ts";
 import { startControlSocket } from "./control-socket.ts";
-import { COUNTER_BYTES, Counters } from "./counters.ts";
+import { COUNTER, COUNTER_BYTES, Counters } from "./counters.ts";
 import { Forwarder } from "./forwarder.ts";
 import { MemberSink } from "./member-sink.ts";
 import { MeshState } from "./mesh-state.ts";
@@ -332,6 +332,7 @@ class Server implements DnsServer {
     try {
       return await this.#service?.answer(message, address, isTcp);
     } catch (error) {
+      this.#counters.add(COUNTER.faults);
       this.#log.warn("fault", `a question could not be answered: ${String(error)}`);
       return undefined;
     } finally {

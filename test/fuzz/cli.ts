@@ -1,0 +1,17 @@
+// npm run fuzz -- dns [--packets N] [--seed S]: mutated packets through the live socket of a real `jiji dns serve`, valid
+// questions between them, every answer compared. The report is JSON on standard output; exit 1 when anything was wrong.
+import { Command } from "commander";
+import { fuzzDns } from "./dns-fuzz.ts";
+
+const program = new Command("fuzz");
+program
+  .command("dns")
+  .option("--packets <n>", "how many mutated packets", Number, 1_000_000)
+  .option("--seed <n>", "the same packets again", Number, Date.now() % 2 ** 31)
+  .action(async ({ packets, seed }: { packets: number; seed: number }) => {
+    const say = (line: string): void => void process.stderr.write(`   ${line}\n`);
+    const report = await fuzzDns({ packets, seed, say });
+    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+    process.exitCode = report.complaints.length > 0 ? 1 : 0;
+  });
+await program.parseAsync();
