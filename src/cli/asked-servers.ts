@@ -1,5 +1,7 @@
 import type { ServerConfig } from "../config/deploy-config.ts";
 import { JijiError } from "../model/errors.ts";
+import { parseNodeSpecFile } from "../model/node-spec-file.ts";
+import type { NodeSpec } from "../model/node-spec.ts";
 import { ConnectError, type Ssh } from "../system/connection.ts";
 import type { CliContext } from "./context.ts";
 import { NodeClient } from "./node-client.ts";
@@ -9,6 +11,8 @@ import { asJijiError } from "./output.ts";
 export interface AskedServer {
   readonly name: string;
   readonly client: Promise<NodeClient>;
+  /** what setup gave it last; undefined: nothing that can be read */
+  readonly spec: Promise<NodeSpec | undefined>;
 }
 
 /** What one server said, or why it said nothing. */
@@ -21,12 +25,15 @@ export type Outcome<T> =
  */
 export function connectAll(context: CliContext, ssh: Ssh, servers: readonly ServerConfig[]): readonly AskedServer[] {
   return servers.map(({ name, host, user, port }) => {
-    const client = ssh
-      .connect({ name, host, user, port }, context.interrupted)
-      .then((connection) => new NodeClient(connection, name, "installed", context.interrupted));
+    const connecting = ssh.connect({ name, host, user, port }, context.interrupted);
+    const client = connecting.then((connection) => new NodeClient(connection, name, "installed", context.interrupted));
     // Whoever asks for it sees the failure; nobody has to.
     client.catch(() => undefined);
-    return { name, client };
+    const spec = connecting.then(
+      ({ probe }) => parseNodeSpecFile(probe.spec),
+      () => undefined,
+    );
+    return { name, client, spec };
   });
 }
 

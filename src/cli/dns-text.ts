@@ -104,8 +104,26 @@ function differs(text: string, colors: Colors): string {
   return colors.red(`${text} ${DIFFERS}`);
 }
 
-/** Where servers do not agree. */
+/** Where servers do not agree; what follows from how the mesh is set up is told apart. */
 export function renderDifferences(differences: readonly Difference[], colors: Colors): string {
+  const real = differences.filter(({ isByConfiguration }) => !isByConfiguration);
+  const configured = differences.filter(({ isByConfiguration }) => isByConfiguration);
+  const parts: string[] = [];
+  if (real.length > 0) {
+    const title = `servers disagree on ${real.length === 1 ? "a name" : `${real.length} names`}`;
+    parts.push("", colors.red(title), viewTable(real));
+  }
+  if (configured.length > 0) {
+    parts.push(
+      "",
+      "servers behind NAT have no path to each other, and leave each other's containers out",
+      viewTable(configured),
+    );
+  }
+  return parts.join("\n");
+}
+
+function viewTable(differences: readonly Difference[]): string {
   const rows = differences.flatMap(({ name, views }) =>
     views.map(({ servers, isKnown, addresses, leftOut }) => [
       name,
@@ -114,8 +132,5 @@ export function renderDifferences(differences: readonly Difference[], colors: Co
       leftOut.map(({ address, why }) => `${address} (${why})`).join(", ") || "-",
     ]),
   );
-  const title = colors.red(
-    `servers disagree on ${differences.length === 1 ? "a name" : `${differences.length} names`}`,
-  );
-  return `\n${title}\n${renderTable(["NAME", "ON", "ANSWER", "LEFT OUT"], rows)}`;
+  return renderTable(["NAME", "ON", "ANSWER", "LEFT OUT"], rows);
 }

@@ -56,7 +56,7 @@ export function compareSides({ chosen, outcomes }: Search): Inspection {
   const shown = dns.find(({ isAnswered }) => isAnswered) ?? dns[0];
   const facts = factsOf({ engine, row, dns: shown, kind: owner?.engine.state });
   const servers = [
-    ...[...answers].map(([server, answer]) => serverView(server, answer, chosen, row)),
+    ...[...answers].map(([server, answer]) => serverView(server, answer, { chosen, row, owner })),
     ...failuresOf(outcomes).map(({ server, error }) => silentView(server, error.message, chosen)),
   ];
   const views = servers.flatMap(({ store, dns: view }) => [store, view]);
@@ -176,13 +176,19 @@ function isStateRight(engine: EngineSide | undefined, row: RowSide | undefined):
   return row.state === "draining" || engine.hasCheck || row.state === engine.published.state;
 }
 
-/** How a server's view is compared: with the owner's row as it is known. */
-function serverView(server: string, answer: InspectAnswer, chosen: Candidate, row: RowSide | undefined): ServerView {
-  const isOwner = answer.server.id === chosen.serverId;
-  return { server, isOwner, store: storeView(answer, chosen, row), dns: dnsView(answer, chosen, row) };
+/** What a server's view is compared with: the owner's row as it is known. */
+interface Expected {
+  readonly chosen: Candidate;
+  readonly row: RowSide | undefined;
+  readonly owner: InspectAnswer | undefined;
 }
 
-function storeView(answer: InspectAnswer, chosen: Candidate, row: RowSide | undefined): View {
+function serverView(server: string, answer: InspectAnswer, expected: Expected): ServerView {
+  const isOwner = answer.server.id === expected.chosen.serverId;
+  return { server, isOwner, store: storeView(answer, expected), dns: dnsView(answer, expected) };
+}
+
+function storeView(answer: InspectAnswer, { chosen, row }: Expected): View {
   if (answer.store.state !== "found") return { text: unknownText(answer.store), differs: true };
   const [own] = rowsIn(answer, chosen);
   if (own === undefined) return { text: "no row", differs: row !== undefined };
@@ -190,7 +196,7 @@ function storeView(answer: InspectAnswer, chosen: Candidate, row: RowSide | unde
   return { text: `row ${own.n}, ${own.state}, rev ${own.rev}`, differs: !isSame };
 }
 
-function dnsView(answer: InspectAnswer, chosen: Candidate, row: RowSide | undefined): View {
+function dnsView(answer: InspectAnswer, { chosen, row, owner }: Expected): View {
   if (answer.dns.state !== "found") return { text: unknownText(answer.dns), differs: true };
   if (answer.dns.value.source === "none") return { text: "it has read nothing yet", differs: true };
   const isExpected = row?.state === "healthy" && row.address !== null;
@@ -202,6 +208,10 @@ function dnsView(answer: InspectAnswer, chosen: Candidate, row: RowSide | undefi
   }
   const [known] = rows;
   if (known === undefined) return { text: "does not know it", differs: row !== undefined };
+  // Two servers that cannot be reached from outside have no path to each other, and never will.
+  if (isExpected && answer.server.isNat && owner?.server.isNat === true && answer !== owner) {
+    return { text: "leaves it out: both servers are behind NAT, so there is no path", differs: false };
+  }
   return { text: `leaves it out: ${known.why ?? "it has no name"}`, differs: isExpected };
 }
 

@@ -3,11 +3,16 @@ import { SERVICE_DOMAIN } from "../model/names.ts";
 import type { DnsListing, ResolvedName } from "../model/node-dns.ts";
 import { answersOf, askAll, failuresOf, type AskedServer, type Outcome } from "./asked-servers.ts";
 import type { CliContext } from "./context.ts";
-import { diffNames, type Difference, type NameView } from "./dns-differences.ts";
+import { diffNames, type Difference, type NameView, type NatServers } from "./dns-differences.ts";
+import { natServers } from "./dns-nat.ts";
 import { askListing, askResolve, type Resolution } from "./dns-questions.ts";
 import { SECOND_LOOK_MS, type DnsReport } from "./dns-report.ts";
 import { renderAnswers } from "./dns-text.ts";
 import type { Output } from "./output.ts";
+
+/** After the first server's answers, the others get this long, and more for many names. */
+const PATIENCE_MS = 3_000;
+const PATIENCE_MS_PER_NAME = 1;
 
 /**
  * Has the server ask its own jiji-dns over the wire, for each name that contains `name` and for the name itself, and has
@@ -24,7 +29,8 @@ export async function answeredFrom(
   const own = answersOf(listings).get(from);
   const any = own ?? [...answersOf(listings).values()][0];
   const names = [...new Set([...exactName(name), ...(any?.names ?? []).map((each) => each.name)])].toSorted();
-  const asked = await askAll(context, servers, (client) => askResolve(client, { names }));
+  const patienceMs = PATIENCE_MS + names.length * PATIENCE_MS_PER_NAME;
+  const asked = await askAll(context, servers, (client) => askResolve(client, { names }), patienceMs);
   const resolution = resolutionOf(asked, from);
   if (resolution.answers.length > 0 && resolution.answers.every(({ rcode }) => rcode === null)) {
     throw new JijiError("remote", `its jiji-dns at ${resolution.endpoint} does not answer`, {
@@ -32,7 +38,11 @@ export async function answeredFrom(
       hint: "systemctl status jiji-dns.socket jiji-dns on that server",
     });
   }
-  const differences = await lasting(context, servers, differencesOf(asked));
+  const nat = await natServers(
+    servers.filter((server) => answersOf(asked).has(server.name)),
+    any === undefined ? [] : [any],
+  );
+  const differences = await lasting(context, servers, differencesOf(asked, nat), nat);
   return {
     json: { from, endpoint: resolution.endpoint, answers: resolution.answers, listing: own ?? null },
     text: () => renderAnswers({ from, ...resolution, listing: own }, output.colors),
@@ -74,19 +84,20 @@ async function lasting(
   context: CliContext,
   servers: readonly AskedServer[],
   differences: readonly Difference[],
+  nat: NatServers,
 ): Promise<readonly Difference[]> {
   if (differences.length === 0) return [];
   await context.clock.sleep(SECOND_LOOK_MS, context.interrupted);
   const names = differences.map(({ name }) => name);
-  return differencesOf(await askAll(context, servers, (client) => askResolve(client, { names })));
+  return differencesOf(await askAll(context, servers, (client) => askResolve(client, { names })), nat);
 }
 
-function differencesOf(asked: readonly Outcome<Resolution>[]): readonly Difference[] {
+function differencesOf(asked: readonly Outcome<Resolution>[], nat: NatServers): readonly Difference[] {
   const views = [...answersOf(asked)].map(([server, { answers }]) => {
     const byName = answers.map((answer): [string, NameView] => [answer.name, viewOf(answer)]);
     return [server, new Map(byName)] as const;
   });
-  return diffNames(new Map(views));
+  return diffNames(new Map(views), nat);
 }
 
 function viewOf({ rcode, addresses }: ResolvedName): NameView {

@@ -7,6 +7,7 @@ import { showText } from "../model/shown-text.ts";
 import { answersOf, askAll, connectAll, failuresOf, nobodyAnswered, type AskedServer } from "./asked-servers.ts";
 import type { CliContext } from "./context.ts";
 import { diffNames, type Difference, type NameView } from "./dns-differences.ts";
+import { natServers } from "./dns-nat.ts";
 import { askListing } from "./dns-questions.ts";
 import { renderDifferences, renderListing } from "./dns-text.ts";
 import { SECOND_LOOK_MS, type DnsReport } from "./dns-report.ts";
@@ -51,7 +52,8 @@ export async function networkDns(context: CliContext, output: Output, options: D
 
 function finish(output: Output, { json, name }: DnsOptions, report: DnsReport): ExitCode {
   const { differences, unasked, isFound } = report;
-  const code = !isFound ? EXIT.failed : differences.length > 0 ? EXIT.unhealthy : EXIT.ok;
+  const isApart = differences.some(({ isByConfiguration }) => !isByConfiguration);
+  const code = !isFound ? EXIT.failed : isApart ? EXIT.unhealthy : EXIT.ok;
   if (json) output.json({ ...report.json, differences, unasked, exitCode: code });
   else if (isFound) output.data(report.text());
   if (!json && differences.length > 0) output.data(renderDifferences(differences, output.colors));
@@ -134,7 +136,7 @@ async function lookAgain(
   const listing = listings.get(primary.server) ?? primary.listing;
   const views = new Map([...listings].map(([server, { names }]) => [server, viewsOf(names)]));
   for (const { name } of alike) views.set(name, viewsOf(listing.names));
-  return { listing, differences: diffNames(views) };
+  return { listing, differences: diffNames(views, await natServers(answered, listings.values())) };
 }
 
 function viewsOf(names: DnsListing["names"]): ReadonlyMap<string, NameView> {

@@ -80,7 +80,8 @@ export type DnsSide = z.infer<typeof dnsSideSchema>;
 
 export const inspectAnswerSchema = z.object({
   type: z.literal("inspected"),
-  server: z.object({ id: text, name: text }),
+  /** `isNat`: it cannot be reached from outside, so another one like it has no path to it by configuration */
+  server: z.object({ id: text, name: text, isNat: z.boolean() }),
   engineKind: z.enum(["docker", "podman"]),
   engine: reading(z.array(engineSideSchema).max(1000)),
   store: reading(z.array(rowSideSchema).max(1000)),

@@ -98,6 +98,7 @@ describe("names as servers know them", () => {
     expect(json.differences).toEqual([
       {
         name: "shop-api.jiji",
+        isByConfiguration: false,
         views: [
           {
             servers: ["web1", "home"],

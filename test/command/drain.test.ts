@@ -48,7 +48,7 @@ async function startMesh(names: readonly string[], engine: Reading<EngineSide[]>
     answers.set("inspect", () => [
       {
         type: "inspected",
-        server: { id: `id-${name}`, name },
+        server: { id: `id-${name}`, name, isNat: false },
         engineKind: "docker",
         engine: owns ? engine : found([]),
         store: found([]),
@@ -173,7 +173,7 @@ describe("drain", () => {
     world.servers["home"]!.answers.set("inspect", () => [
       {
         type: "inspected",
-        server: { id: "id-home", name: "home" },
+        server: { id: "id-home", name: "home", isNat: false },
         engineKind: "docker",
         engine: found([]),
         store: found([

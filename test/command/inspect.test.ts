@@ -61,7 +61,7 @@ const traced: TracedRow = {
 };
 
 /** What each server knows; the container is web1's. */
-type Sides = Partial<Pick<InspectAnswer, "engine" | "store" | "dns">>;
+type Sides = Partial<Pick<InspectAnswer, "server" | "engine" | "store" | "dns">>;
 
 async function startMesh(sides: Readonly<Record<string, Sides>>): Promise<void> {
   const names = Object.keys(sides);
@@ -75,7 +75,7 @@ function knows(name: string, sides: Sides): void {
   world.servers[name]!.answers.set("inspect", ({ container }: { container: string }) => [
     {
       type: "inspected",
-      server: { id: `id-${name}`, name },
+      server: { id: `id-${name}`, name, isNat: false },
       engineKind: "docker",
       engine: found([]),
       store: found([row]),
@@ -147,6 +147,18 @@ describe("inspect", () => {
     expect((await inspect("api-1")).code).toBe(0);
     const exited = { ...engineSide, state: "exited", published: { ...engineSide.published!, state: "stopped" } };
     knows("web1", { engine: found([exited]), store: found([row]) });
+    expect((await inspect("api-1")).code).toBe(5);
+  });
+
+  test("two servers behind NAT have no path to each other, which is no difference", async () => {
+    const hidden = { ...traced, isAnswered: false, why: "its server cannot be reached from here" };
+    const isNat = (name: string, nat: boolean) => ({ server: { id: `id-${name}`, name, isNat: nat } });
+    await startMesh({ web1: {}, home: {} });
+    knows("web1", { engine: found([engineSide]), ...isNat("web1", true) });
+    knows("home", { dns: found({ source: "store", rows: [hidden] }), ...isNat("home", true) });
+    const result = await inspect("api-1");
+    expect([result.code, result.stdout]).toEqual([0, expect.stringContaining("both servers are behind NAT")]);
+    knows("home", { dns: found({ source: "store", rows: [hidden] }), ...isNat("home", false) });
     expect((await inspect("api-1")).code).toBe(5);
   });
 

@@ -181,6 +181,35 @@ describe("what a server knows of a container", () => {
     expect([engine.state === "found" ? engine.value.length : 0, isCut]).toEqual([50, true]);
   });
 
+  test("rows that others flood the store with neither push the right one out nor make the answer too long", async () => {
+    const { id } = container(1);
+    const evil = (n: number) =>
+      encodeContainerRecord({
+        ...(JSON.parse(recordOf(1)) as Parameters<typeof encodeContainerRecord>[0]),
+        meta: { name: "\u0001".repeat(1000), image: "\u0001".repeat(1000) },
+        rev: n,
+      });
+    const flood = Array.from({ length: 2000 }, (_, n) => [`stranger ${n % 1000}`, n, evil(n)] as const);
+    const from = await sources(engineWith([container(1)]), [...flood, [peer.id, 0, recordOf(1)]]);
+    const rows = flood.map(([serverId, n]) => ({ serverId, n }));
+    const traced = [...rows, { serverId: peer.id, n: 0 }].map((each) => ({
+      ...each,
+      server: "x",
+      containerId: id,
+      address: null,
+      state: "healthy",
+      rev: 1,
+      source: "store" as const,
+      names: [],
+      isAnswered: true,
+    }));
+    const answer = await inspect(id, { ...from, dns: async () => ({ source: "store", rows: traced }) });
+    const { store, dns } = answer;
+    expect(store.state === "found" && store.value[0]?.serverId).toBe(peer.id);
+    expect(dns.state === "found" && dns.value.rows[0]?.serverId).toBe(peer.id);
+    expect(JSON.stringify(answer).length).toBeLessThan(900_000);
+  });
+
   test("a server that is not set up, and requests that are none", async () => {
     const lines: object[] = [];
     expect(await runNodeInspect(JSON.stringify({ container: "x" }), new FakeHost(), (line) => lines.push(line))).toBe(

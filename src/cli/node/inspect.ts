@@ -46,6 +46,14 @@ const SOURCES: InspectSources = {
 /** More than this fit only a text that says nothing. */
 const MAX_MATCHES = 50;
 
+/**
+ * Rows are anybody's who has the store: no number of them may push out those that matter, or make the answer longer than a
+ * line may be. So few of one owner's about one container, members' before strangers', and short texts.
+ */
+const MAX_ROWS = 300;
+const MAX_ROWS_OF_ONE = 3;
+const MAX_TEXT_CHARS = 150;
+
 const STORE_MS = 20_000;
 
 /** `jiji node inspect`: one request on standard input, one {@link InspectAnswer} line out. Never writes. */
@@ -78,29 +86,38 @@ async function inspect(text: string, host: Host, sources: InspectSources): Promi
   const [engine, store, dns] = await Promise.all([
     lookInEngine(sources.openEngine(spec), text, context),
     lookInStore(() => sources.openStore(host, spec), text, names),
-    lookInDns(sources, text),
+    lookInDns(sources, text, names),
   ]);
   return {
     type: "inspected",
-    server: { id, name },
+    server: { id, name, isNat: spec.nat },
     engineKind: spec.engine,
-    engine: bounded(engine),
-    store: bounded(store),
+    engine: engine.state === "found" ? found(byRank(engine.value).slice(0, MAX_MATCHES)) : engine,
+    store: store.state === "found" ? found(chosenRows(byRank(store.value), names)) : store,
     dns,
-    isCut: isLong(engine) || isLong(store),
+    isCut:
+      (engine.state === "found" && engine.value.length > MAX_MATCHES) ||
+      (store.state === "found" && store.value.length > MAX_ROWS),
   };
 }
 
-type Ranked = { readonly rank: number };
-
-function isLong(reading: Reading<readonly Ranked[]>): boolean {
-  return reading.state === "found" && reading.value.length > MAX_MATCHES;
+/** The best ones first. */
+function byRank<T extends { readonly rank: number }>(sides: readonly T[]): readonly T[] {
+  return sides.toSorted((a, b) => a.rank - b.rank);
 }
 
-/** The best ones first. */
-function bounded<T extends Ranked>(reading: Reading<readonly T[]>): Reading<T[]> {
-  if (reading.state !== "found") return reading;
-  return found(reading.value.toSorted((a, b) => a.rank - b.rank).slice(0, MAX_MATCHES));
+function chosenRows<T extends { readonly serverId: string; readonly containerId: string }>(
+  rows: readonly T[],
+  members: ReadonlyMap<string, string>,
+): T[] {
+  const counts = new Map<string, number>();
+  const few = rows.filter(({ serverId, containerId }) => {
+    const key = `${serverId} ${containerId}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+    return (counts.get(key) ?? 0) <= MAX_ROWS_OF_ONE;
+  });
+  const isOfMember = ({ serverId }: T): boolean => members.has(serverId);
+  return [...few.filter(isOfMember), ...few.filter((row) => !isOfMember(row))].slice(0, MAX_ROWS);
 }
 
 async function lookInEngine(
@@ -131,15 +148,17 @@ function describe(container: EngineContainer, context: PublishContext): Omit<Eng
   const isOnNetwork = Object.hasOwn(container.networks, context.network);
   return {
     id: container.id,
-    name: container.name.slice(0, 300),
-    image: container.imageName.slice(0, 300),
+    name: container.name.slice(0, MAX_TEXT_CHARS),
+    image: container.imageName.slice(0, MAX_TEXT_CHARS),
     state: container.state,
     health: container.health,
     address: container.networks[context.network] ?? null,
     isOnNetwork,
     published: published === undefined || !isOnNetwork ? null : viewOf(published),
     hasCheck: check !== undefined,
-    problems: [...(isOnNetwork ? [] : [`it is not on the network ${context.network}`]), ...problems],
+    problems: [...(isOnNetwork ? [] : [`it is not on the network ${context.network}`]), ...problems].map((problem) =>
+      problem.slice(0, 3 * MAX_TEXT_CHARS),
+    ),
   };
 }
 
@@ -151,8 +170,8 @@ function viewOf(record: Omit<ContainerRecord, "rev">): PublishedView {
     address: record.address,
     state: record.state,
     ports: record.ports.map(({ port, protocol }) => `${port}/${protocol}`),
-    name: record.meta["name"] ?? "",
-    image: record.meta["image"] ?? "",
+    name: record.meta["name"]?.slice(0, MAX_TEXT_CHARS) ?? "",
+    image: record.meta["image"]?.slice(0, MAX_TEXT_CHARS) ?? "",
   };
 }
 
@@ -184,10 +203,15 @@ async function lookInStore(
   }
 }
 
-async function lookInDns(sources: InspectSources, text: string): Promise<Reading<DnsSide>> {
+async function lookInDns(
+  sources: InspectSources,
+  text: string,
+  members: ReadonlyMap<string, string>,
+): Promise<Reading<DnsSide>> {
   if (!/^[0-9a-f]{64}$/.test(text)) return ABSENT;
   try {
-    return found(await sources.dns(text));
+    const { source, rows } = await sources.dns(text);
+    return found({ source, rows: chosenRows(rows, members) });
   } catch (error) {
     return unknown(error instanceof Error ? error.message : String(error));
   }
