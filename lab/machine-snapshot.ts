@@ -48,7 +48,8 @@ function processes(): string[] {
     .flatMap((pid) => {
       try {
         const commandLine = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-        const cgroup = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim();
+        if (commandLine === "") return []; // the kernel's own, or one that has ended and waits for its parent to see it
+        const cgroup = /^0::.*$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[0] ?? "";
         const isOfLab = /systemd-nspawn|wireguard-go|jiji-lab/.test(commandLine + cgroup);
         return isOfLab ? [`process ${pid} ${commandLine} (${cgroup})`] : [];
       } catch {
