@@ -15,7 +15,7 @@ export const TEST_STAGES: readonly Stage[] = [
   testStage({
     name: "unit",
     about: "unit and property tests beside the source, and what the documents say of the repository",
-    folders: ["src", "lab", "bench", "scripts", "test/repository", "test/fuzz"],
+    folders: ["src", "lab", "scripts", "test/repository"],
     parallel: 4,
     timeLimitMs: 3 * minute,
     testTimeoutMs: 30_000,
@@ -36,6 +36,13 @@ export const TEST_STAGES: readonly Stage[] = [
     folders: ["test/command"],
     timeLimitMs: 5 * minute,
     testTimeoutMs: 30_000,
+  }),
+  testStage({
+    name: "programs",
+    about: "the fuzzer and the measurements in small: whole programs on this machine",
+    folders: ["bench", "test/fuzz"],
+    timeLimitMs: 5 * minute,
+    testTimeoutMs: 2 * minute,
   }),
   testStage({
     name: "lab",
