@@ -15,7 +15,7 @@ export const TEST_STAGES: readonly Stage[] = [
   testStage({
     name: "unit",
     about: "unit and property tests beside the source, and what the documents say of the repository",
-    folders: ["src", "lab", "scripts", "test/repository"],
+    folders: ["src", "lab", "bench", "scripts", "test/repository"],
     parallel: 4,
     timeLimitMs: 3 * minute,
     testTimeoutMs: 30_000,
@@ -39,8 +39,8 @@ export const TEST_STAGES: readonly Stage[] = [
   }),
   testStage({
     name: "programs",
-    about: "the fuzzer and the measurements in small: whole programs on this machine",
-    folders: ["bench", "test/fuzz"],
+    about: "whole programs on this machine: mutated packets at a running jiji-dns, measurements in small",
+    folders: ["test/programs", "test/fuzz"],
     timeLimitMs: 5 * minute,
     testTimeoutMs: 2 * minute,
   }),
