@@ -2,7 +2,7 @@ import { cidrParts, type Cidr } from "../model/cluster.ts";
 
 /** 127.0.0.0/8, for the server's own programs. */
 const LOOPBACK_FIRST = 0x7f000000;
-const LOOPBACK_MASK = 0xff000000;
+const LOOPBACK_MASK = -1 << 24;
 
 const MAX_NETWORKS = 64;
 
@@ -37,9 +37,9 @@ export class AccessList {
     Atomics.store(words, 0, next);
   }
 
-  /** Whether a question from this IPv4 address (as a number) is answered. */
+  /** Whether a question from this IPv4 address (as a number, signed or not) is answered. */
   mayAsk(address: number): boolean {
-    if ((address & LOOPBACK_MASK) >>> 0 === LOOPBACK_FIRST) return true;
+    if ((address & LOOPBACK_MASK) === LOOPBACK_FIRST) return true;
     const words = this.#words;
     const base = 1 + Atomics.load(words, 0) * COPY_WORDS;
     const count = words[base] as number;

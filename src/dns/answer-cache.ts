@@ -117,7 +117,7 @@ export class AnswerCache {
     words[at + HEAD.counts] = (answer.answers << 16) | answer.authorities;
     words[at + HEAD.additionals] = answer.additionals;
     const nameAt = at + HEAD_WORDS;
-    for (let i = 0; i < nameWords; i++) words[nameAt + i] = question.name.getInt32(i * 4, true);
+    for (let i = 0; i < nameWords; i++) words[nameAt + i] = question.nameWords[i] as number;
     for (const [index, ttlAt] of ttlsAt.entries()) words[nameAt + nameWords + index] = ttlAt;
     this.#bytes.set(body, (nameAt + nameWords + ttlsAt.length) * 4);
     Atomics.store(words, CONTROL.written, (place + size) | 0);
@@ -218,7 +218,7 @@ export class AnswerCache {
     if (words[at + HEAD.nameBytes] !== question.nameBytes) return false;
     const nameWords = wordsOf(question.nameBytes);
     for (let i = 0; i < nameWords; i++) {
-      if (words[at + HEAD_WORDS + i] !== question.name.getInt32(i * 4, true)) return false;
+      if (words[at + HEAD_WORDS + i] !== question.nameWords[i]) return false;
     }
     return true;
   }

@@ -7,6 +7,9 @@ export const BATCH_PACKETS = 64;
 /** Room for a question, and for its answer in the same place. */
 export const PACKET_BYTES = 2048;
 
+/** From one packet to the next: an odd number of cache lines, for with a power of two all would fall into few sets. */
+const PACKET_STRIDE = PACKET_BYTES + 64;
+
 /**
  * Memory for recvmmsg and sendmmsg: a batch of packets is received into it, changed in place, and sent back to where
  * each came from. Nothing is allocated after construction.
@@ -29,7 +32,7 @@ export class DatagramBatch {
   static readonly #nameAt = DatagramBatch.#sendIovecAt + BATCH_PACKETS * IOVEC_BYTES;
   static readonly #packetAt = DatagramBatch.#nameAt + BATCH_PACKETS * SOCKADDR_BYTES;
   /** kept alive as long as the kernel writes into it */
-  readonly #memory = new Uint8Array(DatagramBatch.#packetAt + BATCH_PACKETS * PACKET_BYTES);
+  readonly #memory = new Uint8Array(DatagramBatch.#packetAt + BATCH_PACKETS * PACKET_STRIDE);
   /** where the memory begins; below 2^53 as all addresses of programs are */
   readonly #base: number;
 
@@ -70,17 +73,12 @@ export class DatagramBatch {
 
   /** Takes the packets that are there, with `MSG_WAITFORONE` waits for one; gives their number, or -1 (see errno). */
   receive(flags: number): number {
-    const { view } = this;
-    const count = this.#libc.recvmmsg(this.#descriptor, this.#receivePointer, BATCH_PACKETS, flags, null);
-    // The kernel writes the length of each name; the next call needs its room.
-    for (let i = 0; i < count; i++) {
-      view.setUint32(DatagramBatch.#receiveAt + i * MMSGHDR_BYTES + MMSGHDR.nameLength, SOCKADDR_BYTES, true);
-    }
-    return count;
+    // The kernel writes the length of each name, which for this kind of socket is always the room that it had.
+    return this.#libc.recvmmsg(this.#descriptor, this.#receivePointer, BATCH_PACKETS, flags, null);
   }
 
   startOf(packet: number): number {
-    return DatagramBatch.#packetAt + packet * PACKET_BYTES;
+    return DatagramBatch.#packetAt + packet * PACKET_STRIDE;
   }
 
   lengthOf(packet: number): number {
@@ -89,8 +87,14 @@ export class DatagramBatch {
 
   /** Whether the packet was longer than there is room for. */
   isCut(packet: number): boolean {
+    if (this.lengthOf(packet) < PACKET_BYTES) return false;
     const flags = this.view.getUint32(DatagramBatch.#receiveAt + packet * MMSGHDR_BYTES + MMSGHDR.flags, true);
     return (flags & MSG_TRUNC) !== 0;
+  }
+
+  /** Where it came from, as a signed word for masks. */
+  sourceOf(packet: number): number {
+    return this.view.getInt32(DatagramBatch.#nameAt + packet * SOCKADDR_BYTES + 4);
   }
 
   /** Where it came from. */

@@ -83,7 +83,7 @@ class PacketThread {
   #answer(i: number): boolean {
     const batch = this.#batch;
     const counters = this.#counters;
-    if (!this.#access.mayAsk(batch.addressOf(i))) {
+    if (!this.#access.mayAsk(batch.sourceOf(i))) {
       counters.add(COUNTER.droppedStranger);
       return false;
     }

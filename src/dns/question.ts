@@ -24,6 +24,8 @@ export class Question {
   isDnssecOk = false;
   /** the lower-cased name in wire form, padded with zeros to a multiple of four */
   readonly name = new DataView(new ArrayBuffer(MAX_NAME_BYTES + 1));
+  /** the same, as little-endian words: quicker to compare */
+  readonly nameWords = new Int32Array(this.name.buffer);
   /** makes hashes differ from process to process, so that nobody can prepare names that collide */
   readonly seed: number;
 
@@ -196,19 +198,19 @@ export function lowerWord(word: number): number {
 
 /** Writes the lower-cased name into `question.name`, a word at a time, and its hash. */
 function hashName(view: DataView, nameAt: number, question: Question): void {
-  const { name, nameBytes } = question;
+  const { nameWords, nameBytes } = question;
   const whole = nameBytes & ~3;
   let hash = question.seed;
   for (let at = 0; at < whole; at += 4) {
     const word = lowerWord(view.getInt32(nameAt + at, true));
-    name.setInt32(at, word, true);
+    nameWords[at >> 2] = word;
     hash = mixHash(hash, word);
   }
   const rest = nameBytes & 3;
   if (rest !== 0) {
     // The question's type and class follow the name, so four octets can be read.
     const word = lowerWord(view.getInt32(nameAt + whole, true) & ((1 << (8 * rest)) - 1));
-    name.setInt32(whole, word, true);
+    nameWords[whole >> 2] = word;
     hash = mixHash(hash, word);
   }
   question.hash = hash;

@@ -187,7 +187,7 @@ export class Responder {
       view.setUint32(at, (QUESTION_NAME_POINTER << 16) | TYPE.A);
       view.setUint32(at + 4, (CLASS_IN << 16) | (ttlSeconds >>> 16));
       view.setUint32(at + 8, ((ttlSeconds & 0xffff) << 16) | 4);
-      view.setUint32(at + 12, table.addressAt(addresses, index));
+      view.setInt32(at + 12, table.addressAt(addresses, index));
       at += 16;
       index++;
       if (i < own ? index === own : index === count) index = i < own ? 0 : own;

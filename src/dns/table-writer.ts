@@ -22,7 +22,7 @@ export class TableWriter extends TableReader {
   /** where the next record goes */
   #next: number;
   #slots = 0;
-  readonly #name = new DataView(new ArrayBuffer(256));
+  readonly #name = new Int32Array(64);
 
   constructor(buffer: SharedArrayBuffer, seed: number) {
     super(buffer);
@@ -96,7 +96,7 @@ export class TableWriter extends TableReader {
       const word = lowerWord(
         (name[at] ?? 0) | ((name[at + 1] ?? 0) << 8) | ((name[at + 2] ?? 0) << 16) | ((name[at + 3] ?? 0) << 24),
       );
-      this.#name.setInt32(at, word, true);
+      this.#name[at >> 2] = word;
       hash = mixHash(hash, word);
     }
     this.#hash = hash;
@@ -117,7 +117,7 @@ export class TableWriter extends TableReader {
     view.setUint16(record + 4, count, true);
     view.setUint16(record + 6, own, true);
     let at = record + TABLE_RECORD_HEAD_BYTES;
-    for (let i = 0; i < nameBytes; i += 4, at += 4) view.setInt32(at, this.#name.getInt32(i, true), true);
+    for (let i = 0; i < nameBytes; i += 4, at += 4) view.setInt32(at, this.#name[i >> 2] as number, true);
     for (let i = 0; i < count; i++, at += 4) view.setUint32(at, addresses[i] ?? 0, true);
   }
 }

@@ -101,13 +101,13 @@ export class TableReader {
 
   /** The record of the question's name, or 0 when there is none or it is gone. */
   find(question: Question): number {
-    const slot = this.findSlot(question.hash, question.name, question.nameBytes);
+    const slot = this.findSlot(question.hash, question.nameWords, question.nameBytes);
     const record = Atomics.load(this.words, HEADER_WORDS + slot * 2 + 1);
     return record !== 0 && this.kind(record) !== RECORD.GONE ? record : 0;
   }
 
   /** The slot that holds the name, or the empty one where it would stand. */
-  protected findSlot(hash: number, name: DataView, nameBytes: number): number {
+  protected findSlot(hash: number, name: Int32Array, nameBytes: number): number {
     const { words, slotMask } = this;
     let slot = hash & slotMask;
     for (;;) {
@@ -118,22 +118,23 @@ export class TableReader {
     }
   }
 
-  #hasName(record: number, name: DataView, nameBytes: number): boolean {
-    const { view } = this;
-    if (view.getUint16(record, true) !== nameBytes) return false;
-    const from = record + RECORD_HEAD_BYTES;
-    for (let at = 0; at < nameBytes; at += 4) {
-      if (view.getInt32(from + at, true) !== name.getInt32(at, true)) return false;
+  #hasName(record: number, name: Int32Array, nameBytes: number): boolean {
+    const { words } = this;
+    if (this.nameBytes(record) !== nameBytes) return false;
+    const from = (record + RECORD_HEAD_BYTES) >> 2;
+    const count = (nameBytes + 3) >> 2;
+    for (let i = 0; i < count; i++) {
+      if (words[from + i] !== name[i]) return false;
     }
     return true;
   }
 
   kind(record: number): number {
-    return this.view.getUint8(record + 2);
+    return ((this.words[record >> 2] as number) >> 16) & 0xff;
   }
 
   nameBytes(record: number): number {
-    return this.view.getUint16(record, true);
+    return (this.words[record >> 2] as number) & 0xffff;
   }
 
   /** Octet `index` of the record's name. */
@@ -142,21 +143,22 @@ export class TableReader {
   }
 
   addressCount(record: number): number {
-    return this.view.getUint16(record + 4, true);
+    return (this.words[(record >> 2) + 1] as number) & 0xffff;
   }
 
   /** How many of the addresses, counted from the first, are this server's own containers'. */
   ownCount(record: number): number {
-    return this.view.getUint16(record + 6, true);
+    return (this.words[(record >> 2) + 1] as number) >>> 16;
   }
 
   /** Offset of the record's first address, for {@link addressAt}. */
   addressesAt(record: number): number {
-    return record + RECORD_HEAD_BYTES + ((this.view.getUint16(record, true) + 3) & ~3);
+    return record + RECORD_HEAD_BYTES + ((this.nameBytes(record) + 3) & ~3);
   }
 
+  /** An address as a signed word: numbers above 2^31 would cost more on their way through. */
   addressAt(addresses: number, index: number): number {
-    return this.view.getUint32(addresses + index * 4, true);
+    return this.words[(addresses >> 2) + index] as number;
   }
 
   /** The record whose name is the answer for an address, by its distance from the cluster's first; 0: none. */
