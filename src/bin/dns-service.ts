@@ -9,9 +9,6 @@ import { systemClock } from "../system/clock.ts";
 import { readSettings } from "./read-settings.ts";
 import { readTokenFile } from "./read-token.ts";
 
-/** A start is over by then: the store was read, and what is called often has been compiled. */
-const RELEASE_AFTER_MS = 5_000;
-
 /** Options of `jiji dns serve`, as the command line gives them; either a settings file or the rest. */
 export interface DnsServeOptions {
   readonly settings?: string;
@@ -52,6 +49,7 @@ export async function startDnsService(options: DnsServeOptions): Promise<DnsServ
     workerUrl: process.platform === "linux" ? new URL("./dns-worker.ts", import.meta.url) : undefined,
     environment: process.env,
     pid: process.pid,
+    ...(process.platform === "linux" && { releaseMemory: releaseStartPages }),
   });
   process.on("SIGHUP", () => {
     // A file that cannot be read must not end a server that answers.
@@ -59,7 +57,6 @@ export async function startDnsService(options: DnsServeOptions): Promise<DnsServ
       .then(() => server.reload(read()))
       .catch((error: unknown) => log(`settings were not taken over: ${String(error)}`));
   });
-  if (process.platform === "linux") setTimeout(releaseStartPages, RELEASE_AFTER_MS).unref();
   process.stdout.write(`${JSON.stringify({ listening: server.listening, metrics: server.metrics ?? null })}\n`);
   return server;
 }

@@ -19,7 +19,8 @@ export class Numbering {
   }
 
   take(): number {
-    return this.#free.pop() ?? this.#next++;
+    // Asking an empty list costs many times what its length does.
+    return this.#free.length === 0 ? this.#next++ : (this.#free.pop() as number);
   }
 
   giveBack(number: number): void {

@@ -45,7 +45,9 @@ export class ContainerRows {
   #ports = new Int32Array(64);
   #image = new Int32Array(64);
   #version = new Int32Array(64);
-  #containerId = new Uint8Array(64 * ID_BYTES);
+  #containerId = Buffer.alloc(64 * ID_BYTES);
+  /** the row that was added last */
+  #last = 0;
 
   /** All rows' numbers are below this. */
   get end(): number {
@@ -62,16 +64,16 @@ export class ContainerRows {
     this.#rev[row] = facts.rev;
     this.#address[row] = facts.address;
     this.#state[row] = CONTAINER_STATES.indexOf(facts.state);
-    this.#project[row] = texts.hold(facts.project);
-    this.#service[row] = texts.hold(facts.service);
+    // Rows of one owner, and so of one service, come one after another.
+    const last = this.#last;
+    this.#project[row] = texts.hold(facts.project, this.#project[last]);
+    this.#service[row] = texts.hold(facts.service, this.#service[last]);
     this.#instance[row] = facts.instance === null ? NO_TEXT : texts.hold(facts.instance);
-    this.#ports[row] = texts.hold(facts.ports);
-    this.#image[row] = texts.hold(facts.image);
-    this.#version[row] = texts.hold(facts.version);
-    for (let i = 0; i < ID_BYTES; i++) {
-      this.#containerId[row * ID_BYTES + i] =
-        hexDigit(facts.containerId.charCodeAt(2 * i)) * 16 + hexDigit(facts.containerId.charCodeAt(2 * i + 1));
-    }
+    this.#ports[row] = texts.hold(facts.ports, this.#ports[last]);
+    this.#image[row] = texts.hold(facts.image, this.#image[last]);
+    this.#version[row] = texts.hold(facts.version, this.#version[last]);
+    this.#last = row;
+    this.#containerId.write(facts.containerId, row * ID_BYTES, ID_BYTES, "hex");
     return row;
   }
 
@@ -134,7 +136,7 @@ export class ContainerRows {
       instance: instance === NO_TEXT ? null : texts.text(instance),
       address: this.address(row),
       state: CONTAINER_STATES[this.#state[row] ?? 0] ?? "stopped",
-      containerId: Buffer.from(id).toString("hex"),
+      containerId: id.toString("hex"),
       ports: texts.text(this.#ports[row] ?? 0),
       image: texts.text(this.#image[row] ?? 0),
       version: texts.text(this.#version[row] ?? 0),
@@ -161,10 +163,8 @@ export class ContainerRows {
     this.#ports = grown(this.#ports, length);
     this.#image = grown(this.#image, length);
     this.#version = grown(this.#version, length);
-    this.#containerId = grown(this.#containerId, length * ID_BYTES);
+    const ids = Buffer.alloc(length * ID_BYTES);
+    ids.set(this.#containerId);
+    this.#containerId = ids;
   }
-}
-
-function hexDigit(code: number): number {
-  return code <= 0x39 ? code - 0x30 : code - 0x57;
 }

@@ -38,6 +38,11 @@ export class NameClaims {
     return this.#labels;
   }
 
+  /** All claims' numbers are below this. */
+  get end(): number {
+    return this.#numbers.end;
+  }
+
   /** How many claims there are; more than labels where a label has several. */
   get claimCount(): number {
     return this.#claims;
@@ -185,25 +190,45 @@ export class NameClaims {
     this.#rowCount[claim] = 0;
     // Rows hold their texts for as long as they live, but the last of a claim's may be gone before the claim is.
     for (const text of [project, service, instance]) if (text !== NO_TEXT) texts.hold(texts.text(text));
-    const label = this.label(claim);
+    const hash = this.#labelHash(claim);
     this.#claims++;
-    if (this.winner(label) === NONE) this.#labels++;
+    if (!this.#hasLabelOf(claim, hash)) this.#labels++;
     this.#byParts.add(claim, hashParts(project, service, instance));
-    this.#byLabel.add(claim, hashText(label));
+    this.#byLabel.add(claim, hash);
     return claim;
   }
 
   #forget(claim: number): void {
     const { texts } = this.#rows;
-    const label = this.label(claim);
+    const hash = this.#byLabel.hashOf(claim);
     this.#byParts.remove(claim);
     this.#byLabel.remove(claim);
     this.#claims--;
-    if (this.winner(label) === NONE) this.#labels--;
+    if (!this.#hasLabelOf(claim, hash)) this.#labels--;
     for (const text of [this.#project[claim], this.#service[claim], this.#instance[claim]]) {
       if (text !== undefined && text !== NO_TEXT) texts.release(text);
     }
     this.#numbers.giveBack(claim);
+  }
+
+  /** Whether another claim has this one's label, whose hash is given. */
+  #hasLabelOf(claim: number, hash: number): boolean {
+    let label: string | undefined;
+    for (let other = this.#byLabel.first(hash); other >= 0; other = this.#byLabel.after(other)) {
+      if (other === claim || this.#byLabel.hashOf(other) !== hash) continue;
+      label ??= this.label(claim);
+      if (this.label(other) === label) return true;
+    }
+    return false;
+  }
+
+  /** What {@link hashText} gives for the label, which is not made for it: there are tens of thousands. */
+  #labelHash(claim: number): number {
+    const { texts } = this.#rows;
+    let hash = mixText(TEXT_SEED, texts.text(this.#project[claim] ?? 0));
+    hash = mixText(mixText(hash, "-"), texts.text(this.#service[claim] ?? 0));
+    if (!this.isService(claim)) hash = mixText(mixText(hash, "-"), texts.text(this.#instance[claim] ?? 0));
+    return hash ^ (hash >>> 15);
   }
 
   #compare(a: number, b: number): number {
@@ -237,8 +262,17 @@ function hashParts(project: number, service: number, instance: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
+/** FNV-1a's first value and its factor, for 32 bits. */
+const TEXT_SEED = 0x811c9dc5 | 0;
+const TEXT_FACTOR = 0x01000193;
+
 function hashText(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  const hash = mixText(TEXT_SEED, text);
   return hash ^ (hash >>> 15);
+}
+
+function mixText(from: number, text: string): number {
+  let hash = from;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), TEXT_FACTOR);
+  return hash;
 }

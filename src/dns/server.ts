@@ -35,6 +35,8 @@ export interface DnsServerPorts {
   /** this process's environment (LISTEN_FDS, NOTIFY_SOCKET) and id */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
+  /** Called when starting is over, or a snapshot: what only that has needed may be given back. */
+  readonly releaseMemory?: () => void;
 }
 
 export interface DnsServer {
@@ -54,6 +56,9 @@ export interface DnsServer {
 const DRAIN_MS = 2_000;
 
 const NEWS_CHECK_MS = 5_000;
+
+/** From a whole snapshot to the garbage collection after it; usually the table has been saved by then. */
+const TIDY_MS = 4_000;
 
 const NOISE = { junk: "a packet that answers no question", malformed: "an answer that cannot be read" };
 
@@ -91,6 +96,7 @@ class Server implements DnsServer {
   #current: SharedArrayBuffer | undefined;
   #pending = 0;
   #isFlushDue = false;
+  #tidying: NodeJS.Timeout | undefined;
   readonly #hasTable = Promise.withResolvers<void>();
 
   constructor(settings: DnsSettings, ports: DnsServerPorts) {
@@ -175,6 +181,7 @@ class Server implements DnsServer {
     this.#report.attach(this.#sockets, this.#forwarder);
     this.#startFeeds();
     await this.#startOperations();
+    this.#tidySoon();
     sayReady(environment["NOTIFY_SOCKET"]);
   }
 
@@ -186,7 +193,10 @@ class Server implements DnsServer {
     const sink = new ContainerSink({
       zone: this.#zone,
       isInUse: () => this.#mesh.source !== "none",
-      onSnapshot: () => this.#mesh.snapshotDone(),
+      onSnapshot: async () => {
+        await this.#mesh.snapshotDone();
+        this.#tidySoon();
+      },
       onChange: () => this.#mesh.rowsChanged(),
       pause,
     });
@@ -265,6 +275,7 @@ class Server implements DnsServer {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#tidying);
     await this.#sockets?.stop();
     const deadlineMs = this.#ports.clock.monotonicMs() + DRAIN_MS;
     while (this.#pending > 0 && this.#ports.clock.monotonicMs() < deadlineMs) await this.#ports.clock.sleep(10);
@@ -310,6 +321,19 @@ class Server implements DnsServer {
     const networks = this.#networks();
     this.#access.allow(networks);
     for (const loop of this.#sockets?.loops ?? []) loop.allow(networks);
+  }
+
+  /**
+   * A snapshot leaves several times its own size behind, and a server that has little to do afterwards would keep that for
+   * minutes. The packet thread goes on meanwhile.
+   */
+  #tidySoon(): void {
+    clearTimeout(this.#tidying);
+    this.#tidying = setTimeout(() => {
+      Bun.gc(true);
+      this.#ports.releaseMemory?.();
+    }, TIDY_MS);
+    this.#tidying.unref();
   }
 
   /** Changes of one turn of the event loop reach the table together, at its end. */

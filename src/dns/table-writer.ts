@@ -22,6 +22,8 @@ export class TableWriter extends TableReader {
   /** where the next record goes */
   #next: number;
   #slots = 0;
+  /** where the record that was put last is */
+  lastRecord = 0;
   readonly #name = new Int32Array(64);
 
   constructor(buffer: SharedArrayBuffer, seed: number) {
@@ -64,6 +66,7 @@ export class TableWriter extends TableReader {
     if (this.#next + size > this.#arenaEnd || (isNew && this.#slots >= this.#maxSlots)) return false;
     const record = this.#next;
     this.#append(record, name.length, kind, addresses, count, Math.min(own, count));
+    this.lastRecord = record;
     this.#next += size;
     if (isNew) {
       this.#slots++;
@@ -80,11 +83,18 @@ export class TableWriter extends TableReader {
     return this.put(name, RECORD.GONE, [], 0);
   }
 
+  #recordOf(name: Uint8Array): number {
+    return Atomics.load(this.words, TABLE_HEADER_WORDS + this.#slotOf(name) * 2 + 1);
+  }
+
+  /** Has PTR questions for an address answered with the record's name; 0: with none. */
+  setReverseRecord(distance: number, record: number): void {
+    Atomics.store(this.words, this.#reverseWord + distance, record);
+  }
+
   /** Has PTR questions for an address answered with that name, which must have been put; undefined: with none. */
   setReverse(distance: number, name: Uint8Array | undefined): void {
-    const slot = name === undefined ? -1 : this.#slotOf(name);
-    const record = slot < 0 ? 0 : Atomics.load(this.words, TABLE_HEADER_WORDS + slot * 2 + 1);
-    Atomics.store(this.words, this.#reverseWord + distance, record);
+    this.setReverseRecord(distance, name === undefined ? 0 : this.#recordOf(name));
   }
 
   #hash = 0;

@@ -13,9 +13,9 @@ export class TextPool {
     return this.#ids.size;
   }
 
-  /** The text's number; it has one more holder now. */
-  hold(text: string): number {
-    const known = this.#ids.get(text);
+  /** The text's number; it has one more holder now. `likely`: the number that it may well have, as the last row's text. */
+  hold(text: string, likely = 0): number {
+    const known = this.#texts[likely] === text ? likely : this.#ids.get(text);
     if (known !== undefined) {
       this.#holders[known] = (this.#holders[known] ?? 0) + 1;
       return known;

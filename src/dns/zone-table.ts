@@ -128,12 +128,17 @@ export class ZoneTable {
     const table: Written = { writer, serverNames: [] };
     let isWritten = writer.put(APEX_NAME, RECORD.APEX, [], 0) && this.#putServers(table);
     let names = 0;
+    // Where each claim's record is, so that its name need not be looked up again for each address.
+    const records = new Int32Array(zone.claims.end);
     for (const claim of zone.claims.winners()) {
       isWritten = this.#putClaim(writer, claim) && isWritten;
+      if (claim < records.length) records[claim] = writer.lastRecord;
       if (++names % SLICE_NAMES === 0) await pause();
     }
     for (const distance of zone.addresses()) {
-      writer.setReverse(distance, this.#reverseName(distance));
+      const record = distance % 256 === 1 ? 0 : (records[zone.claimOfAddress(distance)] ?? 0);
+      if (record === 0) writer.setReverse(distance, this.#reverseName(distance));
+      else writer.setReverseRecord(distance, record);
       if (++names % SLICE_NAMES === 0) await pause();
     }
     // What changed during the pauses is written again, in one go.
@@ -160,7 +165,7 @@ export class ZoneTable {
   #putClaim(writer: TableWriter, claim: number): boolean {
     const { zone } = this.#options;
     const { addresses, own } = zone.answer(claim);
-    return writer.put(nameOf(zone.claims.label(claim)), RECORD.NAME, addresses, own);
+    return writer.put(nameOfLabel(zone.claims.label(claim)), RECORD.NAME, addresses, own);
   }
 
   /** Puts the servers' names and ours, and takes away those that are no more. */
@@ -192,6 +197,16 @@ export class ZoneTable {
     const name = this.#options.zone.nameOfAddress(distance);
     return name === undefined ? undefined : nameOf(name);
   }
+}
+
+/** The wire form of a label below `jiji`, which was checked: letters, digits and hyphens, at most 63. */
+function nameOfLabel(label: string): Uint8Array {
+  const { length } = label;
+  const wire = new Uint8Array(length + 1 + APEX_NAME.length);
+  wire[0] = length;
+  for (let i = 0; i < length; i++) wire[i + 1] = label.charCodeAt(i);
+  wire.set(APEX_NAME, length + 1);
+  return wire;
 }
 
 /** The wire form of a name below `jiji`; its parts are labels that were checked, so it exists. */

@@ -148,6 +148,12 @@ export class Zone {
     if (before === undefined && (facts === undefined || owner.rows.size >= MAX_ROWS_OF_OWNER)) return;
     if (before !== undefined && facts !== undefined && this.rows.isSame(before, facts)) return;
     const news = owner.news.get(n);
+    if (before === undefined && news === undefined && facts !== undefined) {
+      // The usual way in, without asking what counted before: nothing did.
+      owner.rows.set(n, this.rows.add(owner.index, n, facts));
+      this.#register(this.#counting(owner, n));
+      return;
+    }
     const isCaughtUp = news !== undefined && facts !== undefined && facts.rev >= this.rows.rev(news.row);
     this.#change(owner, n, () => {
       if (facts === undefined) owner.rows.delete(n);
@@ -263,21 +269,32 @@ export class Zone {
 
   /** The narrowest name below `jiji` that leads to the row's container; undefined when others have both of its names. */
   nameOf(row: number): string | undefined {
-    for (const claim of [this.claims.instanceClaim(row), this.claims.serviceClaim(row)]) {
-      if (claim !== NONE && this.claims.isWinner(claim)) return this.claims.label(claim);
-    }
-    return undefined;
+    const claim = this.#nameClaim(row);
+    return claim === NONE ? undefined : this.claims.label(claim);
+  }
+
+  #nameClaim(row: number): number {
+    const instance = this.claims.instanceClaim(row);
+    if (instance !== NONE && this.claims.isWinner(instance)) return instance;
+    const service = this.claims.serviceClaim(row);
+    return service !== NONE && this.claims.isWinner(service) ? service : NONE;
   }
 
   /** The name below `jiji` that PTR gives for an address, counted from the cluster's first. */
   nameOfAddress(distance: number): string | undefined {
     const server = distance % 256 === 1 ? this.#servers.find(({ subnet }) => subnet === distance >>> 8) : undefined;
     if (server !== undefined) return `${server.name}.server`;
+    const claim = this.claimOfAddress(distance);
+    return claim === NONE ? undefined : this.claims.label(claim);
+  }
+
+  /** The claim whose label PTR gives for an address of a container; {@link NONE} where there is none. */
+  claimOfAddress(distance: number): number {
     let newest = NONE;
     for (const row of this.#byAddress.at(distance)) {
       if (newest === NONE || this.#isNewer(row, newest)) newest = row;
     }
-    return newest === NONE ? undefined : this.nameOf(newest);
+    return newest === NONE ? NONE : this.#nameClaim(newest);
   }
 
   /** Of two rows with one address the later one is right; of two that are equally late, the one with the lower key. */
