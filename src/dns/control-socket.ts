@@ -7,7 +7,9 @@ import { controlRequestSchema, type ControlAnswer } from "./control-protocol.ts"
 const MAX_REQUEST_BYTES = 4096;
 const MAX_CONNECTIONS = 16;
 
-export type ControlHandler = (request: ReturnType<typeof controlRequestSchema.parse>) => ControlAnswer;
+export type ControlHandler = (
+  request: ReturnType<typeof controlRequestSchema.parse>,
+) => ControlAnswer | Promise<ControlAnswer>;
 
 /**
  * Serves the control socket: a JSON line in, a JSON line out. Its folder decides who may come. Rejects when it cannot be
@@ -39,7 +41,7 @@ export async function startControlSocket(path: string, handle: ControlHandler): 
 async function serve(socket: Socket, handle: ControlHandler): Promise<void> {
   try {
     for await (const line of splitLines(socket, MAX_REQUEST_BYTES)) {
-      socket.write(`${JSON.stringify(answerTo(line, handle))}\n`);
+      socket.write(`${JSON.stringify(await answerTo(line, handle))}\n`);
     }
     socket.end();
   } catch {
@@ -47,9 +49,9 @@ async function serve(socket: Socket, handle: ControlHandler): Promise<void> {
   }
 }
 
-function answerTo(line: string, handle: ControlHandler): ControlAnswer {
+async function answerTo(line: string, handle: ControlHandler): Promise<ControlAnswer> {
   try {
-    return handle(controlRequestSchema.parse(JSON.parse(line)));
+    return await handle(controlRequestSchema.parse(JSON.parse(line)));
   } catch (error) {
     return { type: "error", message: error instanceof Error ? error.message.slice(0, 1000) : "malformed" };
   }

@@ -41,7 +41,7 @@ export class StatusReport {
   }
 
   /** Answers the control socket. */
-  answer(request: ReturnType<typeof controlRequestSchema.parse>, ttlSeconds: number): ControlAnswer {
+  async answer(request: ReturnType<typeof controlRequestSchema.parse>, ttlSeconds: number): Promise<ControlAnswer> {
     const { zone } = this;
     if (request.type === "status") return this.status();
     if (request.type === "trace") {
@@ -53,12 +53,13 @@ export class StatusReport {
     if (request.type === "container") {
       return { type: "container", view: this.#view(), rows: [...traceContainer(zone, request.id)] };
     }
+    const names = await listNames(zone, request.filter ?? "");
     return {
       type: "names",
       server: this.#view().server,
       ttlSeconds,
       source: this.#mesh.source,
-      names: listNames(zone, request.filter ?? "").map(({ records, shadowed, ...name }) => ({
+      names: names.map(({ records, shadowed, ...name }) => ({
         ...name,
         records: [...records],
         shadowed: [...shadowed],

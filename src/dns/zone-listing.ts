@@ -36,15 +36,24 @@ export interface ListedName {
   readonly shadowed: readonly Shadow[];
 }
 
-/** Every published name that contains `filter`, in order, with what is behind it. */
-export function listNames(zone: Zone, filter: string): readonly ListedName[] {
-  const names: ListedName[] = [];
+/** Names listed between two turns of others; takes some milliseconds. */
+const SLICE_NAMES = 500;
+
+/**
+ * Every published name that contains `filter`, in order, with what is behind it. Questions have their turn in between, so
+ * each name is as it was at some moment, not all at the same.
+ */
+export async function listNames(zone: Zone, filter: string): Promise<readonly ListedName[]> {
+  // By name, since one that goes and comes back meanwhile is met twice.
+  const names = new Map<string, ListedName>();
+  let looked = 0;
   for (const claim of zone.claims.winners()) {
+    if (++looked % SLICE_NAMES === 0) await new Promise<void>((resolve) => setImmediate(resolve));
     const label = zone.claims.label(claim);
     const name = `${label}.${SERVICE_DOMAIN}`;
     if (!name.includes(filter)) continue;
     const losers = zone.claims.of(label).slice(1);
-    names.push({
+    names.set(name, {
       name,
       kind: zone.claims.isService(claim) ? "service" : "instance",
       means: describeClaim(zone, claim),
@@ -55,7 +64,7 @@ export function listNames(zone: Zone, filter: string): readonly ListedName[] {
       })),
     });
   }
-  return names.sort((a, b) => compareText(a.name, b.name));
+  return [...names.values()].sort((a, b) => compareText(a.name, b.name));
 }
 
 /** What a claim means, for people. */
