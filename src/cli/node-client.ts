@@ -11,10 +11,10 @@ import type {
 } from "../model/node-protocol.ts";
 import { showJson, showLines, showText } from "../model/shown-text.ts";
 import { parseExactJson } from "../store/wire.ts";
-import { SCRIPT_EXIT } from "../system/bootstrap-script.ts";
+import { SCRIPT_EXIT, type REMOTE_SUBCOMMANDS } from "../system/bootstrap-script.ts";
 import { SessionEnded, type Connection, type Session } from "../system/connection.ts";
 import { LineTooLong } from "../system/line-split.ts";
-import type { NodeSubcommand } from "./node/run-node.ts";
+
 import { parseApplyEvent, parseFailure, parseLockEvent, parseNodeFacts, parseNodeStatus } from "./node-answers.ts";
 
 export type PlannedStep = Extract<ApplyEvent, { type: "plan" }>["steps"][number];
@@ -250,7 +250,7 @@ export class NodeClient {
   }
 }
 
-type Subcommand = Exclude<NodeSubcommand, "repair" | "store-reader">;
+type Subcommand = (typeof REMOTE_SUBCOMMANDS)[number];
 
 function parseJson(line: string, parse: (text: string) => unknown): unknown {
   try {

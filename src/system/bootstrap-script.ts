@@ -64,6 +64,19 @@ const RECEIVE = script([
   'chmod 700 "$part"; mkdir -p "/opt/jiji/staging/$hash"; mv -f "$part" "/opt/jiji/staging/$hash/file"',
 ]);
 
+/** What `jiji node` can be asked to do over ssh. */
+export const REMOTE_SUBCOMMANDS = [
+  "observe",
+  "apply",
+  "lock",
+  "status",
+  "dns",
+  "resolve",
+  "query",
+  "inspect",
+  "drain",
+] as const;
+
 /**
  * Starts `jiji node SUBCOMMAND`: one line `HASH SUBCOMMAND`, then the request. The executable is the staged one of that
  * hash if there is one, else the installed one; `installed` for the hash always means that. The folder and the
@@ -72,7 +85,7 @@ const RECEIVE = script([
 const RUN = script([
   "read -r hash subcommand;",
   `case "$hash" in installed) ;; ${HEX_64}) ;; *) echo "jiji: malformed hash" >&2; exit 64 ;; esac;`,
-  'case "$subcommand" in observe|apply|lock|status|dns|resolve|query|gc) ;; *) echo "jiji: malformed request" >&2; exit 64 ;; esac;',
+  `case "$subcommand" in ${REMOTE_SUBCOMMANDS.join("|")}) ;; *) echo "jiji: malformed request" >&2; exit 64 ;; esac;`,
   'program="/opt/jiji/staging/$hash/file"; [ -x "$program" ] || program=/opt/jiji/bin/jiji;',
   'if [ -x "$program" ]; then :; else echo "jiji: not installed" >&2; exit 69; fi;',
   "cd / && exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C",

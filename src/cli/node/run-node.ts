@@ -1,4 +1,5 @@
 import { JijiError } from "../../model/errors.ts";
+import { REMOTE_SUBCOMMANDS } from "../../system/bootstrap-script.ts";
 import type { Host } from "../../system/host.ts";
 import { runNodeApply } from "./apply.ts";
 import { runNodeDrain } from "./drain.ts";
@@ -27,19 +28,8 @@ export interface NodePorts {
   readonly writeNow?: (text: string) => void;
 }
 
-export const NODE_SUBCOMMANDS = [
-  "observe",
-  "apply",
-  "lock",
-  "status",
-  "dns",
-  "resolve",
-  "inspect",
-  "query",
-  "store-reader",
-  "drain",
-  "repair",
-] as const;
+/** The last ones are for the server itself. */
+export const NODE_SUBCOMMANDS = [...REMOTE_SUBCOMMANDS, "store-reader", "repair"] as const;
 
 export type NodeSubcommand = (typeof NODE_SUBCOMMANDS)[number];
 
