@@ -98,6 +98,8 @@ class AgentLink implements Link {
   #said = "";
   #lastRecheckMs = Number.NEGATIVE_INFINITY;
   #changesSaid = -1;
+  /** one piece of news goes to everybody, and is written out once */
+  #encoded: { readonly packet: Packet; readonly data: Buffer } | undefined;
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -266,7 +268,9 @@ class AgentLink implements Link {
 
   #send(id: string, packet: Packet): void {
     const peer = this.#byId.get(id);
-    if (peer !== undefined) this.#socket?.send(encodePacket(packet), PORTS.agent, peer.address);
+    if (peer === undefined || this.#socket === undefined) return;
+    if (this.#encoded?.packet !== packet) this.#encoded = { packet, data: encodePacket(packet) };
+    this.#socket.send(this.#encoded.data, PORTS.agent, peer.address);
   }
 
   #tick(): void {

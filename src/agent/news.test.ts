@@ -45,13 +45,20 @@ describe("saying", () => {
     expect(sender.nextDueMs()).toBe(Number.POSITIVE_INFINITY);
   });
 
-  test("is repeated twice without acknowledgement, after a round trip and then later, and then left to the store", () => {
+  test("is repeated twice without acknowledgement, soon and then after a round trip, and then left to the store", () => {
     const sender = new NewsSender(() => 0.5);
     sender.say([row(0)], [{ id: "x", roundTripMs: 40 }], 0);
     const times: number[] = [];
     for (let nowMs = 0; nowMs < 10_000; nowMs += 10) if (sender.tick(nowMs).length > 0) times.push(nowMs);
-    expect(times).toEqual([50, 150]);
+    expect(times).toEqual([20, 70]);
     expect(sender.unacknowledged).toBe(0);
+  });
+
+  test("is not repeated early while much is being said", () => {
+    const sender = new NewsSender(() => 0.5);
+    for (let n = 0; n < 600; n++) sender.say([row(n % 253)], [{ id: "x", roundTripMs: 40 }], 0);
+    expect(sender.tick(20).length).toBe(512);
+    expect(sender.tick(60).length).toBe(600 - 512);
   });
 
   test("fits datagrams, loses no row and keeps their order", () => {
