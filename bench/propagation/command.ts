@@ -1,3 +1,4 @@
+import { loadavg } from "node:os";
 import { Command } from "commander";
 import { watchAnswers, type AnswerWatch } from "../../lab/answers.ts";
 import { labNowMs } from "../../lab/event-log.ts";
@@ -50,6 +51,8 @@ interface Options {
 }
 
 interface Result {
+  /** of the machine, over the last minute: with more than its cores the slowest times are about waiting for one */
+  readonly load: number;
   readonly scenario: string;
   readonly title: string;
   readonly conditions: Conditions;
@@ -122,7 +125,14 @@ async function measureScenario(mesh: LabMesh, name: ScenarioName, samples: numbe
     const roundTripMs = await roundTrip(mesh);
     const conditions = { roundTripMs, lossPercent: (impairment?.lossPercent ?? 0) * 2, hasNews };
     const taken = await takeSamples(mesh, samples, hasNews);
-    return { scenario: name, title, conditions, samples: taken.length, rows: stageRows(taken, conditions) };
+    return {
+      load: loadavg()[0] ?? 0,
+      scenario: name,
+      title,
+      conditions,
+      samples: taken.length,
+      rows: stageRows(taken, conditions),
+    };
   } finally {
     for (const server of [SOURCE, ...OTHERS]) await lab.impair(server, null);
     await switchNews(mesh, true);
@@ -232,7 +242,7 @@ async function takeSample(spies: Spies, id: string, change: Sample["change"], ha
   return { change, eventMs: event.atMs, writingMs, writtenMs: written.atMs, newsMs: toldMs, storeMs, answeredMs };
 }
 
-function render({ title, conditions, samples, rows }: Result): string {
+function render({ title, conditions, samples, rows, load }: Result): string {
   const number = (value: number | undefined): string => (value === undefined ? "-" : value.toFixed(1));
   const lines = rows.map(({ stage, spread, bar, isMet }) => [
     stage,
@@ -240,6 +250,6 @@ function render({ title, conditions, samples, rows }: Result): string {
     isMet === undefined ? "" : isMet ? "met" : "MISSED",
   ]);
   const loss = conditions.lossPercent > 0 ? `, ${conditions.lossPercent.toFixed(1)} % loss each way` : "";
-  const head = `${title}: ${samples} changes, round trip ${conditions.roundTripMs.toFixed(1)} ms${loss}`;
+  const head = `${title}: ${samples} changes, round trip ${conditions.roundTripMs.toFixed(1)} ms${loss}; load ${load.toFixed(1)}`;
   return `\n${head}\n${renderTable(["ms", "p50", "p99", "worst", "bar p50", "bar p99", ""], lines)}`;
 }
