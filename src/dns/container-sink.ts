@@ -1,5 +1,6 @@
 import type { Row } from "../store/store.ts";
 import { readFacts } from "./container-facts.ts";
+import type { ContainerFacts } from "./container-rows.ts";
 import type { Place } from "./owners.ts";
 import type { RowSink } from "./store-feed.ts";
 import type { Zone } from "./zone.ts";
@@ -12,6 +13,8 @@ export interface ContainerSinkOptions {
   readonly onSnapshot: () => Promise<void>;
   /** Called after each change. */
   readonly onChange: () => void;
+  /** Called for each record that cannot be read; one that is empty is not there yet. */
+  readonly onUnreadable: (serverId: string, n: number) => void;
   /** Lets others run, between slices of work. */
   readonly pause: () => Promise<void>;
 }
@@ -30,7 +33,7 @@ export class ContainerSink implements RowSink<Place> {
 
   snapshotRow([serverId, n, record]: Row): Place | undefined {
     const place = this.#placeOf(serverId, n);
-    if (place !== undefined && typeof record === "string") this.#options.zone.snapshotRow(place, readFacts(record));
+    if (place !== undefined) this.#options.zone.snapshotRow(place, this.#factsOf(serverId, n, record));
     return place;
   }
 
@@ -43,7 +46,7 @@ export class ContainerSink implements RowSink<Place> {
   set([serverId, n, record]: Row): Place | undefined {
     const place = this.#placeOf(serverId, n);
     if (place === undefined) return undefined;
-    this.#options.zone.set(place, typeof record === "string" ? readFacts(record) : undefined);
+    this.#options.zone.set(place, this.#factsOf(serverId, n, record));
     this.#options.onChange();
     return place;
   }
@@ -55,6 +58,12 @@ export class ContainerSink implements RowSink<Place> {
 
   isSame(a: Place, b: Place): boolean {
     return a === b;
+  }
+
+  #factsOf(serverId: unknown, n: unknown, record: unknown): ContainerFacts | undefined {
+    const facts = typeof record === "string" ? readFacts(record) : undefined;
+    if (facts === undefined && record !== "") this.#options.onUnreadable(String(serverId), Number(n));
+    return facts;
   }
 
   #placeOf(serverId: Row[number] | undefined, n: Row[number] | undefined): Place | undefined {

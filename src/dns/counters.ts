@@ -28,6 +28,8 @@ export const COUNTERS = [
   "droppedBusy",
   "droppedRate",
   "batches",
+  "sampledBatches",
+  "sampledMs",
   "sendErrors",
   "receiveErrors",
   "faults",
@@ -62,6 +64,10 @@ export class Counters {
 
   answer(rcode: number): void {
     this.add(FIRST_RCODE + (rcode <= 5 ? rcode : rcode === 16 ? 6 : 7));
+  }
+
+  addMany(counter: number, count: number): void {
+    this.values[counter] = (this.values[counter] as number) + count;
   }
 
   get(name: CounterName): number {

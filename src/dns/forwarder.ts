@@ -1,5 +1,6 @@
 import type { Endpoint } from "../model/address.ts";
 import type { Clock } from "../system/host.ts";
+import { Latency } from "./latency.ts";
 import { UpstreamExchange, type Noise } from "./upstream-exchange.ts";
 import type { UpstreamAnswer, UpstreamQuestion } from "./upstream-message.ts";
 import { RCODE } from "./wire.ts";
@@ -64,6 +65,8 @@ export class Forwarder {
   #waiting = 0;
   readonly #stop = new AbortController();
   readonly counts: ForwarderCounts;
+  /** what resolvers' answers took, failures included */
+  readonly latency = new Latency();
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
@@ -154,7 +157,9 @@ export class Forwarder {
     }
     const race = new Race(resolvers, question, this.#options, this.#stop.signal);
     this.counts.asked++;
+    const startMs = this.#options.clock.monotonicMs();
     const answer = await race.run();
+    this.latency.observe((this.#options.clock.monotonicMs() - startMs) / 1000);
     if (answer === undefined) this.counts.failed++;
     else this.counts.answered++;
     return answer;

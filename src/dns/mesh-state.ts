@@ -2,6 +2,7 @@ import type { AgentLine, AgentStateLine } from "../model/agent-protocol.ts";
 import type { DnsSettings } from "../model/dns-settings.ts";
 import { parseServerId } from "../model/keys.ts";
 import { parseDnsLabel } from "../model/names.ts";
+import { showText } from "../model/shown-text.ts";
 import type { Clock } from "../system/host.ts";
 import { readFacts } from "./container-facts.ts";
 import type { ProblemLog } from "./problem-log.ts";
@@ -43,6 +44,7 @@ export class MeshState {
   #inStepMs: number | undefined;
   #resyncs = 0;
   #source: "store" | "saved" | "none" = "none";
+  #unreadable = 0;
   #isUnsaved = false;
   #savedMs = Number.NEGATIVE_INFINITY;
   #saving: Promise<void> | undefined;
@@ -85,6 +87,17 @@ export class MeshState {
     return { silent: this.#isAgentSilent, ready, unreachable };
   }
 
+  /** Records that could not be read since the start. */
+  get unreadable(): number {
+    return this.#unreadable;
+  }
+
+  /** A row of the store says nothing that can be understood, and so is not there. */
+  rowUnreadable(serverId: string, n: number): void {
+    this.#unreadable++;
+    this.#options.log.warn("row", `row ${n} of ${showText(serverId)} cannot be read and is left out`);
+  }
+
   /** Reads the saved table, if there is one. */
   async load(): Promise<void> {
     const { settings, zone, log, clock } = this.#options;
@@ -119,7 +132,7 @@ export class MeshState {
     const { log, zone, clock } = this.#options;
     if (isConnected) {
       this.#resyncs++;
-      log.info(`store: in step, ${zone.rowCount} rows`);
+      log.notice("in step", `store: in step, ${zone.rowCount} rows`);
     } else if (this.#isConnected || this.#whyNot !== why) {
       log.warn("store", `store: ${why}; answering what was known last`);
     }

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { Clock } from "../system/host.ts";
 import { COUNTERS, type CounterName, type Counters } from "./counters.ts";
+import { LATENCY_BOUNDS } from "./latency.ts";
 import type { StatusReport } from "./status-report.ts";
 
 /** The address may come up after this program does. */
@@ -126,6 +127,7 @@ const GAUGES: readonly Metric[] = [
     "Open TCP connections",
     ({ sockets }) => sumOf(sockets?.services, ({ connections }) => connections),
   ],
+  ["rows_ignored", "Rows of strangers, or with an address that is not their owner's", (report) => report.ignoredRows()],
   ["forwards_in_flight", "Questions that resolvers are asked now", ({ forwarder }) => forwarder?.counts.inFlight ?? 0],
 ];
 
@@ -148,6 +150,15 @@ const COUNTS: readonly Metric[] = [
   ["forwards_joined_total", "Answered with an equal one's answer", ({ forwarder }) => forwarder?.counts.joined ?? 0],
   ["cache_hits_total", "Answers of resolvers that were told again", (report, own) => total(report, own, "cacheHits")],
   ["stale_answers_total", "Of these, after their time", (report, own) => total(report, own, "staleAnswers")],
+  [
+    "batch_seconds_total",
+    "From reading packets to having sent their answers, of the batches that were measured",
+    (report, own) => total(report, own, "sampledMs") / 1000,
+  ],
+  ["batches_measured_total", "One in 64", (report, own) => total(report, own, "sampledBatches")],
+  ["forward_seconds_sum", "What resolvers' answers took", ({ forwarder }) => forwarder?.latency.sumSeconds ?? 0],
+  ["forward_seconds_count", "How many there were", ({ forwarder }) => forwarder?.latency.counts.at(-1) ?? 0],
+  ["rows_unreadable_total", "Records of containers that could not be read", (report) => report.unreadable()],
   [
     "faults_total",
     "Packets that could not be answered by a fault of ours",
@@ -190,7 +201,24 @@ function metricsRegistry(report: StatusReport, own: Counters): Registry {
   registry.registerMetric(labelled("questions_total", "Questions by type", "type", QUESTION_TYPES, report, own));
   registry.registerMetric(labelled("answers_total", "Answers by response code", "rcode", RCODES, report, own));
   registry.registerMetric(labelled("dropped_total", "Packets without an answer", "reason", DROPS, report, own));
+  registry.registerMetric(forwardClasses(report));
   return registry;
+}
+
+/** How many forwards took at most so long. */
+function forwardClasses(report: StatusReport): Counter {
+  return new Counter({
+    name: "jiji_dns_forward_seconds_bucket",
+    help: "How many of them took at most so long",
+    labelNames: ["le"],
+    registers: [],
+    collect() {
+      this.reset();
+      const counts = report.forwarder?.latency.counts;
+      for (const [place, le] of [...LATENCY_BOUNDS.map(String), "+Inf"].entries())
+        this.inc({ le }, counts?.[place] ?? 0);
+    },
+  });
 }
 
 /** A counter whose places are the counters of packets. */

@@ -20,6 +20,9 @@ import {
 /** Told to stop, the thread answers what has come already, but not for ever. */
 const MAX_LAST_BATCHES = 64;
 
+/** One batch in this many, and one, is measured. */
+const SAMPLE_MASK = 63;
+
 /**
  * The packet thread: blocks in recvmmsg, answers each packet in its place, replies with sendmmsg. It never returns to
  * its event loop before it is told to stop; what the main thread has for it is looked up between two batches.
@@ -33,6 +36,7 @@ class PacketThread {
   readonly #batch: DatagramBatch;
   readonly #port: NonNullable<typeof parentPort>;
   #messages = 0;
+  #batches = 0;
   #hasFault = false;
 
   constructor(start: WorkerStart, port: NonNullable<typeof parentPort>) {
@@ -64,6 +68,9 @@ class PacketThread {
   #answerBatch(count: number): void {
     const counters = this.#counters;
     counters.add(COUNTER.batches);
+    // Looking at the clock costs as much as a part of an answer, so few batches are measured.
+    const isSampled = (this.#batches++ & SAMPLE_MASK) === 0;
+    const startMs = isSampled ? performance.now() : 0;
     let hasHandedOver = false;
     for (let i = 0; i < count; i++) {
       try {
@@ -73,7 +80,11 @@ class PacketThread {
       }
     }
     const failed = this.#batch.send();
-    if (failed > 0) counters.values[COUNTER.sendErrors] = (counters.values[COUNTER.sendErrors] ?? 0) + failed;
+    if (failed > 0) counters.addMany(COUNTER.sendErrors, failed);
+    if (isSampled) {
+      counters.add(COUNTER.sampledBatches);
+      counters.addMany(COUNTER.sampledMs, performance.now() - startMs);
+    }
     // One call wakes the main thread; until it has looked, further ones would only cost.
     if (hasHandedOver && Atomics.exchange(this.#control, CONTROL.isMainCalled, 1) === 0)
       this.say({ type: "questions" });

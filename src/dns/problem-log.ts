@@ -25,6 +25,15 @@ export class ProblemLog {
 
   /** @param kind one of few fixed words */
   warn(kind: string, line: string): void {
+    this.#once(kind, line, (text) => this.#log.warn(text));
+  }
+
+  /** Of what is no problem, but may happen often. */
+  notice(kind: string, line: string): void {
+    this.#once(kind, line, (text) => this.#log.info(text));
+  }
+
+  #once(kind: string, line: string, say: (text: string) => void): void {
     const nowMs = this.#clock.monotonicMs();
     const known = this.#kinds.get(kind);
     if (known !== undefined && nowMs - known.saidMs < QUIET_MS) {
@@ -33,6 +42,6 @@ export class ProblemLog {
     }
     const times = known === undefined || known.unsaid === 0 ? "" : ` (and ${known.unsaid} times since the last line)`;
     this.#kinds.set(kind, { saidMs: nowMs, unsaid: 0 });
-    this.#log.warn(`${line}${times}`);
+    say(`${line}${times}`);
   }
 }

@@ -1,6 +1,7 @@
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { z } from "zod";
 import { CONTAINER_STATES, type ContainerState } from "../model/container-record.ts";
+import { parseServerId } from "../model/keys.ts";
 import { parseDnsLabel } from "../model/names.ts";
 import type { ContainerFacts } from "./container-rows.ts";
 import type { Zone, ZoneServer } from "./zone.ts";
@@ -14,7 +15,13 @@ const headSchema = z.object({
   cluster: z.string(),
   self: z.string().nullable(),
   networks: z.array(z.string()),
-  servers: z.array(z.object({ id: z.string(), name: z.string(), subnet: z.int() })),
+  servers: z.array(
+    z.object({
+      id: z.string().refine((id) => parseServerId(id) === id),
+      name: z.string().refine((name) => parseDnsLabel(name) === name),
+      subnet: z.int(),
+    }),
+  ),
   savedAtMs: z.number(),
 });
 

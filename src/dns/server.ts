@@ -198,6 +198,7 @@ class Server implements DnsServer {
         this.#tidySoon();
       },
       onChange: () => this.#mesh.rowsChanged(),
+      onUnreadable: (serverId, n) => this.#mesh.rowUnreadable(serverId, n),
       pause,
     });
     const containers = startStoreFeed({

@@ -40,6 +40,17 @@ export class StatusReport {
     return this.#forwarder;
   }
 
+  /** Records that could not be read since the start. */
+  unreadable(): number {
+    return this.#mesh.unreadable;
+  }
+
+  /** Rows of the store that are there and do not count. */
+  ignoredRows(): number {
+    const stored = this.zone.owners.all().reduce((sum, { rows }) => sum + rows.size, 0);
+    return Math.max(0, stored - this.zone.rowCount);
+  }
+
   /** Answers the control socket. */
   async answer(request: ReturnType<typeof controlRequestSchema.parse>, ttlSeconds: number): Promise<ControlAnswer> {
     const { zone } = this;

@@ -37,6 +37,9 @@ export interface StoreFeed {
 
 const RETRY_MS = [100, 5_000] as const;
 
+/** A subscription that was whole for this long is followed by the next one at once. */
+const GOOD_MS = 5_000;
+
 /** A snapshot or a stream's head that does not come is given up after this. */
 const SNAPSHOT_SILENCE_MS = 30_000;
 
@@ -86,21 +89,25 @@ class Feed<Place> {
     let waitMs = retryMs[0];
     while (!signal.aborted) {
       let why = "the stream ended";
+      const startMs = clock.monotonicMs();
       try {
-        if (await this.#follow()) waitMs = retryMs[0];
+        await this.#follow();
       } catch (error) {
         why = error instanceof Error ? error.message : String(error);
       }
       if (signal.aborted) return;
       onConnected(false, why);
+      // One that held for a while was good. One that ended soon, again and again, must not cost a snapshot each time.
+      if (this.#isWhole && clock.monotonicMs() - startMs >= GOOD_MS) waitMs = retryMs[0];
       // Half of the wait is drawn, so that many servers do not come back at the same moment.
       await clock.sleep(waitMs / 2 + (Math.random() * waitMs) / 2, signal).catch(() => undefined);
       waitMs = Math.min(retryMs[1], waitMs * 2);
     }
   }
 
-  /** One subscription from its start to its end; true when its snapshot was whole. Throws the reason of its end. */
-  async #follow(): Promise<boolean> {
+  /** One subscription from its start to its end. Throws the reason of its end, if there is one. */
+  async #follow(): Promise<void> {
+    this.#isWhole = false;
     const { store, subscription: name } = this.#options;
     const ends = new AbortController();
     const signal = AbortSignal.any([this.#stop.signal, ends.signal]);
@@ -113,9 +120,8 @@ class Feed<Place> {
       ends.abort();
     });
     try {
-      const isWhole = await this.#read(subscription);
+      await this.#read(subscription);
       if (reason.why !== undefined) throw new StoreError(reason.why);
-      return isWhole;
     } finally {
       ends.abort();
       subscription.close();
@@ -123,11 +129,10 @@ class Feed<Place> {
     }
   }
 
-  async #read(subscription: Subscription): Promise<boolean> {
+  async #read(subscription: Subscription): Promise<void> {
     const { sink, onConnected } = this.#options;
     this.#places = new Map();
     this.#digest = this.#options.probeMs === undefined ? undefined : new Digest();
-    this.#isWhole = false;
     let lastChangeId: number | undefined;
     sink.begin();
     for await (const event of subscription) {
@@ -148,7 +153,6 @@ class Feed<Place> {
         this.#change(event);
       }
     }
-    return this.#isWhole;
   }
 
   #change(event: Extract<SubscriptionEvent, { type: "change" }>): void {

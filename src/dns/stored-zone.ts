@@ -33,6 +33,7 @@ export async function loadStoredZone(options: StoredZoneOptions): Promise<Zone> 
     isInUse: () => false,
     onSnapshot: async () => undefined,
     onChange: nothing,
+    onUnreadable: nothing,
     pause: async () => undefined,
   });
   await readOnce(store, "containers", containers);
