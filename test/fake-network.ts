@@ -28,8 +28,10 @@ export class FakeNetwork {
     null;
   readonly routes = new Map<string, Record<string, unknown>>();
   readonly rules = new Map<number, string>();
-  /** our nftables table as loaded */
-  table: string | null = null;
+  /** our nftables tables as loaded, by family */
+  readonly tables = new Map<string, string>();
+  /** families of tables that the kernel has */
+  families: readonly string[] = ["inet", "bridge"];
   readonly filters: Record<4 | 6, Filter>;
 
   constructor(host: FakeHost, filter: string) {
@@ -62,7 +64,7 @@ export class FakeNetwork {
         tunnel: { ...tunnel, peers },
         routes: [...this.routes].sort(byKey),
         rules: [...this.rules].sort(byKey),
-        table: this.table,
+        tables: [...this.tables].toSorted(([a], [b]) => (a < b ? -1 : 1)),
         filters,
       },
       null,
@@ -234,23 +236,34 @@ export class FakeNetwork {
     const line = args.join(" ");
     if (line === "--version") return ok("nftables v1\n");
     if (line === "-j list tables") {
-      const tables = this.table === null ? [] : [{ table: { family: "inet", name: "jiji" } }];
+      const tables = [...this.tables.keys()].map((family) => ({ table: { family, name: "jiji" } }));
       return ok(JSON.stringify({ nftables: [{ metainfo: {} }, ...tables] }));
     }
-    if (line === "-s list table inet jiji") return this.table === null ? failed("No such file") : ok(this.table);
-    if (line === "-f -" && /^add table inet jiji\ndelete table inet jiji\n$/.test(input)) {
-      this.table = null;
+    const listed = /^-s list table (\w+) jiji$/.exec(line)?.[1];
+    if (listed !== undefined) {
+      const text = this.tables.get(listed);
+      return text === undefined ? failed("No such file") : ok(text);
+    }
+    const removed = line === "-f -" ? /^add table (\w+) jiji\ndelete table \1 jiji\n$/.exec(input)?.[1] : undefined;
+    if (removed !== undefined) {
+      this.tables.delete(removed);
       return ok();
     }
     if (args[0] !== "-f" || args[1] === "-") throw new Error(`nft ${line}`);
-    this.table = listing(this.host.text(args[1] ?? ""));
+    const { family, text } = listing(this.host.text(args[1] ?? ""));
+    if (!this.families.includes(family)) return failed("Operation not supported");
+    this.tables.set(family, text);
     return ok();
   }
 
   #unshare(args: readonly string[], input: string): Promise<Result> | Result {
     const [net, program, ...rest] = args;
     if (net !== "--net") throw new Error(`unshare ${args.join(" ")}`);
-    if (program === "sh") return ok(listing(input));
+    const tried = program === "nft" ? /^add table (\w+) /.exec(rest[0] ?? "")?.[1] : undefined;
+    if (program === "sh" || tried !== undefined) {
+      const { family, text } = tried === undefined ? listing(input) : { family: tried, text: "" };
+      return this.families.includes(family) ? ok(text) : failed("Operation not supported");
+    }
     return this.host.run([program ?? "", ...rest]);
   }
 
@@ -296,8 +309,9 @@ export class FakeNetwork {
 }
 
 /** How this nft would list a ruleset: without what only the loading needs. */
-function listing(rules: string): string {
-  return rules.slice(rules.indexOf("table inet jiji {"));
+function listing(rules: string): { readonly family: string; readonly text: string } {
+  const [head = "", family = ""] = /^table (\w+) jiji \{/m.exec(rules) ?? [];
+  return { family, text: rules.slice(rules.indexOf(head)) };
 }
 
 function parseFilter(text: string): Filter {

@@ -301,6 +301,7 @@ export class FakeServer {
       engine: found({ kind: "docker", version: "28.5.2" }),
       containers: found({ healthy: 2, starting: 0 }),
       problems: [],
+      notes: [],
       ...this.status,
     };
   }

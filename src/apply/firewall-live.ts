@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { NodeGoal } from "../plan/goal.ts";
 import type { FirewallObserved } from "../plan/firewall.ts";
-import { packetFilterText } from "../plan/firewall.ts";
+import { frameFilterText, packetFilterText } from "../plan/firewall.ts";
 import { parseFilterTable, type FilterTable } from "../plan/iptables-filter.ts";
 import { PATHS } from "../model/paths.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
@@ -20,13 +20,31 @@ const tablesSchema = z.object({
 
 /** Everything that the firewall kind decides by. */
 export async function observeFirewall(host: Host, goal: NodeGoal): Promise<FirewallObserved> {
-  const paths = [PATHS.firewall, PATHS.firewallChains4, PATHS.firewallChains6, unitFile(UNITS.firewall)];
-  const [seen, docker, unit, table, tableWanted, filter4, filter6, guardedClusters, guardRules] = await Promise.all([
+  const paths = [
+    PATHS.firewall,
+    PATHS.firewallFrames,
+    PATHS.firewallChains4,
+    PATHS.firewallChains6,
+    unitFile(UNITS.firewall),
+  ];
+  const [
+    seen,
+    docker,
+    unit,
+    [table, frames],
+    tableWanted,
+    framesWanted,
+    filter4,
+    filter6,
+    guardedClusters,
+    guardRules,
+  ] = await Promise.all([
     Promise.all(paths.map(async (path) => [path, await seeFile(host.files, path)] as const)),
     observeUnit(host, "docker.service"),
     observeUnit(host, UNITS.firewall),
-    observeTable(host),
-    goal.phase === "join" ? listAsLoaded(host, packetFilterText(goal.spec)) : ABSENT,
+    observeOwnTables(host),
+    goal.phase === "join" ? listAsLoaded(host, "inet", packetFilterText(goal.spec)) : ABSENT,
+    goal.phase === "join" ? listFramesAsLoaded(host, frameFilterText(goal.spec)) : ABSENT,
     observeFilter(host, 4),
     observeFilter(host, 6),
     observeGuardRoutes(host),
@@ -37,6 +55,8 @@ export async function observeFirewall(host: Host, goal: NodeGoal): Promise<Firew
     unit,
     table,
     tableWanted,
+    frames,
+    framesWanted,
     filter: { 4: filter4, 6: filter6 },
     hasDocker: docker.state === "unknown" ? docker : found(docker.state === "found"),
     guardedClusters,
@@ -44,24 +64,49 @@ export async function observeFirewall(host: Host, goal: NodeGoal): Promise<Firew
   };
 }
 
-/** Our table as nft lists it, without counters. */
-async function observeTable(host: Host): Promise<Reading<string>> {
+/** Our tables for packets and for frames as nft lists them, without counters. */
+async function observeOwnTables(host: Host): Promise<readonly [Reading<string>, Reading<string>]> {
+  const tables = await observeTables(host);
+  if (tables.state !== "found") return [tables, tables];
+  const list = (family: "inet" | "bridge"): Promise<Reading<string>> | Reading<string> =>
+    tables.value.has(family) ? look(host, ["nft", "-s", "list", "table", family, FILTER_TABLE]) : ABSENT;
+  return Promise.all([list("inet"), list("bridge")]);
+}
+
+/** The families in which our own table is there; absent: nft is not installed. */
+export async function observeTables(host: Host): Promise<Reading<ReadonlySet<string>>> {
   if (!(await isInstalled(host, "nft"))) return ABSENT;
   const tables = await lookJson(host, ["nft", "-j", "list", "tables"], tablesSchema);
   if (tables.state !== "found") return tables;
-  const isThere = tables.value.nftables.some(
-    ({ table }) => table !== undefined && table.family === "inet" && table.name === FILTER_TABLE,
-  );
-  return isThere ? look(host, ["nft", "-s", "list", "table", "inet", FILTER_TABLE]) : ABSENT;
+  const own = tables.value.nftables.flatMap(({ table }) => (table?.name === FILTER_TABLE ? [table.family] : []));
+  return found(new Set(own));
 }
 
 /**
  * How this server's own nft lists a ruleset, found by loading it where it guards nothing: in a network namespace that
  * ends with the program. Versions of nft spell the same rule differently, so only its own words can be compared.
  */
-async function listAsLoaded(host: Host, rules: string): Promise<Reading<string>> {
-  const script = `nft -f - && nft -s list table inet ${FILTER_TABLE}`;
+async function listAsLoaded(host: Host, family: "inet" | "bridge", rules: string): Promise<Reading<string>> {
+  const script = `nft -f - && nft -s list table ${family} ${FILTER_TABLE}`;
   return look(host, ["unshare", "--net", "sh", "-c", script], { input: rules });
+}
+
+/** The same for frames; absent where nft is there and this kernel refuses such a table. */
+async function listFramesAsLoaded(host: Host, rules: string): Promise<Reading<string>> {
+  const listed = await listAsLoaded(host, "bridge", rules);
+  return listed.state === "found" || (await canFilterFrames(host)) !== false ? listed : ABSENT;
+}
+
+/** Whether this kernel filters frames; undefined: nft cannot be asked. */
+export async function canFilterFrames(host: Host): Promise<boolean | undefined> {
+  const tryOut = (family: "inet" | "bridge"): string =>
+    `add table ${family} try; add chain ${family} try c { type filter hook prerouting priority 0; }`;
+  const test = async (family: "inet" | "bridge"): Promise<boolean> => {
+    const argv = ["unshare", "--net", "nft", tryOut(family)] as const;
+    return (await look(host, argv)).state === "found";
+  };
+  if (await test("bridge")) return true;
+  return (await test("inet")) ? false : undefined;
 }
 
 /** The filter table of one family; absent where there is no such program or no IPv6. */

@@ -47,11 +47,11 @@ async function execute({ action }: Step<FirewallAction>, context: ApplyContext):
     case "restore":
       return restore(context, action.path);
     case "load":
-      await context.remember(FIREWALL_TARGETS.table, null);
-      await runChecked(host, ["nft", "-f", PATHS.firewall]);
+      await context.remember(action.what === "packets" ? FIREWALL_TARGETS.table : FIREWALL_TARGETS.frames, null);
+      await runChecked(host, ["nft", "-f", action.what === "packets" ? PATHS.firewall : PATHS.firewallFrames]);
       return;
     case "unload":
-      return unload(context);
+      return unload(context, action.what);
     case "chains":
       return setChains(context, action.family);
     case "start":
@@ -121,12 +121,12 @@ async function restore(context: ApplyContext, path: string): Promise<void> {
   await context.forget(path);
 }
 
-async function unload(context: ApplyContext): Promise<void> {
+async function unload(context: ApplyContext, what: "packets" | "frames"): Promise<void> {
   const { host } = context;
+  const table = `table ${what === "packets" ? "inet" : "bridge"} ${FILTER_TABLE}`;
   // `add` first, so that a table that is gone already is no failure
-  const commands = `add table inet ${FILTER_TABLE}\ndelete table inet ${FILTER_TABLE}\n`;
-  await runChecked(host, ["nft", "-f", "-"], { input: commands });
-  await context.forget(FIREWALL_TARGETS.table);
+  await runChecked(host, ["nft", "-f", "-"], { input: `add ${table}\ndelete ${table}\n` });
+  await context.forget(what === "packets" ? FIREWALL_TARGETS.table : FIREWALL_TARGETS.frames);
 }
 
 /** Brings our chains of one family to what the goal wants; at teardown, nothing. */

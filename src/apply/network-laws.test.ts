@@ -35,6 +35,7 @@ interface Before {
   readonly reserved: string;
   readonly running: number;
   readonly hasPodmanSocket: boolean;
+  readonly families: readonly string[];
 }
 
 function machine(before: Before): Machine {
@@ -45,6 +46,7 @@ function machine(before: Before): Machine {
   if (before.daemonJson !== null) host.put(PATHS.dockerDaemon, before.daemonJson, { mode: 0o600 });
   if (before.containersConf !== null) host.put(PATHS.containersConf, before.containersConf);
   const network = new FakeNetwork(host, before.filter);
+  network.families = before.families;
   const engines = new FakeEngines(host, before.running);
   host.put("/proc/sys/net/ipv4/ip_local_reserved_ports", `${before.reserved}\n`);
   host.put("/proc/net/if_inet6", "");
@@ -98,6 +100,7 @@ function intercept(host: FakeHost, network: FakeNetwork, engines: FakeEngines): 
 }
 
 const befores: fc.Arbitrary<Before> = fc.record({
+  families: fc.constantFrom(["inet", "bridge"], ["inet"]),
   daemonJson: fc.constantFrom(
     null,
     "{}",

@@ -95,6 +95,8 @@ function refuseForeign(path: string, context: CliContext): void {
   const uid = process.getuid?.();
   if (uid === undefined) return;
   const trusted = new Set([uid, 0, ...(uid === 0 ? [Number(context.env["SUDO_UID"] ?? 0)] : [])]);
+  // a group of one's own (as several distributions give each user) has no other members
+  const ownGroups = new Set([process.getgid?.(), 0, ...(uid === 0 ? [Number(context.env["SUDO_GID"] ?? 0)] : [])]);
   for (const place of [path, dirname(path)]) {
     const owner = localOwner(place);
     if (owner === undefined) continue;
@@ -102,7 +104,9 @@ function refuseForeign(path: string, context: CliContext): void {
       ? `belongs to another user (${owner.uid})`
       : (owner.mode & 0o002) !== 0
         ? "can be written by every user"
-        : undefined;
+        : (owner.mode & 0o020) !== 0 && !ownGroups.has(owner.gid)
+          ? `can be written by another group (${owner.gid})`
+          : undefined;
     if (why === undefined) continue;
     throw new JijiError("config", `${place} was found by searching upwards, but it ${why}`, {
       hint: `if you trust it, name it: -c ${path}`,

@@ -36,7 +36,7 @@ export async function networkStatus(context: CliContext, output: Output, options
     const code = isWell ? EXIT.ok : EXIT.unhealthy;
     const store = findStore(fleet.reached, rows);
     if (options.json) output.json(toJson(loaded, rows, store, code));
-    else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors, noteOf(store)));
+    else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors, notesOf(store)));
     return code;
   } finally {
     await fleet.ssh.close();
@@ -62,9 +62,10 @@ function findStore(reached: readonly ReachedServer[], rows: readonly StatusRow[]
   };
 }
 
-function noteOf(store: MeshStore): string | undefined {
-  if (store?.kind !== "embedded") return undefined;
-  return `the records are kept on ${store.holder} alone: while it is away names keep resolving, and nothing new is learned`;
+function notesOf(store: MeshStore): string[] {
+  if (store?.kind !== "embedded") return [];
+  const { holder } = store;
+  return [`the records are kept on ${holder} alone: while it is away names keep resolving, and nothing new is learned`];
 }
 
 function byPlace(a: StatusRow, b: StatusRow): number {

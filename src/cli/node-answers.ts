@@ -130,6 +130,7 @@ const statusSchema = z.object({
   engine: reading(z.object({ kind: engineKind, version: text })),
   containers: reading(z.record(text, count)),
   problems: z.array(text).max(1000),
+  notes: z.array(text).max(1000).default([]),
 });
 
 /** A line that is not what was asked for: undefined. */

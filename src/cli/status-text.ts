@@ -19,15 +19,25 @@ export interface StatusRow {
   readonly hint: string | undefined;
 }
 
-/** The table, the picture of the tunnels, what holds for the whole mesh, and what is wrong. */
-export function renderStatus(title: string, rows: readonly StatusRow[], colors: Colors, note?: string): string {
+/** The table, the picture of the tunnels, what people should know, and what is wrong. */
+export function renderStatus(
+  title: string,
+  rows: readonly StatusRow[],
+  colors: Colors,
+  meshNotes: readonly string[] = [],
+): string {
   const parts = [colors.bold(title), statusTable(rows, colors)];
   const picture = renderTunnels(rows, colors);
   if (picture !== undefined) parts.push(picture);
-  if (note !== undefined) parts.push(colors.dim(`note: ${note}`));
+  const notes = [...meshNotes, ...rows.flatMap(({ name, status }) => serverNotes(name, status))];
+  if (notes.length > 0) parts.push(notes.map((line) => colors.dim(`note: ${line}`)).join("\n"));
   const ill = rows.filter(({ problems }) => problems.length > 0);
   if (ill.length > 0) parts.push(ill.flatMap((row, index) => ailmentLines(row, ill[index + 1], colors)).join("\n"));
   return parts.join("\n\n");
+}
+
+function serverNotes(name: string, status: NodeStatus | undefined): string[] {
+  return (status?.notes ?? []).map((line) => `${name}: ${line}`);
 }
 
 /** What is wrong with a server; a hint that the next one has as well is given once, after the last. */

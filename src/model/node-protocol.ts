@@ -145,4 +145,6 @@ export interface NodeStatus {
   readonly containers: Reading<Readonly<Record<string, number>>>;
   /** what is not as it should be, for people */
   readonly problems: readonly string[];
+  /** what people should know and need not mend */
+  readonly notes: readonly string[];
 }

@@ -39,6 +39,7 @@ export const PATHS = {
   embeddedStoreToken: "/opt/jiji/store.token",
   firewallFolder: "/opt/jiji/firewall",
   firewall: "/opt/jiji/firewall/rules.nft",
+  firewallFrames: "/opt/jiji/firewall/frames.nft",
   /** accepts for iptables and ip6tables, only where something there may drop */
   firewallChains4: "/opt/jiji/firewall/rules.v4",
   firewallChains6: "/opt/jiji/firewall/rules.v6",

@@ -3,6 +3,7 @@ import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import type { Reading } from "../model/reading.ts";
 import { unitFile, UNITS } from "../model/units.ts";
+import { renderFrameFilter } from "../render/frame-filter.ts";
 import { renderFirewallUnit } from "../render/firewall-unit.ts";
 import { guardRules } from "../render/guard-routes.ts";
 import { renderIptablesChains } from "../render/iptables-chains.ts";
@@ -28,19 +29,23 @@ export const FIREWALL_KIND = "firewall";
 /** Targets in the manifest that are no files. */
 export const FIREWALL_TARGETS = {
   table: `nftables table inet ${FILTER_TABLE}`,
+  frames: `nftables table bridge ${FILTER_TABLE}`,
   guard: "routes that guard the cluster",
   chains4: "iptables",
   chains6: "ip6tables",
 } as const;
 
 export interface FirewallObserved {
-  /** by path: rules.nft, rules.v4, rules.v6, the unit */
+  /** by path: rules.nft, frames.nft, rules.v4, rules.v6, the unit */
   readonly files: ReadonlyMap<string, SeenFile>;
   readonly unit: Reading<UnitState>;
   /** our table as nft lists it */
   readonly table: Reading<string>;
   /** how nft on this server lists the table that is desired; not known before the users and nft itself are there */
   readonly tableWanted: Reading<string>;
+  /** the same of our table for frames; absent as wanted: this kernel has no such tables */
+  readonly frames: Reading<string>;
+  readonly framesWanted: Reading<string>;
   /** absent: iptables is not installed, or there is no IPv6 */
   readonly filter: { readonly 4: Reading<FilterTable>; readonly 6: Reading<FilterTable> };
   readonly hasDocker: Reading<boolean>;
@@ -55,8 +60,8 @@ export type FirewallAction =
   | RestoreFileAction
   | { readonly op: "guard"; readonly cluster: ClusterCidr }
   | { readonly op: "unguard" }
-  | { readonly op: "load" }
-  | { readonly op: "unload" }
+  | { readonly op: "load"; readonly what: "packets" | "frames" }
+  | { readonly op: "unload"; readonly what: "packets" | "frames" }
   | { readonly op: "chains"; readonly family: 4 | 6 }
   | { readonly op: "start" }
   | { readonly op: "stop" };
@@ -83,6 +88,11 @@ export function packetFilterText(spec: NodeSpec): string {
     gossipUser: store.kind === "corrosion" ? "jiji-corrosion" : null,
     holdsStore: store.kind === "embedded" && store.holder === subnet,
   });
+}
+
+/** frames.nft as it should be. */
+export function frameFilterText({ cluster, subnet }: NodeSpec): string {
+  return renderFrameFilter(serverAddress(cluster.cidr, subnet));
 }
 
 /** Our chains in iptables and ip6tables, as the tables are now. Throws when they cannot be seen. */
@@ -116,6 +126,7 @@ export function firewallFiles(spec: NodeSpec, observed: FirewallObserved): reado
   });
   return [
     { path: PATHS.firewall, content: packetFilterText(spec), mode: 0o644 },
+    { path: PATHS.firewallFrames, content: frameFilterText(spec), mode: 0o644 },
     ...chainFiles,
     { path: unitFile(UNITS.firewall), content: unit, mode: 0o644 },
   ];
@@ -131,7 +142,8 @@ function planJoin({ spec }: JoinGoal, observed: FirewallObserved, manifest: Mani
     ...planGuard(spec, observed),
     ...files.flatMap((file) => planFile(FIREWALL_KIND, file, seen(observed, file.path)) ?? []),
     ...surplus.map((entry) => planRestore(FIREWALL_KIND, entry)),
-    ...planTable(observed),
+    ...planTable("packets", observed.table, observed.tableWanted),
+    ...(observed.framesWanted.state === "absent" ? [] : planTable("frames", observed.frames, observed.framesWanted)),
     ...planChains(spec, observed),
     ...planUnit(observed),
   ];
@@ -152,13 +164,17 @@ function planGuard(spec: NodeSpec, observed: FirewallObserved): readonly Firewal
   return [step(FIREWALL_TARGETS.guard, "create", summary, { op: "guard", cluster: cidr })];
 }
 
-function planTable(observed: FirewallObserved): readonly FirewallStep[] {
-  const live = known(observed.table, FIREWALL_TARGETS.table);
-  if (live === undefined) {
-    return [step(FIREWALL_TARGETS.table, "create", `load ${PATHS.firewall}`, { op: "load" })];
-  }
-  if (live === known(observed.tableWanted, PATHS.firewall)) return [];
-  return [step(FIREWALL_TARGETS.table, "change", `load ${PATHS.firewall} again`, { op: "load" })];
+function planTable(
+  what: "packets" | "frames",
+  live: Reading<string>,
+  wanted: Reading<string>,
+): readonly FirewallStep[] {
+  const [target, path] =
+    what === "packets" ? [FIREWALL_TARGETS.table, PATHS.firewall] : [FIREWALL_TARGETS.frames, PATHS.firewallFrames];
+  const text = known(live, target);
+  if (text === undefined) return [step(target, "create", `load ${path}`, { op: "load", what })];
+  if (text === known(wanted, path)) return [];
+  return [step(target, "change", `load ${path} again`, { op: "load", what })];
 }
 
 function planChains(spec: NodeSpec, observed: FirewallObserved): readonly FirewallStep[] {
@@ -190,8 +206,11 @@ function planTeardown(observed: FirewallObserved, manifest: Manifest): readonly 
     known(observed.filter[family], name);
     steps.push(step(name, "remove", `remove jiji's chains from ${name}`, { op: "chains", family }));
   }
-  if (has(FIREWALL_TARGETS.table)) {
-    steps.push(step(FIREWALL_TARGETS.table, "remove", `remove ${FIREWALL_TARGETS.table}`, { op: "unload" }));
+  for (const [target, what] of [
+    [FIREWALL_TARGETS.frames, "frames"],
+    [FIREWALL_TARGETS.table, "packets"],
+  ] as const) {
+    if (has(target)) steps.push(step(target, "remove", `remove ${target}`, { op: "unload", what }));
   }
   if (has(FIREWALL_TARGETS.guard)) {
     steps.push(step(FIREWALL_TARGETS.guard, "remove", `remove the ${FIREWALL_TARGETS.guard}`, { op: "unguard" }));

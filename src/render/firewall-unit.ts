@@ -44,6 +44,8 @@ export function renderFirewallUnit(unit: FirewallUnit): string {
       ["ExecStart", `ip route replace ${guardRoute(unit.cluster).join(" ")}`],
       ...guardRules(unit.cluster).map((rule) => ["ExecStart", `-ip rule add ${rule.args.join(" ")}`] as const),
       ["ExecStart", `nft -f ${PATHS.firewall}`],
+      // not every kernel has this family; status says so
+      ["ExecStart", `-nft -f ${PATHS.firewallFrames}`],
       ...([4, 6] as const).flatMap((family) => chainCommands(unit.hooks.filter((hook) => hook.family === family))),
     ],
     Install: [["WantedBy", "multi-user.target"]],

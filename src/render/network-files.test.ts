@@ -8,7 +8,7 @@ import { parseWireGuardPublicKey } from "../model/keys.ts";
 import { parseDnsLabel } from "../model/names.ts";
 import { PATHS } from "../model/paths.ts";
 import { unitFile, UNITS } from "../model/units.ts";
-import { packetFilterText } from "../plan/firewall.ts";
+import { frameFilterText, packetFilterText } from "../plan/firewall.ts";
 import { wireguardConfigFile } from "../plan/wireguard.ts";
 import { renderFirewallUnit } from "./firewall-unit.ts";
 import { FORWARD_CHAIN, forwardChain, INPUT_CHAIN, inputChain, renderIptablesChains } from "./iptables-chains.ts";
@@ -33,6 +33,8 @@ describe("golden files", () => {
   });
 
   test("rules.nft", () => expectGolden(PATHS.firewall, packetFilterText(spec)));
+
+  test("frames.nft", () => expectGolden(PATHS.firewallFrames, frameFilterText(spec)));
 
   test("rules.v4 and rules.v6", () => {
     expectGolden(PATHS.firewallChains4, renderIptablesChains([inputChain(4, address), forwardChain("podman")]));

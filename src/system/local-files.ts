@@ -16,6 +16,7 @@ export function readLocalFile(path: string): Reading<Buffer> {
 
 export interface LocalOwner {
   readonly uid: number;
+  readonly gid: number;
   /** permission bits */
   readonly mode: number;
 }
@@ -23,8 +24,8 @@ export interface LocalOwner {
 /** Who owns the file and who may write it; undefined when it cannot be looked at. */
 export function localOwner(path: string): LocalOwner | undefined {
   try {
-    const { uid, mode } = statSync(path);
-    return { uid, mode: mode & 0o7777 };
+    const { uid, gid, mode } = statSync(path);
+    return { uid, gid, mode: mode & 0o7777 };
   } catch {
     return undefined;
   }

@@ -12,8 +12,8 @@ export interface SshSettings {
 
 /**
  * Set on every connection and every hop, whatever the configuration underneath says: a server gets no way back to the
- * operator's machine (agent, X11, forwarded ports, local commands), and nothing ever waits for a person at a prompt.
- * Host keys are checked as OpenSSH's configuration says; its default refuses what it does not know.
+ * operator's machine (agent, X11, forwarded ports, local commands), a host key that is not known is refused, and nothing ever
+ * waits for a person at a prompt. jiji sends programs that run as root, so a server is never taken on trust.
  */
 export const FORCED_OPTIONS: readonly (readonly [string, string])[] = [
   ["ForwardAgent", "no"],
@@ -21,6 +21,7 @@ export const FORCED_OPTIONS: readonly (readonly [string, string])[] = [
   ["ClearAllForwardings", "yes"],
   ["PermitLocalCommand", "no"],
   ["Tunnel", "no"],
+  ["StrictHostKeyChecking", "yes"],
   ["BatchMode", "yes"],
   ["LogLevel", "ERROR"],
   ["RequestTTY", "no"],

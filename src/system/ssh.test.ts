@@ -21,11 +21,10 @@ describe("how ssh is called", () => {
     const text = renderSshConfig(settings);
     expect(text).toMatchSnapshot();
     const firstInclude = text.indexOf("Include");
-    for (const line of [...forced, "ClearAllForwardings yes", "BatchMode yes"]) {
+    for (const line of [...forced, "ClearAllForwardings yes", "BatchMode yes", "StrictHostKeyChecking yes"]) {
       expect(text.indexOf(line)).toBeGreaterThan(0);
       expect(text.indexOf(line)).toBeLessThan(firstInclude);
     }
-    expect(text).not.toContain("StrictHostKeyChecking");
     expect(text).not.toContain("UserKnownHostsFile");
   });
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { chmodSync } from "node:fs";
+import { chmodSync, chownSync } from "node:fs";
 import { join } from "node:path";
 import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";
 
@@ -49,6 +49,22 @@ describe("the file", () => {
     const found = await world.run("network", "status");
     expect(found.code).toBe(3);
     expect(found.stderr).toContain("can be written by every user");
+    expect((await world.run("network", "status", "-c", ".jiji/deploy.yml")).code).toBe(5);
+  });
+
+  test.skipIf(process.getuid?.() !== 0).each([
+    ["a file of another user", ".jiji/deploy.yml", 65_534, 0, 0o644, "belongs to another user (65534)"],
+    ["a folder of another user", ".jiji", 65_534, 0, 0o755, "belongs to another user (65534)"],
+    ["a file that another group can write", ".jiji/deploy.yml", 0, 65_534, 0o664, "written by another group (65534)"],
+    ["a folder that another group can write", ".jiji", 0, 65_534, 0o775, "written by another group (65534)"],
+  ])("%s, found by searching upwards, is refused", async (_what, path, uid, gid, mode, why) => {
+    world = commandWorld("web1");
+    world.write(".jiji/deploy.yml", deployFile(["web1"]));
+    chownSync(join(world.folder, path), uid, gid);
+    chmodSync(join(world.folder, path), mode);
+    const found = await world.run("network", "status");
+    expect(found.code).toBe(3);
+    expect(found.stderr).toContain(why);
     expect((await world.run("network", "status", "-c", ".jiji/deploy.yml")).code).toBe(5);
   });
 

@@ -40,6 +40,15 @@ function wg(handshake: number): FakeProgram {
   };
 }
 
+/** nft and unshare of a server with these tables of ours, whose kernel knows these families. */
+function filters(loaded: readonly string[], possible: readonly string[]): Record<string, FakeProgram> {
+  const nftables = loaded.map((family) => ({ table: { family, name: "jiji", handle: 1 } }));
+  return {
+    nft: () => JSON.stringify({ nftables: [{ metainfo: {} }, ...nftables] }),
+    unshare: (args) => (possible.some((family) => args.at(-1)?.startsWith(`add table ${family} `)) ? "" : failed("no")),
+  };
+}
+
 function member(): FakeHost {
   const link = JSON.stringify([
     { ifname: "jiji0", mtu: 1420, flags: ["UP"], addr_info: [{ family: "inet", local: "10.210.0.1", prefixlen: 32 }] },
@@ -52,6 +61,7 @@ function member(): FakeHost {
           .map(() => "active")
           .join("\n")}\n`,
       ip: () => link,
+      ...filters(["inet", "bridge"], ["inet", "bridge"]),
       ping: () => "rtt min/avg/max/mdev = 0.512/0.512/0.512/0.000 ms\n",
     },
     files: {
@@ -129,4 +139,18 @@ test("a server that was never set up says so", async () => {
   const now = await status(new FakeHost({ programs: { systemctl: () => "inactive\n" } }));
   expect(now.problems).toEqual(["it is not set up"]);
   expect(now.store).toEqual({ state: "absent" });
+});
+
+test.each([
+  ["all of it", ["inet", "bridge"], ["inet", "bridge"], [], 0],
+  ["somebody flushed the rules", [], ["inet", "bridge"], ["packet filter is not loaded", "frames is not loaded"], 0],
+  ["a kernel without tables for frames", ["inet"], ["inet"], [], 1],
+  ["nft that cannot be asked", ["inet"], [], ["frames is not loaded"], 0],
+] as const)("the packet filter: %s", async (_what, loaded, possible, problems, notes) => {
+  const host = member();
+  for (const [name, program] of Object.entries(filters(loaded, possible))) host.table.set(name, program);
+  const seen = await status(host);
+  expect(seen.problems).toHaveLength(problems.length);
+  for (const problem of problems) expect(seen.problems.join()).toContain(problem);
+  expect(seen.notes).toHaveLength(notes);
 });

@@ -1,3 +1,4 @@
+import { canFilterFrames, observeTables } from "../../apply/firewall-live.ts";
 import { observeTunnel } from "../../apply/wireguard-tunnel.ts";
 import { readIdentity } from "../../apply/identity-kind.ts";
 import { readMembers } from "../../apply/members-kind.ts";
@@ -76,21 +77,23 @@ async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): P
     const nothing = spec.state === "absent" ? ABSENT : spec;
     const rest = { wireguard: nothing, store: nothing, dns: nothing, agent: nothing, engine: nothing };
     const problems = [spec.state === "absent" ? "it is not set up" : spec.why];
-    return { ...here, ...rest, containers: nothing, units, problems };
+    return { ...here, ...rest, containers: nothing, units, problems, notes: [] };
   }
   const engine = sources.openEngine(spec.value);
   const peers = members.filter(({ subnet }) => subnet !== spec.value.subnet);
-  const [wireguard, store, dns, agent, version, containers] = await Promise.all([
+  const [wireguard, store, dns, agent, version, containers, filters] = await Promise.all([
     readTunnel(host, spec.value, peers, probe),
     sources.store(host, spec.value).then((reading) => namingHolder(reading, spec.value, members)),
     sources.dns(spec.value),
     sources.agent(),
     engine.version(),
     countContainers(engine),
+    readFilters(host),
   ]);
   const engineStatus = version.state === "found" ? found({ kind: spec.value.engine, version: version.value }) : version;
   const status = { ...here, wireguard, units, store, dns, agent, engine: engineStatus, containers };
-  return { ...status, problems: findProblems(status, membersFile, peers) };
+  const problems = [...findProblems(status, membersFile, peers), ...filters.problems];
+  return { ...status, problems, notes: filters.notes };
 }
 
 async function unitStates(host: Host, spec: Reading<NodeSpec>): Promise<NodeStatus["units"]> {
@@ -168,6 +171,19 @@ async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"
   }
 }
 
+/** Whether the tables that guard this server are loaded. Somebody may flush them while every unit stays active. */
+async function readFilters(host: Host): Promise<{ readonly problems: string[]; readonly notes: string[] }> {
+  const tables = await observeTables(host);
+  if (tables.state !== "found") return { problems: [`packet filter: ${whyNot(tables)}`], notes: [] };
+  const problems = tables.value.has("inet") ? [] : ["the packet filter is not loaded"];
+  if (tables.value.has("bridge")) return { problems, notes: [] };
+  if ((await canFilterFrames(host)) !== false) return { problems: [...problems, FRAMES_PASS], notes: [] };
+  const note = "this kernel cannot filter frames: a container may pose as the gateway to its neighbours";
+  return { problems, notes: [note] };
+}
+
+const FRAMES_PASS = "the filter for frames is not loaded";
+
 /** An embedded store that does not answer is another server's matter: says which one's. */
 function namingHolder(
   reading: NodeStatus["store"],
@@ -199,7 +215,7 @@ async function countContainers(engine: Engine): Promise<NodeStatus["containers"]
 const STALE_HANDSHAKE_SECONDS = 300;
 
 function findProblems(
-  status: Omit<NodeStatus, "problems">,
+  status: Omit<NodeStatus, "problems" | "notes">,
   membersFile: Reading<unknown>,
   peers: readonly Member[],
 ): readonly string[] {
