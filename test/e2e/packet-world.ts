@@ -37,11 +37,18 @@ export class PacketWorld {
   }
 
   async bringTools(server: string): Promise<void> {
-    for (const name of ["listen.py", "say.py"]) {
+    for (const name of ["listen.py", "say.py", "scan.py", "forge.py", "cry.py"]) {
       const input = readFileSync(join(TOOLS, name), "utf8");
       const path = `/usr/local/lib/${name}`;
       expectSuccess(await this.lab.exec(server, ["sh", "-c", 'cat > "$1"', "write", path], { input }), path);
     }
+  }
+
+  async hardwareAddress(server: string, device: string): Promise<string> {
+    const shown = await this.must(server, "ip", "-o", "link", "show", "dev", device);
+    const address = /link\/ether (\S+)/.exec(shown)?.[1];
+    if (address === undefined) throw new Error(`${server}: ${shown}`);
+    return address;
   }
 
   /** A member's .1, read from its tunnel once. */
@@ -126,9 +133,14 @@ export class PacketWorld {
     text: string,
     targets: readonly string[],
   ): Promise<string[]> {
+    const inside = await this.enter(server, engine, name);
+    return (await this.must(server, ...inside, "python3", "/usr/local/lib/say.py", text, ...targets)).split("\n");
+  }
+
+  /** The beginning of a command line that runs what follows in a container's network namespace. */
+  async enter(server: string, engine: Engine, name: string): Promise<readonly string[]> {
     const pid = await this.must(server, engine, "inspect", "--format", "{{.State.Pid}}", name);
-    const argv = ["nsenter", "--target", pid, "--net", "python3", "/usr/local/lib/say.py", text, ...targets];
-    return (await this.must(server, ...argv)).split("\n");
+    return ["nsenter", "--target", pid, "--net"];
   }
 
   /** A container that sleeps, or serves its own name over HTTP on port 80, on these networks. */

@@ -1,14 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { buildExecutable } from "../../scripts/build.ts";
 import { findCorrosion } from "../../lab/corrosion-choice.ts";
-import { startDetached } from "../../lab/detached.ts";
 import { expectSuccess, runJiji, writeDeployFile } from "../../lab/jiji.ts";
 import { startLab, type Lab } from "../../lab/lab.ts";
-import { namespaceName } from "../../lab/namespaces.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { PacketWorld, trustingPortsOf, type Engine } from "./packet-world.ts";
+import { listeners, scanFrom, type PublicPorts } from "./public-ports.ts";
+import { sniff } from "./sniffer.ts";
 
 /**
  * The port table and the packet lines of the security model, held against real packets: every generation of Debian, both
@@ -33,6 +31,8 @@ interface Attacker {
 let lab: Lab;
 let world: PacketWorld;
 let setup: readonly string[];
+/** as a stranger finds them while all of jiji runs */
+const publicPorts = new Map<string, PublicPorts>();
 
 beforeAll(async () => {
   await buildExecutable({});
@@ -45,15 +45,16 @@ beforeAll(async () => {
   world = new PacketWorld(lab);
   const entries = Object.fromEntries(MEMBERS.map(({ name, configured }) => [name, { engine: configured }]));
   writeDeployFile(lab, { project: "shop", servers: NAMES, entries });
+  const before = new Map<string, ReadonlySet<string>>();
+  for (const name of NAMES) before.set(name, await listeners(world, name));
   expectSuccess(await runJiji(lab, setup), "setup");
   await Promise.all([...NAMES, OUTSIDER].map((name) => world.bringTools(name)));
-  for (const { name, configured } of MEMBERS) {
-    await world.must(name, configured, "network", "create", "web");
-    await world.container(name, configured, "inner", ["jiji"]);
-    await world.container(name, configured, "twofold", ["web", "jiji"]);
-    await world.container(name, "docker", "outer-docker", ["bridge"]);
-    if (name !== "gamma") await world.container(name, "podman", "outer-podman", ["podman"]);
-  }
+  await Promise.all(
+    NAMES.map(async (name) => {
+      publicPorts.set(name, await scanFrom(world, OUTSIDER, name, before.get(name) ?? new Set()));
+    }),
+  );
+  await Promise.all(MEMBERS.map(makeContainers));
   await listenEverywhere();
 }, 900_000);
 
@@ -61,9 +62,17 @@ afterAll(async () => {
   await lab?.down();
 });
 
+async function makeContainers({ name, configured }: (typeof MEMBERS)[number]): Promise<void> {
+  await world.must(name, configured, "network", "create", "web");
+  await world.container(name, configured, "inner", ["jiji"]);
+  await world.container(name, configured, "twofold", ["web", "jiji"]);
+  await world.container(name, "docker", "outer-docker", ["bridge"]);
+  if (name !== "gamma") await world.container(name, "podman", "outer-podman", ["podman"]);
+}
+
 /** All services are silenced before anything counts, since they talk to each other. */
 async function listenEverywhere(): Promise<void> {
-  for (const name of NAMES) await world.listenInPlace(name);
+  await Promise.all(NAMES.map((name) => world.listenInPlace(name)));
   for (const name of NAMES) await world.forget(name);
 }
 
@@ -105,16 +114,21 @@ async function fetch(from: MemberName, to: MemberName): Promise<string> {
 }
 
 async function meshWorks(): Promise<void> {
-  for (const from of NAMES) {
+  const fetchAll = async (from: MemberName): Promise<void> => {
     for (const to of NAMES) {
       await waitFor(async () => (await fetch(from, to)) === "inner", {
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
         what: `${from} to fetch from ${to}`,
         intervalMs: 500,
       });
     }
-  }
+  };
+  await Promise.all(NAMES.map(fetchAll));
 }
+
+test.each(NAMES)("a stranger finds nothing of %s open but WireGuard, besides SSH", (name) => {
+  expect(publicPorts.get(name)).toEqual({ open: ["tcp 22"], added: ["udp 31820"] });
+});
 
 test("containers reach each other across engines and generations", () => meshWorks(), 120_000);
 
@@ -163,6 +177,54 @@ describe("a container cannot pass as a server", () => {
     async (from, to) => {
       expect(await attack(from, to)).toEqual([]);
       expect(await world.heardBesides(to, from)).toEqual([]);
+    },
+    60_000,
+  );
+});
+
+describe("a container cannot pose as the gateway to its neighbour", () => {
+  /** Forges everything from "inner" towards "twofold"; gives who the victim then takes for the gateway, and what it heard. */
+  async function forge(
+    name: MemberName,
+    engine: Engine,
+  ): Promise<{ readonly gateway: string; readonly heard: number }> {
+    const victim = await world.containerAddress(name, engine, "twofold", "jiji");
+    const [inner, twofold] = [await world.enter(name, engine, "inner"), await world.enter(name, engine, "twofold")];
+    const address = await world.addressOf(name);
+    const device = /dev (\S+)/.exec(await world.must(name, ...twofold, "ip", "route", "get", address))?.[1] ?? "";
+    await world.must(name, ...twofold, "ping", "-c", "1", "-W", "2", address);
+    await world.must(name, ...inner, "ping", "-c", "1", "-W", "2", victim);
+    const log = `/tmp/forged-${crypto.randomUUID().slice(0, 8)}`;
+    const unit = ["systemd-run", "--collect", "--unit", log.slice(5)];
+    await world.must(name, ...unit, ...twofold, "python3", "/usr/local/lib/listen.py", log, victim, "5353");
+    await waitFor(async () => (await world.run(name, "grep", "-q", "ready", log)).code === 0, {
+      timeoutMs: 10_000,
+      what: `${name}'s victim to listen`,
+    });
+    await world.must(name, ...inner, "python3", "/usr/local/lib/forge.py", "eth0", address, victim);
+    await world.must(name, ...inner, "python3", "/usr/local/lib/say.py", "after", `udp:${victim}:5353`);
+    await waitFor(async () => (await world.run(name, "grep", "-q", "after", log)).code === 0, {
+      timeoutMs: 10_000,
+      what: `${name}'s victim to hear its neighbour`,
+    });
+    await world.run(name, "systemctl", "stop", log.slice(5));
+    const shown = await world.must(name, ...twofold, "ip", "neigh", "show", address, "dev", device);
+    const heard = await world.must(name, "sh", "-c", `grep -c forged ${log} || true`);
+    return { gateway: /lladdr (\S+)/.exec(shown)?.[1] ?? "", heard: Number(heard) };
+  }
+
+  test.each(MEMBERS)(
+    "on $name: forged ARP and forged answers change nothing, and do without the filter",
+    async ({ name, configured }) => {
+      const bridge = await world.hardwareAddress(name, "jiji-br0");
+      expect(await forge(name, configured)).toEqual({ gateway: bridge, heard: 0 });
+      await world.must(name, "nft", "delete", "table", "bridge", "jiji");
+      await world.must(name, "nft", "delete", "table", "inet", "jiji");
+      const fallen = await forge(name, configured);
+      expect(fallen).toEqual({ gateway: expect.not.stringMatching(bridge), heard: 1 });
+      await world.must(name, "systemctl", "restart", "jiji-firewall");
+      await world.must(name, ...(await world.enter(name, configured, "twofold")), "ip", "neigh", "flush", "all");
+      expect(await forge(name, configured)).toEqual({ gateway: bridge, heard: 0 });
     },
     60_000,
   );
@@ -265,101 +327,55 @@ describe("a neighbour on the LAN", () => {
   );
 });
 
-/** Hears every packet about the cluster that a server sends in the clear. */
-async function sniff(server: string): Promise<{ readonly lines: () => Promise<string[]>; readonly stop: () => void }> {
-  const log = join(lab.directory, `sniff-${server}.log`);
-  rmSync(log, { force: true });
-  const hardware = await world.must(server, "cat", "/sys/class/net/eth0/address");
-  const argv = ["ip", "netns", "exec", namespaceName(lab.id, "switch")];
-  const tool = join(import.meta.dir, "packet-tools", "sniff.py");
-  const child = await startDetached([...argv, "python3", tool, log, "br0", "10.210."], { log: `${log}.err` });
-  const read = (): string[] => readFileSync(log, "utf8").split("\n");
-  await waitFor(() => read().includes("ready"), { timeoutMs: 10_000, what: "the sniffer" });
-  let controls = 0;
-  return {
-    // an outsider's packet that is seen shows that everything before it would have been
-    lines: async () => {
-      const address = lab.servers.find((each) => each.name === server)?.address ?? "";
-      await world.must(OUTSIDER, "ip", "route", "replace", "10.210.0.0/16", "via", address);
-      controls += 1;
-      const control = `10.210.250.${controls}`;
-      await waitFor(
-        async () => {
-          await world.say(OUTSIDER, "root", "seen", [`udp:${control}:9`]);
-          return read().some((line) => line.endsWith(` ${control}`));
-        },
-        { timeoutMs: 10_000, what: "the sniffer to see anything", intervalMs: 200 },
-      );
-      return read().filter((line) => line.startsWith(hardware));
-    },
-    stop: () => process.kill(child.pid),
-  };
-}
-
 describe("nothing for the cluster leaves outside of the tunnel", () => {
-  test.each(NAMES)(
-    "of %s while its tunnel is down",
-    async (server) => {
-      const [peer = "alpha"] = others(server);
-      const attacker = attackersOn(server)[0];
-      if (attacker === undefined) throw new Error("no containers");
-      const targets = [
-        `udp:${await world.addressOf(peer)}:53`,
-        `tcp:${await world.addressOf(peer)}:53`,
-        "udp:10.210.99.1:53",
-      ];
-      const sniffer = await sniff(server);
-      await world.must(server, "systemctl", "stop", "wg-quick@jiji0");
-      await world.say(server, "root", "lost", targets);
-      await world.say(server, "nobody", "lost", targets);
-      for (const { engine, name } of attackersOn(server)) await world.sayInside(server, engine, name, "lost", targets);
-      expect(await sniffer.lines()).toEqual([]);
-      await world.must(server, "systemctl", "start", "wg-quick@jiji0");
-      await meshWorks();
+  test("while the tunnels are down", async () => {
+    const sniffers = await Promise.all(NAMES.map((name) => sniff(world, name)));
+    await Promise.all(NAMES.map((name) => world.must(name, "systemctl", "stop", "wg-quick@jiji0")));
+    await Promise.all(NAMES.map(sayToTheCluster));
+    for (const sniffer of sniffers) expect(await sniffer.lines()).toEqual([]);
+    await Promise.all(NAMES.map((name) => world.must(name, "systemctl", "start", "wg-quick@jiji0")));
+    await meshWorks();
+    for (const sniffer of sniffers) {
       expect(await sniffer.lines()).toEqual([]);
       sniffer.stop();
-    },
-    180_000,
-  );
+    }
+  }, 180_000);
 
-  test.each(MEMBERS)(
-    "of $name while it boots, and the mesh works again after",
-    async ({ name, configured }) => {
-      const [peer = "alpha"] = others(name);
-      const target = await world.addressOf(peer);
-      const asking = [
-        "sh",
-        "-c",
-        'while :; do for a in "$@"; do ping -c 1 -W 1 "$a"; done; done',
-        "ask",
-        target,
-        "10.210.99.1",
-      ];
+  async function sayToTheCluster(server: MemberName): Promise<void> {
+    const peer = await world.addressOf(others(server)[0] ?? "alpha");
+    const targets = [`udp:${peer}:53`, `tcp:${peer}:53`, "udp:10.210.99.1:53"];
+    await world.say(server, "root", "lost", targets);
+    await world.say(server, "nobody", "lost", targets);
+    for (const { engine, name } of attackersOn(server)) await world.sayInside(server, engine, name, "lost", targets);
+  }
+
+  test("while the servers boot, and the mesh works again after", async () => {
+    for (const { name, configured } of MEMBERS) {
+      const peer = await world.addressOf(others(name)[0] ?? "alpha");
+      const asking = 'while :; do for a in "$@"; do ping -c 1 -W 1 "$a"; done; done';
       await world.must(
         name,
         ...[configured, "run", "-d", "--name", "asking", "--restart", "always", "--cap-add", "NET_RAW"],
-        ...["--network", "jiji", "jiji-lab:latest", ...asking],
+        ...["--network", "jiji", "jiji-lab:latest", "sh", "-c", asking, "ask", peer, "10.210.99.1"],
       );
-      const sniffer = await sniff(name);
-      await lab.reboot(name);
-      for (const container of ["inner", "twofold"]) await world.must(name, configured, "start", container);
-      await meshWorks();
+    }
+    const sniffers = await Promise.all(NAMES.map((name) => sniff(world, name)));
+    await Promise.all(NAMES.map((name) => lab.reboot(name)));
+    for (const { name, configured } of MEMBERS) await world.must(name, configured, "start", "inner", "twofold");
+    await meshWorks();
+    for (const sniffer of sniffers) {
       expect(await sniffer.lines()).toEqual([]);
       sniffer.stop();
+    }
+    for (const { name, configured } of MEMBERS) {
       await world.must(name, configured, "rm", "-f", "asking");
       for (const { engine, name: outer } of attackersOn(name)) await world.must(name, engine, "start", outer);
-      await world.listenInPlace(name);
-    },
-    240_000,
-  );
+    }
+    await listenEverywhere();
+  }, 240_000);
 });
 
 describe("when somebody flushes everybody's rules", () => {
-  // Each server's own services spoke to the others while it booted, before they were silenced again.
-  beforeAll(async () => {
-    for (const name of NAMES) await world.forget(name);
-  });
-
   test.each(MEMBERS)(
     "$name: no container passes as it, before and after the engine's rules are back",
     async (member) => {

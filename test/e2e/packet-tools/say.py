@@ -1,12 +1,14 @@
 """say.py TEXT TARGET...: TARGET is proto:address:port, or spoof:source:address:port for a forged UDP packet.
 
-Prints a line per target: sent, connected, refused, or the error's name. Never waits longer than a second for one.
+Prints a line per target: sent, connected, refused, silent, or the error's name. All are tried at the same time, for a second.
 """
 
 import errno
+import selectors
 import socket
 import struct
 import sys
+import time
 
 text, *targets = sys.argv[1:]
 
@@ -21,28 +23,38 @@ def forged(source, destination, port):
     raw.sendto(head + udp, (destination, 0))
 
 
-def say(target):
-    kind, *rest = target.split(":")
-    if kind == "spoof":
-        forged(rest[0], rest[1], int(rest[2]))
-        return "sent"
-    address, port = rest[0], int(rest[1])
-    if kind == "udp":
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.sendto(text.encode(), (address, port))
-        return "sent"
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.settimeout(1)
-    sock.connect((address, port))
-    return "connected"
+def verdict(error):
+    if error == errno.ECONNREFUSED:
+        return "refused"
+    return "connected" if error == 0 else errno.errorcode.get(error, str(error))
 
 
+results = {}
+selector = selectors.DefaultSelector()
 for target in targets:
+    kind, *rest = target.split(":")
     try:
-        print(target, say(target), flush=True)
-    except ConnectionRefusedError:
-        print(target, "refused", flush=True)
-    except TimeoutError:
-        print(target, "silent", flush=True)
+        if kind == "spoof":
+            forged(rest[0], rest[1], int(rest[2]))
+            results[target] = "sent"
+        elif kind == "udp":
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(text.encode(), (rest[0], int(rest[1])))
+            results[target] = "sent"
+        else:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            error = sock.connect_ex((rest[0], int(rest[1])))
+            if error == errno.EINPROGRESS:
+                selector.register(sock, selectors.EVENT_WRITE, target)
+            else:
+                results[target] = verdict(error)
     except OSError as error:
-        print(target, errno.errorcode.get(error.errno, str(error)), flush=True)
+        results[target] = verdict(error.errno)
+
+end = time.monotonic() + 1
+while selector.get_map() and time.monotonic() < end:
+    for key, _ in selector.select(end - time.monotonic()):
+        results[key.data] = verdict(key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        selector.unregister(key.fileobj)
+for target in targets:
+    print(target, results.get(target, "silent"))
