@@ -82,7 +82,7 @@ export async function buildCoreDns(): Promise<string | undefined> {
 }
 
 /**
- * Starts a server on the server's core; it may not listen yet. Each is configured for this job at its best: one thread, no
+ * Starts a server on the given cores; it may not listen yet. Each is configured for this job at its best: one thread, no
  * log, answers from memory.
  */
 export async function startContender(
@@ -91,10 +91,11 @@ export async function startContender(
   port: number,
   job: Job,
   folder: string,
+  cores: readonly number[],
 ): Promise<Contender> {
   const host = HOSTS[name];
   const argv = await commandLine(name, program, { host, port }, job, folder);
-  return { ...startPinned(argv, folder), name, host, port };
+  return { ...startPinned(argv, folder, cores), name, host, port };
 }
 
 type Place = { readonly host: string; readonly port: number };

@@ -33,9 +33,9 @@ process.on("exit", () => {
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 
-/** Starts a server on the server's core, with an environment of nothing but PATH. */
-export function startPinned(argv: readonly string[], folder: string): Running {
-  const child = spawn("taskset", ["-c", `${SERVER_CORE}`, ...argv], {
+/** Starts a server on these cores, with an environment of nothing but PATH. */
+export function startPinned(argv: readonly string[], folder: string, cores: readonly number[]): Running {
+  const child = spawn("taskset", ["-c", cores.join(","), ...argv], {
     cwd: folder,
     env: { PATH: process.env["PATH"] ?? "" },
     stdio: ["ignore", "pipe", "pipe"],

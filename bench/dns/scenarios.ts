@@ -1,6 +1,6 @@
 import type { Contender, ContenderName, Job } from "./contenders.ts";
 import { measure, median, untilAnswered, type Measured } from "./measure.ts";
-import type { Memory } from "./processes.ts";
+import { LOAD_CORE, SERVER_CORE, type Memory } from "./processes.ts";
 import { makeForwardedNames, type SampleName } from "./sample.ts";
 import type { LoadedSample, World } from "./world.ts";
 
@@ -175,7 +175,7 @@ export async function measureMany(world: World, effort: Effort): Promise<ManyRes
   return { ...runs, memory, memoryAfter, fromRowsMs, fromSavedMs };
 }
 
-/** From nothing to the first right answer: with rows to subscribe to, then with the saved table alone. */
+/** From nothing to the first right answer, with both cores, as no load runs meanwhile: with rows to subscribe to, then with the saved table alone. */
 async function measureStarts(world: World, many: LoadedSample, starts: number) {
   const fromRowsMs: number[] = [];
   const fromSavedMs: number[] = [];
@@ -187,7 +187,7 @@ async function measureStarts(world: World, many: LoadedSample, starts: number) {
       [fromSavedMs, `${folder}/nobody.sock`],
     ] as const) {
       const beganMs = performance.now();
-      const server = await world.start("jiji", { ...job, rows }, { folder });
+      const server = await world.start("jiji", { ...job, rows }, { folder, cores: [SERVER_CORE, LOAD_CORE] });
       times.push(performance.now() - beganMs);
       await server.stop(); // saves its table
     }

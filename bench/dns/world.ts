@@ -13,7 +13,7 @@ import {
   type OwnPrograms,
 } from "./contenders.ts";
 import { untilAnswered } from "./measure.ts";
-import { runProgram } from "./processes.ts";
+import { runProgram, SERVER_CORE } from "./processes.ts";
 import { startRowSource, type RowSource } from "./row-source.ts";
 import { encodeQuestions, makeSample, type Sample, type SampleName } from "./sample.ts";
 
@@ -24,11 +24,11 @@ export interface World {
   readonly peers: ReadonlyMap<ContenderName, string>;
   /** A sample with a source of its rows and a file of questions. */
   sample(services: number, hasInstances: boolean): Promise<LoadedSample>;
-  /** Starts a server, in a folder of its own or the given one, and waits until it answers the last name. */
+  /** Starts a server on the server's core or the given ones, in a folder of its own or the given one, and waits until it answers the last name. */
   start(
     name: ContenderName,
     job: Job,
-    options?: { readonly awaits?: SampleName; readonly folder?: string },
+    options?: { readonly awaits?: SampleName; readonly folder?: string; readonly cores?: readonly number[] },
   ): Promise<Contender>;
   /** A new folder. */
   fresh(what: string): Promise<string>;
@@ -98,8 +98,9 @@ export async function openWorld(options: {
       closing.push(() => source.close());
       return { ...sample, source, questions: await questions(sample.names) };
     },
-    start: async (name, job, { awaits, folder } = {}) => {
-      const contender = await startContender(name, program(name), ++port, job, folder ?? (await fresh(name)));
+    start: async (name, job, { awaits, folder, cores = [SERVER_CORE] } = {}) => {
+      const place = folder ?? (await fresh(name));
+      const contender = await startContender(name, program(name), ++port, job, place, cores);
       closing.push(() => contender.stop());
       const last = awaits ?? job.names.at(-1);
       if (last !== undefined) await untilAnswered(contender, last, START_MS);
