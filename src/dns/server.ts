@@ -277,8 +277,8 @@ class Server implements DnsServer {
 
   async close(): Promise<void> {
     clearTimeout(this.#tidying);
-    await this.#sockets?.stop();
     const deadlineMs = this.#ports.clock.monotonicMs() + DRAIN_MS;
+    await this.#sockets?.stop();
     while (this.#pending > 0 && this.#ports.clock.monotonicMs() < deadlineMs) await this.#ports.clock.sleep(10);
     await Promise.all(this.#closing.map((close) => close()));
     this.#forwarder?.close();
