@@ -1,6 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Ended, repository, runBounded } from "./bounded-process.ts";
 import { parseJunit, type TestResult } from "./junit.ts";
 import type { Stage, StageContext } from "./stage.ts";
@@ -142,7 +142,7 @@ async function runBunTest(
         process.execPath,
         "--no-env-file",
         "test",
-        ...(request.parallel === undefined ? [] : [`--parallel=${request.parallel}`, "--no-isolate"]),
+        ...(request.parallel === undefined ? [] : inParallel(request.parallel)),
         `--timeout=${request.testTimeoutMs}`,
         "--reporter=junit",
         `--reporter-outfile=${report}`,
@@ -164,6 +164,13 @@ async function runBunTest(
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Files that took longest the last time are started first, so that none of them is what the others wait for at the end. */
+function inParallel(processes: number): string[] {
+  const timings = join(repository, "node_modules", ".cache", "jiji", "test-timings.json");
+  mkdirSync(dirname(timings), { recursive: true });
+  return [`--parallel=${processes}`, "--no-isolate", `--timings=${timings}`, "--update-timings"];
 }
 
 function readReport(path: string): string {

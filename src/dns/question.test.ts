@@ -186,7 +186,10 @@ describe("reading a question", () => {
         const { verdict, question } = read(mutated);
         expect(verdict).toBe(readSlowly(octets).verdict);
         if (verdict !== RCODE.NOERROR) return;
-        const [asked] = decode(Buffer.from(mutated)).questions!;
+        // The library reads additional records as well, and throws at data that is none of a question's reader's business.
+        const alone = Buffer.from(mutated);
+        alone.writeUInt16BE(0, 10);
+        const [asked] = decode(alone).questions!;
         expect(asked!.class).toBe("IN");
         const name = formatName(question.nameCopy());
         if (/^[a-z0-9._-]+$/.test(name)) expect(asked!.name.toLowerCase()).toBe(name);
