@@ -57,7 +57,7 @@ function chooseRun(args: readonly string[]): Run {
     process.exit(2);
   }
   const isChosen = (stage: Stage) =>
-    args.length === 0 ||
+    (args.length === 0 && stage.onRequest !== true) ||
     names.includes(stage.name) ||
     findTestFiles(stage.folders ?? []).some((file) => files.includes(file));
   const todo = stages.filter(isChosen).map((stage) => stage.name);

@@ -28,6 +28,8 @@ export interface Stage {
   /** needs the lab: Debian or Ubuntu, root */
   readonly lab: boolean;
   readonly corrosion: boolean;
+  /** runs only when it is named */
+  readonly onRequest?: boolean;
   run(context: StageContext): Promise<readonly TestResult[]>;
 }
 

@@ -76,6 +76,18 @@ export const TEST_STAGES: readonly Stage[] = [
     timeLimitMs: 25 * minute,
     testTimeoutMs: 10 * minute,
   }),
+  testStage({
+    name: "patience",
+    about: "what takes minutes of waiting; by name only",
+    folders: ["test/patience"],
+    root: true,
+    lab: true,
+    corrosion: true,
+    onRequest: true,
+    oneProcessPerFile: true,
+    timeLimitMs: 25 * minute,
+    testTimeoutMs: 10 * minute,
+  }),
 ];
 
 interface TestStageRequest {
@@ -85,6 +97,7 @@ interface TestStageRequest {
   readonly root?: boolean;
   readonly lab?: boolean;
   readonly corrosion?: boolean;
+  readonly onRequest?: boolean;
   /** each file in a process of its own, shown as it goes */
   readonly oneProcessPerFile?: boolean;
   /** how many processes share the files: more than cores, since many tests wait for a timer or a socket */
@@ -96,8 +109,8 @@ interface TestStageRequest {
 }
 
 function testStage(request: TestStageRequest): Stage {
-  const { name, about, folders, root = false, lab = false, corrosion = false } = request;
-  return { name, about, folders, root, lab, corrosion, run: (context) => runTestFiles(request, context) };
+  const { name, about, folders, root = false, lab = false, corrosion = false, onRequest = false } = request;
+  return { name, about, folders, root, lab, corrosion, onRequest, run: (context) => runTestFiles(request, context) };
 }
 
 /** The stage's test files, relative to the repository, in a fixed order. */

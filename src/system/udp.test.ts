@@ -103,7 +103,7 @@ test("what is urgent does not wait for the rest, and what waited says how long",
   open.push(a, b);
   let longestMs = 0;
   // on a busy machine the next look may follow at once
-  for (let attempt = 0; attempt < 10 && longestMs <= 10; attempt++) {
+  for (let attempt = 0; attempt < 50 && longestMs <= 10; attempt++) {
     heard.length = 0;
     // right after a look: the next one is nearly 100 ms away
     b.send(Buffer.of(1), 42_001, "127.9.0.1");
