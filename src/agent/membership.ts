@@ -30,7 +30,7 @@ export function learnMembers(
   const members = new Map(verifiedMembers(known).map((member) => [member.id, member]));
   const signedById = new Map(known.members.map((signed) => [signed.id, signed]));
   const removed = new Set(known.removed.map(({ id }) => id));
-  const reserved = new Map(known.removed.map(({ id, subnet }) => [subnet, id]));
+  const reserved = new Map<number | null, string>(known.removed.map(({ id, subnet }) => [subnet, id]));
   const refusals: Refusal[] = [];
   let hasLearned = false;
   // in order of their ids: which of two newcomers gets a contested number must not depend on the order of the rows
@@ -51,7 +51,7 @@ interface Knowledge {
   readonly members: ReadonlyMap<ServerId, Member>;
   readonly signedById: ReadonlyMap<ServerId, SignedServerRecord>;
   readonly removed: ReadonlySet<string>;
-  readonly reserved: ReadonlyMap<number, string>;
+  readonly reserved: ReadonlyMap<number | null, string>;
   readonly cluster: ClusterCidr;
 }
 

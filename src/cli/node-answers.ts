@@ -52,7 +52,9 @@ const identity = z
 const members = z.object({
   version: z.literal(1),
   members: z.array(signedServerRecordSchema).max(1000),
-  removed: z.array(z.object({ id: branded(parseServerId), name: text, subnet: z.int().min(0).max(254) })).max(10_000),
+  removed: z
+    .array(z.object({ id: branded(parseServerId), name: text, subnet: z.int().min(0).max(254).nullable() }))
+    .max(10_000),
 });
 
 const engineFacts = z.object({

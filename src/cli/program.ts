@@ -7,6 +7,7 @@ import { asJijiError, Output } from "./output.ts";
 import { registerDb } from "./register/db.ts";
 import { registerDns } from "./register/dns.ts";
 import { registerDrain } from "./register/drain.ts";
+import { registerGc } from "./register/gc.ts";
 import { registerInspect } from "./register/inspect.ts";
 import { collect, type Registrar, type Run } from "./register/registrar.ts";
 import { registerSetup } from "./register/setup.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly ((registrar: Registrar) => void)[] = [
   registerDns,
   registerInspect,
   registerDrain,
+  registerGc,
   registerDb,
   registerTeardown,
 ];

@@ -32,7 +32,7 @@ export function allocate(
   const problems: Problem[] = [];
   const taken = new Set<number>([
     ...mesh.members.map(({ member }) => member.subnet),
-    ...mesh.removed.map((tombstone) => tombstone.subnet),
+    ...mesh.removed.flatMap(({ subnet }) => subnet ?? []),
   ]);
   for (const { config, facts } of servers) {
     if (facts.identity.state !== "found") continue;

@@ -61,6 +61,21 @@ describe("allocation", () => {
     expect(mesh.members.map(({ member }) => member.name)).toEqual(["web1", "other"] as never);
   });
 
+  test("the number of a removed server is free when all that know of the removal say so", () => {
+    const [web1, home, gone] = [makeMember("web1", 0), makeMember("home", 1), makeMember("gone", 2)];
+    const knowing = (subnet: number | null) => {
+      const removed = [{ id: gone.identity.id, name: "gone", subnet }];
+      return { members: found({ version: 1, members: [web1.signed, home.signed], removed } as const) };
+    };
+    const numberOf = (onWeb1: number | null, onHome: number | null): unknown =>
+      compute([
+        makeServer("web1", {}, { ...joinedFacts(web1, [web1, home], cidr), ...knowing(onWeb1) }),
+        makeServer("home", {}, { ...joinedFacts(home, [web1, home], cidr), ...knowing(onHome) }),
+        makeServer("newer"),
+      ]).servers.get("newer" as never)?.seat.subnet;
+    expect([numberOf(2, 2), numberOf(null, 2), numberOf(2, null), numberOf(null, null)]).toEqual([3, 3, 3, 2]);
+  });
+
   test("the newest record of a member counts, a forged one never", () => {
     const web1 = makeMember("web1", 0);
     const home = makeMember("home", 1);

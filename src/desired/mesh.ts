@@ -23,7 +23,10 @@ export function collectMesh(servers: readonly ObservedServer[]): { readonly mesh
   const newest = new Map<ServerId, KnownMember>();
   const removed = new Map<ServerId, Tombstone>();
   for (const file of servers.flatMap(membersOf)) {
-    for (const tombstone of file.removed) removed.set(tombstone.id, tombstone);
+    for (const tombstone of file.removed) {
+      // A number is free when every server that knows of the removal says so: the others would refuse a newcomer with it.
+      if ((removed.get(tombstone.id)?.subnet ?? null) === null) removed.set(tombstone.id, tombstone);
+    }
     for (const signed of file.members) addRecord(newest, signed);
   }
   const members = [...newest.values()]

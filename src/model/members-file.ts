@@ -15,7 +15,7 @@ const schema = z.object({
         return z.NEVER;
       }),
       name: z.string(),
-      subnet: z.int(),
+      subnet: z.int().nullable(),
     }),
   ),
 });

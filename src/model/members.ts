@@ -1,11 +1,12 @@
 import type { ServerId } from "./keys.ts";
 import type { SignedServerRecord } from "./server-record.ts";
 
-/** Who was removed from the mesh. The id never comes back; the number stays taken until `gc --force`. */
+/** Who was removed from the mesh. The id never comes back. */
 export interface Tombstone {
   readonly id: ServerId;
   readonly name: string;
-  readonly subnet: number;
+  /** stays taken until `gc --force` has deleted the server's rows; null from then on */
+  readonly subnet: number | null;
 }
 
 /**

@@ -4,9 +4,9 @@ import { sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
 import type { SubnetNumber } from "../model/cluster.ts";
 import { encodeIdentityFile, parseIdentityFile } from "../model/identity-file.ts";
 import type { WireGuardPublicKey } from "../model/keys.ts";
-import { EMPTY_MEMBERS } from "../model/members-file.ts";
+import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile } from "../model/members-file.ts";
 import { signServerRecord, type ServerRecord, type SignedServerRecord } from "../model/server-record.ts";
-import { isOwnRecordCurrent, mergeMembers, ownRecord, verifiedMembers } from "./members.ts";
+import { freeNumbers, isOwnRecordCurrent, mergeMembers, ownRecord, verifiedMembers } from "./members.ts";
 
 const { privateKey } = generateKeyPairSync("ed25519");
 const identity = parseIdentityFile(encodeIdentityFile("web1", 0, privateKey))!.identity;
@@ -58,6 +58,21 @@ describe("merging what is brought", () => {
     expect(() => mergeMembers(file, [own()])).toThrow("web1 was removed from the mesh");
     expect(() => mergeMembers(file, [sampleRecord("web9", 0)])).toThrow("number 0 is reserved: it was web1's");
     expect(verifiedMembers({ ...file, members: [own()] })).toEqual([]);
+  });
+
+  test("a number that gc has freed may be given again; the id stays removed", () => {
+    const file = freeNumbers(
+      { ...EMPTY_MEMBERS, removed: [{ id: identity.id, name: "web1", subnet: 0 }] },
+      [identity],
+      undefined,
+    );
+    expect(file.removed).toEqual([{ id: identity.id, name: "web1", subnet: null }]);
+    expect(freeNumbers(file, [identity], undefined)).toBe(file);
+    expect(() => mergeMembers(file, [own()])).toThrow("web1 was removed from the mesh");
+    expect(verifiedMembers(mergeMembers(file, [sampleRecord("web9", 0)])).map(({ name }) => name as string)).toEqual([
+      "web9",
+    ]);
+    expect(parseMembersFile(encodeMembersFile(file))).toEqual(file);
   });
 
   test("what does not verify in the own file is not there, and does not stop anything", () => {

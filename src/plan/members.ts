@@ -1,8 +1,8 @@
 import { JijiError } from "../model/errors.ts";
 import type { Identity } from "../model/identity.ts";
-import type { WireGuardPublicKey } from "../model/keys.ts";
+import type { ServerId, WireGuardPublicKey } from "../model/keys.ts";
 import { encodeMembersFile } from "../model/members-file.ts";
-import type { MembersFile } from "../model/members.ts";
+import type { MembersFile, Tombstone } from "../model/members.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import type { Reading } from "../model/reading.ts";
@@ -41,7 +41,7 @@ export function verifiedMembers(file: MembersFile): readonly Member[] {
 export function mergeMembers(file: MembersFile, brought: readonly SignedServerRecord[]): MembersFile {
   const signedById = new Map(file.members.map((signed) => [signed.id, signed]));
   const members = new Map(verifiedMembers(file).map((member) => [member.id, member]));
-  const reserved = new Map(file.removed.map((tombstone) => [tombstone.subnet, tombstone]));
+  const reserved = new Map<number | null, Tombstone>(file.removed.map((tombstone) => [tombstone.subnet, tombstone]));
   for (const signed of brought) {
     const verified = verifyServerRecord(signed);
     if (!verified.ok) throw refusal("a server's record was refused", verified.why);
@@ -71,6 +71,26 @@ export function mergeMembers(file: MembersFile, brought: readonly SignedServerRe
 
 function refusal(what: string, why: string): JijiError {
   return new JijiError("conflict", `${what}: ${why}`, { hint: "jiji network status shows who the members are" });
+}
+
+/**
+ * What `gc --force` leaves of removed servers: their ids, which never come back, without their numbers. A removal that this
+ * server has not heard of is brought along. Gives the same object when nothing changes; never removes `self`.
+ */
+export function freeNumbers(
+  file: MembersFile,
+  removed: readonly Pick<Tombstone, "id" | "name">[],
+  self: ServerId | undefined,
+): MembersFile {
+  const brought = new Map(
+    removed.filter(({ id }) => id !== self).map(({ id, name }) => [id, { id, name, subnet: null }]),
+  );
+  const isFreed = ({ id, subnet }: Tombstone): boolean => subnet === null || !brought.has(id);
+  const known = new Set(file.removed.map(({ id }) => id));
+  const news = [...brought.values()].filter(({ id }) => !known.has(id));
+  if (news.length === 0 && file.removed.every(isFreed)) return file;
+  const kept = file.removed.map((each) => (isFreed(each) ? each : { ...each, subnet: null }));
+  return { ...file, removed: [...kept, ...news] };
 }
 
 /** What this server has to say of itself now; `rev` belongs to the moment of signing. */

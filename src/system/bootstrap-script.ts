@@ -75,6 +75,7 @@ export const REMOTE_SUBCOMMANDS = [
   "query",
   "inspect",
   "drain",
+  "gc",
 ] as const;
 
 /**

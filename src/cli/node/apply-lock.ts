@@ -9,8 +9,13 @@ const WAIT_MS = 120_000;
 const PAUSE_MS = 200;
 
 /** Does the work while no other apply or repair runs on this server; waits for one that does. */
-export async function withApplyLock<T>(goal: NodeGoal, work: () => Promise<T>): Promise<T> {
-  const lock = await waitForLock(goal.phase);
+export function withApplyLock<T>(goal: NodeGoal, work: () => Promise<T>): Promise<T> {
+  return withChangeLock(`jiji node apply (${goal.phase})`, work);
+}
+
+/** The same for another change of what apply writes; `what` is said to whoever waits. */
+export async function withChangeLock<T>(what: string, work: () => Promise<T>): Promise<T> {
+  const lock = await waitForLock(what);
   try {
     return await work();
   } finally {
@@ -19,10 +24,10 @@ export async function withApplyLock<T>(goal: NodeGoal, work: () => Promise<T>): 
   }
 }
 
-async function waitForLock(phase: string): Promise<HeldLock> {
+async function waitForLock(what: string): Promise<HeldLock> {
   const end = systemClock.monotonicMs() + WAIT_MS;
   for (;;) {
-    const result = await takeLock(PATHS.applyLock, `jiji node apply (${phase}), process ${process.pid}`);
+    const result = await takeLock(PATHS.applyLock, `${what}, process ${process.pid}`);
     if (result.state === "held") return result.lock;
     if (systemClock.monotonicMs() >= end) {
       throw new JijiError("conflict", `another change is under way on this server: ${result.holder}`, {

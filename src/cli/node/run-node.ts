@@ -4,6 +4,8 @@ import type { Host } from "../../system/host.ts";
 import { runNodeApply } from "./apply.ts";
 import { runNodeDrain } from "./drain.ts";
 import { runNodeDns } from "./dns.ts";
+import { gcSources, runNodeGc } from "./gc.ts";
+import { COLLECT_SOURCES } from "./gc-collect.ts";
 import { runNodeInspect } from "./inspect.ts";
 import { runNodeLock } from "./lock.ts";
 import { runNodeObserve } from "./observe.ts";
@@ -64,6 +66,8 @@ export async function runNode(subcommand: NodeSubcommand, ports: NodePorts): Pro
           out,
           queryPorts((text) => writeWhenRoom(`${text}\n`)),
         );
+      case "gc":
+        return await runNodeGc(line, host, out, gcSources(COLLECT_SOURCES));
       case "store-reader":
         return runStoreReader(line, (text) => writeNow(`${text}\n`));
       case "lock":

@@ -1,0 +1,83 @@
+import { z } from "zod";
+import { parseServerId } from "./keys.ts";
+
+const id = z.string().transform((text, context) => {
+  const parsed = parseServerId(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: "custom", message: "malformed" });
+  return z.NEVER;
+});
+
+/** `jiji node gc`: which rows of the store may be stale as one server sees it, and what to do about them. */
+export const gcRequestSchema = z.discriminatedUnion("action", [
+  /** never writes */
+  z.object({ action: z.literal("observe") }),
+  z.object({
+    action: z.literal("collect"),
+    /** servers that were removed: their numbers become free in this server's members.json */
+    removed: z.array(z.object({ id, name: z.string().max(100) })).max(1000),
+    /** delete their rows through this server's store, too */
+    deleteRows: z.boolean(),
+    /** have this server's agent compare its own rows with its engine */
+    recheckOwn: z.boolean(),
+    /** members whose agents are asked to do so through this one's */
+    recheckOthers: z.array(id).max(300),
+  }),
+]);
+
+export type GcRequest = z.input<typeof gcRequestSchema>;
+export type CheckedGcRequest = z.output<typeof gcRequestSchema>;
+
+/** A row of the store that its owner may not stand for any more. */
+const row = z.object({
+  table: z.enum(["containers", "servers"]),
+  /** the server that the row belongs to, as the row says */
+  owner: z.string().max(100),
+  /** of a container row; null: a server's row */
+  n: z.number().nullable(),
+  /** what it names: `shop / api`, or a server's name; null: it holds no record */
+  what: z.string().max(200).nullable(),
+  containerId: z.string().max(100).nullable(),
+  /** `absent`: this server is the owner, its engine answers, and there is no such container on the network */
+  why: z.enum(["absent", "not a member"]),
+});
+
+export type GcRow = z.infer<typeof row>;
+
+/** Lines that answer `observe`; the last one is `seen`. */
+export const gcLineSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("rows"), rows: z.array(row).max(1000) }),
+  z.object({
+    type: z.literal("seen"),
+    /** this server; null: it has no identity that can be read */
+    self: id.nullable(),
+    /** rows of others than members beyond those that were listed */
+    unlisted: z.number().min(0),
+    members: z.array(z.object({ id, name: z.string(), subnet: z.int() })).max(1000),
+    /** as members.json has them, so as an operator brought them */
+    removed: z.array(z.object({ id, name: z.string(), subnet: z.int().nullable() })).max(10_000),
+    /** ids in the store's table of removed servers, which any member can write */
+    tombstones: z.array(z.string().max(100)).max(1000),
+    /** why the own rows could not be compared with the engine; null: they were */
+    uncompared: z.string().nullable(),
+  }),
+]);
+
+export type GcLine = z.infer<typeof gcLineSchema>;
+export type GcSeen = Extract<GcLine, { type: "seen" }>;
+
+/** The one line that answers `collect`. */
+export const gcDoneSchema = z.object({
+  type: z.literal("collected"),
+  /** rows deleted through this server's store; null: it was not asked to */
+  deleted: z.object({ containers: z.number().min(0), servers: z.number().min(0) }).nullable(),
+  /** removed servers whose numbers are free on this server from now on */
+  freed: z.array(z.string()).max(1000),
+  /** own rows that are stale still, after the agent has looked; null: it was not asked to */
+  left: z.number().min(0).nullable(),
+  /** members whose agents were asked through this one's */
+  asked: z.array(z.string()).max(300),
+  problems: z.array(z.string()).max(1000),
+});
+
+export type GcDone = z.infer<typeof gcDoneSchema>;
