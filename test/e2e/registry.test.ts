@@ -264,10 +264,15 @@ describe("the store", () => {
 
   test("is not written to while nothing changes", async () => {
     await world.startContainer("web1", "idle", { service: "idle" });
-    await waitFor(() => world.queryFile("db1", "SELECT record FROM containers WHERE record LIKE '%idle%'").length > 0, {
-      timeoutMs: 20_000,
-      what: "the row to arrive",
-    });
+    // a container has a row from its creation on, and two more changes until it runs
+    await waitFor(
+      () => {
+        const healthy = "SELECT n FROM containers WHERE service = 'idle' AND state = 'healthy'";
+        const hasArrived = world.servers.every((server) => world.queryFile(server, healthy).length === 1);
+        return hasArrived && new Set(world.servers.map((server) => clocks(server))).size === 1;
+      },
+      { timeoutMs: 20_000, what: "the row to arrive everywhere" },
+    );
     const before = world.servers.map((server) => clocks(server));
     const units = ["jiji-agent", "jiji-dns", "jiji-corrosion"];
     const used = await Promise.all(units.map((unit) => world.usageOf("web1", unit)));
