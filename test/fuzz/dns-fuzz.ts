@@ -26,8 +26,8 @@ export interface FuzzReport {
   readonly forwarded: number;
   readonly faults: number;
   readonly logLines: number;
-  readonly megabytesAfterWarmUp: number;
-  readonly megabytesAtEnd: number;
+  /** the least memory that it held in each fifth of the run: between two collections it holds more */
+  readonly megabytes: readonly number[];
   readonly seconds: number;
   readonly exitCode: number;
   /** what went wrong; empty when nothing did */
@@ -117,8 +117,7 @@ class Fuzz {
     for (let i = 0; i < SENDERS; i++) this.#senders.push(await this.#openSender(`127.1.0.${i + 1}`));
     this.#asker = await this.#openSender("127.2.0.1");
     await this.#untilReady();
-    const warmUp = Math.floor(packets / 5);
-    let megabytesAfterWarmUp = 0;
+    const megabytes: number[] = [];
     let sent = 0;
     for (let round = 0; sent < packets && this.#complaints.length < MAX_COMPLAINTS; round++) {
       const count = Math.min(PACKETS_PER_ROUND, packets - sent);
@@ -126,13 +125,13 @@ class Fuzz {
       if (round % 4 === 0) await this.#roundOverTcp();
       if (this.#served.exitCode !== null) this.#complain(`it ended with exit code ${this.#served.exitCode}`);
       if (this.#served.exitCode !== null) break;
-      if (sent < warmUp && sent + count >= warmUp) megabytesAfterWarmUp = this.#served.residentMegabytes;
+      const fifth = Math.floor((sent * 5) / packets);
+      megabytes[fifth] = Math.min(megabytes[fifth] ?? Number.POSITIVE_INFINITY, this.#served.residentMegabytes);
       sent += count;
       if (round % 200 === 199)
         say(`${sent} packets, ${this.#answers} answers compared, ${this.#served.residentMegabytes} MB`);
     }
     if (this.#served.exitCode === null) await this.#untilAnswered(this.#open);
-    const megabytesAtEnd = this.#served.residentMegabytes;
     const metrics = this.#served.exitCode === null ? await this.#served.metrics() : new Map<string, number>();
     const exitCode = this.#served.exitCode ?? (await this.#served.close());
     if (exitCode !== 0) this.#complain(`exit code ${exitCode} after SIGTERM`);
@@ -146,8 +145,7 @@ class Fuzz {
       forwarded: this.#served.resolver.asked,
       faults: metrics.get("faults_total") ?? -1,
       logLines: this.#served.lines.length,
-      megabytesAfterWarmUp,
-      megabytesAtEnd,
+      megabytes,
       seconds: Math.round((performance.now() - startMs) / 100) / 10,
       exitCode,
       complaints: this.#complaints,
