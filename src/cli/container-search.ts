@@ -138,7 +138,9 @@ export function bestCandidates(answers: readonly InspectAnswer[]): {
       add({ rank, isInEngine, containerId, serverId, server, name, service: `${project}-${service}`, address, state });
     }
   }
-  const all = [...found.values()];
+  // What somebody who is no member says counts where nobody else says anything.
+  const members = [...found.values()].filter(({ server }) => server !== null);
+  const all = members.length > 0 ? members : [...found.values()];
   const best = Math.min(...all.map(({ rank }) => rank));
   // A row that gives another server's container for its own must not make that one ambiguous.
   const inEngines = new Set(all.flatMap(({ isInEngine, containerId }) => (isInEngine ? [containerId] : [])));

@@ -199,7 +199,7 @@ function storeView(answer: InspectAnswer, { chosen, row }: Expected): View {
 function dnsView(answer: InspectAnswer, { chosen, row, owner }: Expected): View {
   if (answer.dns.state !== "found") return { text: unknownText(answer.dns), differs: true };
   if (answer.dns.value.source === "none") return { text: "it has read nothing yet", differs: true };
-  const isExpected = row?.state === "healthy" && row.address !== null;
+  const isExpected = row?.state === "healthy" && row.address !== null && chosen.server !== null;
   const rows = dnsRows(answer, chosen);
   const answered = rows.find(({ isAnswered }) => isAnswered);
   if (answered !== undefined) {
@@ -232,8 +232,10 @@ function remarksOf(
 ): readonly string[] {
   const remarks: string[] = [];
   const [row] = rows;
-  if (owner === undefined) {
-    remarks.push(`its server ${chosen.server ?? chosen.serverId} was not asked, so the engine's view is missing`);
+  if (chosen.server === null) {
+    remarks.push("the owner of the row is no member, so nobody answers it; jiji network gc says more");
+  } else if (owner === undefined) {
+    remarks.push(`its server ${chosen.server} was not asked, so the engine's view is missing`);
   } else if (owner.engine.state === "unknown") {
     remarks.push(`its engine does not answer: ${owner.engine.why}; rows stay as they are meanwhile`);
   } else if (engine === undefined) {

@@ -237,6 +237,13 @@ describe("inspect", () => {
     const result = await inspect(ID);
     expect(result.code).toBe(0);
     expect(result.stdout).toContain("evil\\u202e has a row with this container's id, which is not its own");
+    const stranger = { ...row, serverId: "stranger", server: null, containerId: "e".repeat(64), rank: 0 };
+    knows("web1", { engine: found([engineSide]), store: found([row, stranger]) });
+    expect((await inspect("api-1")).stdout).toContain("abc123000000 on web1");
+    knows("web1", { store: found([stranger]), dns: found({ source: "store", rows: [] }) });
+    const unowned = await inspect("api-1");
+    expect(unowned.stdout).toContain("on stranger, which is no member");
+    expect(unowned.stdout).toContain("the owner of the row is no member, so nobody answers it");
     knows("web1", { store: found([{ ...claim, rank: 0 }]) });
     const alone = await inspect("api-1");
     expect(alone.stdout + alone.stderr).not.toContain("\u001b");

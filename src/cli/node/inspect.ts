@@ -132,7 +132,11 @@ async function lookInEngine(
   // One that is not on the network has no row; that is what somebody who looks for it wants to know.
   const elsewhere = await engine.container(text);
   if (elsewhere.state !== "found") return found([]);
-  return found([{ ...describe(elsewhere.value, context), rank: 0 }]);
+  const side = describe(elsewhere.value, context);
+  const { id, name } = side;
+  // What else the engine takes for an id is the beginning of one.
+  const rank = matchRank(text, { id, name, address: null, project: null, service: null, instance: null }) ?? 4;
+  return found([{ ...side, rank }]);
 }
 
 function engineSide(container: EngineContainer, text: string, context: PublishContext): EngineSide | undefined {
