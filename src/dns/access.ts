@@ -41,7 +41,8 @@ export class AccessList {
   mayAsk(address: number): boolean {
     if ((address & LOOPBACK_MASK) === LOOPBACK_FIRST) return true;
     const words = this.#words;
-    const base = 1 + Atomics.load(words, 0) * COPY_WORDS;
+    // A plain load, as in the table: what is read next stands where it says.
+    const base = 1 + (words[0] as number) * COPY_WORDS;
     const count = words[base] as number;
     for (let at = base + 1, end = at + count * 2; at < end; at += 2) {
       if ((address & (words[at + 1] as number)) === words[at]) return true;
