@@ -6,7 +6,7 @@ import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile } from "../model/mem
 import type { MembersFile } from "../model/members.ts";
 import { PATHS } from "../model/paths.ts";
 import { signServerRecord, verifyServerRecord, type Member, type SignedServerRecord } from "../model/server-record.ts";
-import { verifiedMembers } from "../plan/members.ts";
+import { freeNumbers, verifiedMembers } from "../plan/members.ts";
 import { SUBSCRIPTIONS } from "../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../store/store.ts";
 import type { Clock, Files } from "../system/host.ts";
@@ -48,6 +48,10 @@ const RETRY_MS = [100, 5_000] as const;
 const UPSERT =
   "INSERT INTO servers (id, record, sig) VALUES (?, ?, ?) " +
   "ON CONFLICT (id) DO UPDATE SET record = excluded.record, sig = excluded.sig";
+
+const FREED =
+  "SELECT id FROM removed_servers WHERE octet_length(id) <= 64 AND octet_length(record) <= 1024 " +
+  "AND CASE WHEN json_valid(record) THEN json_type(record, '$.subnet') END = 'null' LIMIT 1000";
 
 /**
  * Keeps this server's own signed row in the store, learns the others' rows from it, remembers them in members.json and has
@@ -107,6 +111,7 @@ class Watch implements MemberWatch {
 
   async #lookOnce(): Promise<void> {
     await this.#readFile();
+    await this.#freeNumbers();
     await this.#learn();
     await this.#writeOwnRow();
     await this.#reconcile();
@@ -174,6 +179,20 @@ class Watch implements MemberWatch {
     const text = this.#members.map(({ id, rev }) => `${id} ${rev}`).join("\n");
     if (text !== this.#reconciledText) this.#options.log.info(`peers: ${this.#members.length - 1} in place`);
     this.#reconciledText = text;
+  }
+
+  /** `gc --force` frees numbers on the servers that it can ask; this one may have slept, and learns it from the store. */
+  async #freeNumbers(): Promise<void> {
+    if (this.#rows === undefined || this.#known.removed.every(({ subnet }) => subnet === null)) return;
+    const { identity, files, store } = this.#options;
+    const { rows } = await store.query({ sql: FREED }, { signal: this.#stop.signal });
+    const freed = new Set(rows.map(([id]) => id));
+    // Only of servers whose removal an operator has brought here: the store alone removes nobody.
+    const known = this.#known.removed.filter(({ id }) => freed.has(id));
+    const file = freeNumbers(this.#known, known, identity.id);
+    if (file === this.#known) return;
+    await files.write(PATHS.members, encodeMembersFile(file), { mode: 0o644 });
+    this.#known = file;
   }
 
   async #subscribe(): Promise<void> {

@@ -52,12 +52,17 @@ function sinkOf(stream: NodeJS.WriteStream): TextSink {
   // A reader that has seen enough (`| head`) ends the output, not the command.
   const gone = new AbortController();
   const end = (): void => gone.abort();
+  // The runtime's `writableNeedDrain` never says so.
+  let isFull = false;
   stream.on("error", end).on("close", end);
+  stream.on("drain", () => (isFull = false));
   return {
-    write: (text) => void stream.write(text),
+    write: (text) => {
+      if (!stream.write(text)) isFull = true;
+    },
     room: async () => {
       const { signal } = gone;
-      if (!signal.aborted && stream.writableNeedDrain) await once(stream, "drain", { signal }).catch(() => undefined);
+      if (!signal.aborted && isFull) await once(stream, "drain", { signal }).catch(() => undefined);
       return !signal.aborted;
     },
     isTerminal: stream.isTTY,

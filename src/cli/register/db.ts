@@ -18,6 +18,7 @@ export function registerDb(registrar: Registrar): void {
   const db = registrar.network
     .command("db")
     .description("the store of records, by hand")
+    .helpCommand(false)
     .configureHelp({ showGlobalOptions: true });
   registerStats({ ...registrar, network: db });
   registerQuery({ ...registrar, network: db });
