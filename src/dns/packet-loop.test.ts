@@ -134,3 +134,31 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
     open.length = 0;
   });
 });
+
+test.if(process.platform === "linux")(
+  "a packet thread that ends is started again, and no question is lost",
+  async () => {
+    const problems: string[] = [];
+    const loop = await startWorkerLoop(
+      {
+        socket: { address: 0x7f000001, port: 0 },
+        seed: SEED,
+        cluster: CLUSTER,
+        table: table([0x0ad20002]),
+        networks: [],
+        onQuestion: () => undefined,
+        onProblem: (text) => problems.push(text),
+      },
+      new URL("../../test/dying-dns-worker.ts", import.meta.url),
+    );
+    open.push(loop);
+    const asker = await client(loop.port);
+    open.push(asker);
+    // Asked while nobody reads.
+    expect(decode(await asker.ask(question("shop-web.jiji", 3)))).toMatchObject({
+      id: 3,
+      answers: [{ data: "10.210.0.2" }],
+    });
+    expect(problems).toEqual(["the packet thread ended; starting it again"]);
+  },
+);

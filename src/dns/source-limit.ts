@@ -12,7 +12,7 @@ interface Bucket {
   filledMs: number;
 }
 
-/** Bounds what one address may have asked of others on its behalf. */
+/** Bounds what one address may have done on its behalf: questions to others, or work. */
 export class SourceLimit {
   readonly #clock: Clock;
   #buckets = new Map<number, Bucket>();
@@ -23,18 +23,34 @@ export class SourceLimit {
 
   /** Whether one more question of this address may go. */
   take(address: number): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    const bucket = this.#buckets.get(address);
-    if (bucket === undefined) {
-      if (this.#buckets.size >= MAX_SOURCES) this.#forgetFull(nowMs);
-      this.#buckets.set(address, { tokens: BURST - 1, filledMs: nowMs });
-      return true;
-    }
-    bucket.tokens = Math.min(BURST, bucket.tokens + ((nowMs - bucket.filledMs) * PER_SECOND) / 1000);
-    bucket.filledMs = nowMs;
+    const bucket = this.#bucketOf(address);
     if (bucket.tokens < 1) return false;
     bucket.tokens--;
     return true;
+  }
+
+  /** Whether this address has not used up what it may. */
+  isOpen(address: number): boolean {
+    return this.#bucketOf(address).tokens >= 1;
+  }
+
+  /** Counts something that was as costly as that many questions. */
+  charge(address: number, questions: number): void {
+    this.#bucketOf(address).tokens -= questions;
+  }
+
+  #bucketOf(address: number): Bucket {
+    const nowMs = this.#clock.monotonicMs();
+    const known = this.#buckets.get(address);
+    if (known !== undefined) {
+      known.tokens = Math.min(BURST, known.tokens + ((nowMs - known.filledMs) * PER_SECOND) / 1000);
+      known.filledMs = nowMs;
+      return known;
+    }
+    if (this.#buckets.size >= MAX_SOURCES) this.#forgetFull(nowMs);
+    const bucket = { tokens: BURST, filledMs: nowMs };
+    this.#buckets.set(address, bucket);
+    return bucket;
   }
 
   /** Those that have all their tokens again need not be remembered. */
