@@ -61,8 +61,8 @@ class Loopback {
     return started;
   }
 
-  async bind(subnet: number, port: number): Promise<UdpSocket> {
-    const handlers = { onData: () => undefined, onError: () => undefined };
+  async bind(subnet: number, port: number, onData: () => void = () => undefined): Promise<UdpSocket> {
+    const handlers = { onData, onError: () => undefined };
     const socket = await systemUdp.bind(this.address(subnet), port, handlers);
     this.#open.push(socket);
     return socket;
@@ -187,5 +187,24 @@ describe("strangers", () => {
       return (a.link.dropped["malformed"] ?? 0) > 200;
     });
     expect(a.news).toEqual([]);
+  });
+
+  on(7, "a member that probes without end is answered so often only, and others as before", async (net) => {
+    let heard = 0;
+    const a = net.start(0, 3);
+    const b = net.start(2, 3);
+    const member = await net.bind(1, 31281, () => heard++);
+    const probe = { type: "ping", isReady: true, isConfirmed: false, heard: 0, roundTripMs: undefined } as const;
+    const isKnown = ({ link }: Started): boolean =>
+      link.report().some(({ id, roundTripMs }) => id === idOf(2) && roundTripMs !== null);
+    await until("round trip", () => isKnown(a));
+    const before = heard;
+    for (let sequence = 1; sequence <= 2_000; sequence++) {
+      member.send(encodePacket({ ...probe, sequence }), 31281, net.address(0));
+      if (sequence % 50 === 0) await Bun.sleep(1);
+    }
+    await until("dropped", () => (a.link.dropped["too many probes"] ?? 0) > 1_000);
+    expect(heard - before).toBeLessThan(500);
+    expect(b.hidden).not.toContain(idOf(0));
   });
 });

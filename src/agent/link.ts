@@ -5,6 +5,7 @@ import type { Clock } from "../system/host.ts";
 import type { ConnectedUdpSocket, Udp, UdpHandlers, UdpSocket } from "../system/udp-port.ts";
 import type { Log } from "./log.ts";
 import type { RowChange } from "./mirror.ts";
+import { Allowance } from "./allowance.ts";
 import { newsOfChange, NewsReceiver, NewsSender, type NewsRecord } from "./news.ts";
 import { decodePacket, encodePacket, PROBES_FIRST, type Packet } from "./packet.ts";
 import { Reachability, type PeerReport } from "./reachability.ts";
@@ -59,6 +60,10 @@ const BATCHED_MEMBERS = 48;
 const BATCHED_GRAIN_MS = 200;
 const PROBES_WAIT = { pollMs: BATCHED_GRAIN_MS, ...PROBES_FIRST } as const;
 
+/** Probes of one peer that are looked at; it needs a few a second when things are bad, and one when they are well. */
+const PROBES_BURST = 40;
+const PROBES_PER_SECOND = 10;
+
 /** Asking to look again is cheap to say and not to do. */
 const RECHECK_PAUSE_MS = 5_000;
 
@@ -68,6 +73,7 @@ interface Peer {
   readonly id: string;
   readonly subnet: SubnetNumber;
   readonly address: string;
+  readonly probes: Allowance;
   direct: Promise<ConnectedUdpSocket | undefined> | undefined;
 }
 
@@ -154,7 +160,8 @@ class AgentLink implements Link {
     const others = members.filter(({ id }) => id !== self.id);
     for (const { id, subnet } of others) {
       if (this.#byId.get(id)?.subnet === subnet) continue;
-      const peer: Peer = { id, subnet, address: serverAddress(cluster, subnet), direct: undefined };
+      const probes = new Allowance(PROBES_BURST, PROBES_PER_SECOND, clock.monotonicMs());
+      const peer: Peer = { id, subnet, address: serverAddress(cluster, subnet), probes, direct: undefined };
       this.#byId.set(id, peer);
     }
     const ids = new Set<string>(others.map(({ id }) => id));
@@ -235,6 +242,7 @@ class AgentLink implements Link {
     switch (packet.type) {
       case "ping":
       case "pong":
+        if (!peer.probes.take(nowMs)) return this.#drop("too many probes");
         for (const answer of this.#reachability.receive(peer.id, packet, nowMs, waitedMs)) {
           this.#socket?.send(encodePacket(answer), answer.type === "pong" ? port : PORTS.agent, peer.address);
         }

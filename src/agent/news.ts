@@ -1,5 +1,6 @@
 import { isContainerAddress, type ClusterCidr, type SubnetNumber } from "../model/cluster.ts";
 import { encodeContainerRecord, parseContainerRecord, type ContainerRecord } from "../model/container-record.ts";
+import { Allowance } from "./allowance.ts";
 import { isUsableRev, type RowChange } from "./mirror.ts";
 import { MAX_NEWS_ROWS, type News, type Packet } from "./packet.ts";
 
@@ -144,8 +145,7 @@ const MAX_ROWS_PER_PEER = 512;
 
 interface Heard {
   readonly revs: Map<number, number>;
-  tokens: number;
-  countedAtMs: number;
+  readonly allowance: Allowance;
 }
 
 /**
@@ -170,8 +170,7 @@ export class NewsReceiver {
     now: { readonly monotonicMs: number; readonly clockMs: number },
   ): { readonly records: readonly NewsRecord[]; readonly refused: number } | undefined {
     const heard = this.#heardOf(from.id, now.monotonicMs);
-    if (heard.tokens < 1) return undefined;
-    heard.tokens--;
+    if (!heard.allowance.take(now.monotonicMs)) return undefined;
     const records: NewsRecord[] = [];
     let refused = 0;
     for (const [n, text] of rows) {
@@ -199,9 +198,7 @@ export class NewsReceiver {
   }
 
   #heardOf(id: string, nowMs: number): Heard {
-    const heard = this.#heard.get(id) ?? { revs: new Map(), tokens: BURST, countedAtMs: nowMs };
-    heard.tokens = Math.min(BURST, heard.tokens + ((nowMs - heard.countedAtMs) / 1000) * PER_SECOND);
-    heard.countedAtMs = nowMs;
+    const heard = this.#heard.get(id) ?? { revs: new Map(), allowance: new Allowance(BURST, PER_SECOND, nowMs) };
     this.#heard.set(id, heard);
     return heard;
   }
