@@ -11,7 +11,7 @@ import { renderTable } from "../../src/cli/table.ts";
 import type { ContainerRecord } from "../../src/model/container-record.ts";
 import { PATHS } from "../../src/model/paths.ts";
 import { spyOnDocker, spyOnNews, spyOnStore, type DockerSpy, type Spy } from "./spies.ts";
-import { stageRows, type Conditions, type Sample, type StageRow } from "./stages.ts";
+import { spreadOf, stageRows, type Conditions, type Sample, type Spread, type StageRow } from "./stages.ts";
 
 const SOURCE = "web1";
 const OTHERS = ["db1", "home"] as const;
@@ -57,6 +57,8 @@ interface Result {
   readonly title: string;
   readonly conditions: Conditions;
   readonly samples: number;
+  /** half the round trips of pings through the tunnel meanwhile: what the way alone takes on this machine, ms */
+  readonly way: Spread | undefined;
   readonly rows: readonly StageRow[];
 }
 
@@ -124,13 +126,16 @@ async function measureScenario(mesh: LabMesh, name: ScenarioName, samples: numbe
     for (const server of [SOURCE, ...OTHERS]) await lab.impair(server, impairment);
     const roundTripMs = await roundTrip(mesh);
     const conditions = { roundTripMs, lossPercent: (impairment?.lossPercent ?? 0) * 2, hasNews };
-    const taken = await takeSamples(mesh, samples, hasNews);
+    const ping = startPing(mesh);
+    const taken = await takeSamples(mesh, samples, hasNews).finally(() => ping.kill());
+    const way = spreadOf((await ping.roundTripsMs).map((ms) => ms / 2));
     return {
       load: loadavg()[0] ?? 0,
       scenario: name,
       title,
       conditions,
       samples: taken.length,
+      way,
       rows: stageRows(taken, conditions),
     };
   } finally {
@@ -169,6 +174,17 @@ async function roundTrip({ lab, dnsOf }: LabMesh): Promise<number> {
     ),
   );
   return Math.max(...trips);
+}
+
+/** Pings through the tunnel, five a second, until it is killed. */
+function startPing({ lab, dnsOf }: LabMesh): { readonly roundTripsMs: Promise<readonly number[]>; kill(): void } {
+  const leader = lab.servers.find(({ name }) => name === SOURCE)?.leaderPid() ?? 0;
+  const argv = ["nsenter", "--mount", "--net", "-t", `${leader}`, "ping", "-n", "-i", "0.2", dnsOf[OTHERS[0]] ?? ""];
+  const ping = Bun.spawn(argv, { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
+  const roundTripsMs = new Response(ping.stdout)
+    .text()
+    .then((text) => [...text.matchAll(/ time=([0-9.]+) ms/g)].map(([, ms]) => Number(ms)));
+  return { roundTripsMs, kill: () => ping.kill("SIGINT") };
 }
 
 interface Spies {
@@ -242,9 +258,13 @@ async function takeSample(spies: Spies, id: string, change: Sample["change"], ha
   return { change, eventMs: event.atMs, writingMs, writtenMs: written.atMs, newsMs: toldMs, storeMs, answeredMs };
 }
 
-function render({ title, conditions, samples, rows, load }: Result): string {
+function render({ title, conditions, samples, rows, load, way }: Result): string {
   const number = (value: number | undefined): string => (value === undefined ? "-" : value.toFixed(1));
-  const lines = rows.map(({ stage, spread, bar, isMet }) => [
+  const shown = [
+    { stage: "half a ping's round trip meanwhile", spread: way, bar: undefined, isMet: undefined },
+    ...rows,
+  ];
+  const lines = shown.map(({ stage, spread, bar, isMet }) => [
     stage,
     ...[spread?.p50, spread?.p99, spread?.worst, bar?.p50, bar?.p99].map((value) => number(value)),
     isMet === undefined ? "" : isMet ? "met" : "MISSED",
