@@ -143,7 +143,7 @@ const views = fc
   );
 
 describe("whatever the servers say (property)", () => {
-  test("only rows of removed servers are deleted; every other stale row is its own server's word", () => {
+  test("only rows of removed servers are deleted, and every other stale row is its own server's word", () => {
     fc.assert(
       fc.property(views, (all) => {
         const isRemoved = (id: string): boolean =>

@@ -40,8 +40,11 @@ export function queryPorts(passOn: (line: string) => Promise<void>): QueryPorts 
 /** Memory for data of the reader: enough for the tables of a full mesh, and no harm to a small server. */
 const READER_DATA_BYTES = 512 * 1024 * 1024;
 
-/** An answer that nobody reads to its end keeps the store from tidying its log, so it does not stay for ever. */
-const LONGEST_ANSWER_MS = 600_000;
+/**
+ * Beside the processor time. An answer that nobody reads to its end keeps the store from tidying its log, so it does not
+ * stay for ever.
+ */
+const READING_MS = 600_000;
 
 /** The reader and the store's file have one group in common, and that one may only read it. */
 const STORE_GROUP = "jiji-corrosion";
@@ -140,7 +143,7 @@ async function read(request: Readable, store: OwnStore & { at: "here" }, context
     brokenOff ??= error;
     program.kill();
   };
-  const timer = setTimeout(() => end(neverRead()), LONGEST_ANSWER_MS);
+  const timer = setTimeout(() => end(neverRead()), READING_MS + seconds * 1000);
   void closed.then(() => end(new JijiError("cancelled", "nobody waits for the answer any more")));
   try {
     const isWhole = await relay(program.lines, ports, async (last) => {
@@ -214,7 +217,7 @@ function isJson(line: string): boolean {
 }
 
 function neverRead(): JijiError {
-  return new JijiError("remote", `the answer was not read to its end within ${LONGEST_ANSWER_MS / 60_000} minutes`, {
+  return new JijiError("remote", `the answer was not read to its end within ${READING_MS / 60_000} minutes`, {
     hint: "write it to a file, or ask for less with LIMIT",
   });
 }
