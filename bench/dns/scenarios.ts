@@ -114,6 +114,7 @@ export async function measurePlain(world: World, effort: Effort): Promise<PlainR
   const limit = Math.max(...(full["c-loop"] ?? []).map(({ answersPerSecond }) => answersPerSecond));
   const halfRate = Math.max(1_000, Math.round(limit / 2_000) * 1_000);
   const half = await inRounds(world, `${halfRate}/s`, contenders, effort.rounds, load(halfRate));
+  await Bun.sleep(2 * effort.settleMs);
   const memoryAfter = memoryNow();
   await Promise.all(contenders.map((contender) => contender.stop()));
   return { full, fixed, halfRate, half, memory, memoryAfter };
@@ -175,6 +176,7 @@ export async function measureMany(world: World, effort: Effort): Promise<ManyRes
       }
     }
   }
+  await Bun.sleep(2 * effort.settleMs);
   const memoryAfter = large.memory();
   await Promise.all([small.stop(), large.stop()]);
   return { ...runs, memory, memoryAfter, fromRows, fromSaved };

@@ -36,6 +36,7 @@ export async function soak(world: World, seconds: number): Promise<SoakResult> {
   const load = (forSeconds: number) =>
     measure(server, { program: world.programs.load, questions, seconds: forSeconds, rate: RATE });
   const warm = await load(Math.min(SLICE_SECONDS, seconds));
+  await Bun.sleep(FULL.settleMs * 2);
   const start = server.memory();
   let changes = 0;
   const churn = setInterval(() => {
@@ -59,6 +60,7 @@ export async function soak(world: World, seconds: number): Promise<SoakResult> {
     }
   }
   clearInterval(churn);
+  await Bun.sleep(Math.min(FULL.settleMs * 2, seconds * 1_000));
   const end = server.memory();
   const last = asked.at(-1);
   if (last !== undefined) await untilAnswered(server, last, 5_000);

@@ -35,7 +35,7 @@ export interface DnsServerPorts {
   /** this process's environment (LISTEN_FDS, NOTIFY_SOCKET) and id */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
-  /** Called when starting is over, or a snapshot: what only that has needed may be given back. */
+  /** Called when starting is over, after a snapshot, and every few seconds: what only the past has needed may be given back. */
   readonly releaseMemory?: () => void;
 }
 
@@ -59,6 +59,9 @@ const NEWS_CHECK_MS = 5_000;
 
 /** From a whole snapshot to the garbage collection after it; usually the table has been saved by then. */
 const TIDY_MS = 4_000;
+
+/** Code is compiled when it has run for a while, long after the start, and what compiles it is a large part of the program. */
+const RELEASE_MS = 15_000;
 
 const NOISE = { junk: "a packet that answers no question", malformed: "an answer that cannot be read" };
 
@@ -182,6 +185,8 @@ class Server implements DnsServer {
     this.#startFeeds();
     await this.#startOperations();
     this.#tidySoon();
+    const releasing = setInterval(() => this.#ports.releaseMemory?.(), RELEASE_MS);
+    this.#closing.push(() => clearInterval(releasing));
     sayReady(environment["NOTIFY_SOCKET"]);
   }
 

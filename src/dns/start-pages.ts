@@ -8,7 +8,7 @@ const MADV_DONTNEED = 4;
 const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (r-x|r--)p \S+ \S+ \S+ +(.+)$/;
 
 /**
- * Gives back the pages of the program's own file that only its start has needed: half of what the process would else
+ * Gives back the pages of the program's own file, of which most are needed by its start alone: half of what the process would else
  * hold. They stay in the system's cache of files; those that are needed again are mapped again when they are touched.
  * Linux only, and nothing happens where the mappings do not look as expected.
  */
