@@ -87,13 +87,13 @@ export async function observeNetworkObstacles(
   engine: EngineKind,
   manifest: Manifest,
 ): Promise<readonly Problem[]> {
-  const problems = [
-    ...(await interfaceObstacles(host, manifest)),
-    ...(await engineNetworkObstacles(host, engine, manifest)),
-    ...(engine === "docker" ? await dockerObstacles(host) : []),
-    ...(await dnsFileObstacles(host, engine)),
-  ];
-  return problems;
+  const problems = await Promise.all([
+    interfaceObstacles(host, manifest),
+    engineNetworkObstacles(host, engine, manifest),
+    engine === "docker" ? dockerObstacles(host) : [],
+    dnsFileObstacles(host, engine),
+  ]);
+  return problems.flat();
 }
 
 async function interfaceObstacles(host: Host, manifest: Manifest): Promise<readonly Problem[]> {
@@ -119,12 +119,13 @@ async function interfaceObstacles(host: Host, manifest: Manifest): Promise<reado
 }
 
 async function engineNetworkObstacles(host: Host, engine: EngineKind, manifest: Manifest): Promise<readonly Problem[]> {
+  // what jiji made is no obstacle, and the engine need not be asked for it
+  if (manifestEntry(manifest, ENGINE_NETWORK_KIND, networkTarget(engine)) !== undefined) return [];
   const network = engine === "docker" ? await observeDockerNetwork(host) : await observePodmanNetwork(host);
   if (network.state === "unknown") {
     return [{ code: "engine-silent", message: network.why, hint: `look at ${engine} on the server` }];
   }
   if (network.state === "absent" || network.value.isLabelled) return [];
-  if (manifestEntry(manifest, ENGINE_NETWORK_KIND, networkTarget(engine)) !== undefined) return [];
   const dns = network.value.hasDns ? ", with a DNS server of its own" : "";
   return [
     {
