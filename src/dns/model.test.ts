@@ -146,6 +146,10 @@ const rowOf = (nowMs: number) =>
       ),
     );
 
+/** The server as it is, renamed, or with another number. */
+const memberLike = (server: ModelServer) =>
+  fc.constantFrom(server, server, { ...server, name: `${server.name}-new` }, { ...server, subnet: server.subnet ^ 2 });
+
 const NOW_MS = 1_700_000_000_000;
 const step = fc.oneof(
   { weight: 6, arbitrary: rowOf(NOW_MS).map((row) => ({ do: "set", row }) as const) },
@@ -155,7 +159,13 @@ const step = fc.oneof(
     weight: 1,
     arbitrary: fc.array(rowOf(NOW_MS), { maxLength: 12 }).map((rows) => ({ do: "snapshot", rows }) as const),
   },
-  { weight: 1, arbitrary: fc.subarray([...SERVERS]).map((servers) => ({ do: "servers", servers }) as const) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .subarray([...SERVERS])
+      .chain((servers) => fc.tuple(...servers.map(memberLike)))
+      .map((servers) => ({ do: "servers", servers }) as const),
+  },
   { weight: 1, arbitrary: fc.subarray(SERVERS.map(({ id }) => id)).map((ids) => ({ do: "hide", ids }) as const) },
   {
     weight: 1,
@@ -258,6 +268,7 @@ const name = fc.oneof(
     "_80._tcp.ns.jiji",
   ),
   fc.constantFrom(...SERVERS).map(({ name: server }) => `${server}.server.jiji`),
+  fc.constantFrom(...SERVERS).map(({ name: server }) => `${server}-new.server.jiji`),
   {
     weight: 4,
     arbitrary: fc
