@@ -167,8 +167,8 @@ async function main({ keep, store: choice }: DemoOptions): Promise<void> {
   }
   if (keep) {
     keepLab(lab.id);
-    steps.summarize(`It works, and the lab stays up as ${lab.id}. Play on:`);
-    console.error(`\n${playOn(lab)}`);
+    steps.summarize(`It works, and the lab stays up as ${lab.id}.`);
+    console.error(`\nPlay on:\n${playOn(lab)}`);
     return;
   }
   const left = leftBehind(machineBefore, await machineSnapshot(), lab.id);
