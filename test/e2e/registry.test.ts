@@ -55,127 +55,161 @@ function addressesSeen({ changes }: AnswerWatch, service: string, sinceMs = 0): 
   return [...new Set(seen.flatMap(({ addresses }) => addresses))];
 }
 
-describe.each(["web1", "home"])("containers of %s", (server) => {
+describe("containers of either engine", () => {
   const elsewhere = "db1";
 
+  /** The same on a server with Docker and on one with Podman, at the same time. */
+  const onBoth = async (work: (server: string) => Promise<void>): Promise<void> => {
+    await Promise.all(["web1", "home"].map((server) => work(server)));
+  };
+
   afterEach(async () => {
-    await world.engine(server, "rm", "-f", ...(await world.engine(server, "ps", "-aq")).split("\n"));
+    await onBoth(async (server) => {
+      await world.engine(server, "rm", "-f", ...(await world.engine(server, "ps", "-aq")).split("\n"));
+    });
   });
 
   test("several replicas of one service are all answered, each by its instance too", async () => {
-    const answers = await watch(elsewhere, "many", "many-2");
-    for (const n of [1, 2, 3]) {
-      await world.startContainer(server, `many${n}`, { service: "many", labels: { "jiji.instance": `${n}` } });
-    }
-    const addresses = await Promise.all([1, 2, 3].map((n) => world.addressOf(server, `many${n}`)));
-    await answers.when(nameOf("many"), holds(...addresses), soon);
-    await answers.when(nameOf("many-2"), holds(addresses[1] ?? ""), soon);
+    await onBoth(async (server) => {
+      const answers = await watch(elsewhere, `many-${server}`, `many-${server}-2`);
+      for (const n of [1, 2, 3]) {
+        await world.startContainer(server, `many${n}`, {
+          service: `many-${server}`,
+          labels: { "jiji.instance": `${n}` },
+        });
+      }
+      const addresses = await Promise.all([1, 2, 3].map((n) => world.addressOf(server, `many${n}`)));
+      await answers.when(nameOf(`many-${server}`), holds(...addresses), soon);
+      await answers.when(nameOf(`many-${server}-2`), holds(addresses[1] ?? ""), soon);
+    });
   }, 60_000);
 
   test("are answered only once HEALTHCHECK says healthy, and not while it says otherwise", async () => {
-    const answers = await watch(elsewhere, "checked");
-    const flags = ["--health-cmd", "test -e /tmp/ok", "--health-interval", "1s", "--health-retries", "1"];
-    await world.startContainer(server, "checked", { service: "checked", flags });
-    const format = "{{.State.Health.Status}}";
-    await waitFor(async () => (await world.engine(server, "inspect", "--format", format, "checked")) === "unhealthy", {
-      timeoutMs: 20_000,
-      what: "the engine to say unhealthy",
+    await onBoth(async (server) => {
+      const answers = await watch(elsewhere, `checked-${server}`);
+      const flags = ["--health-cmd", "test -e /tmp/ok", "--health-interval", "1s", "--health-retries", "1"];
+      await world.startContainer(server, "checked", { service: `checked-${server}`, flags });
+      const format = "{{.State.Health.Status}}";
+      await waitFor(
+        async () => (await world.engine(server, "inspect", "--format", format, "checked")) === "unhealthy",
+        {
+          timeoutMs: 20_000,
+          what: "the engine to say unhealthy",
+        },
+      );
+      expect(addressesSeen(answers, `checked-${server}`)).toEqual([]);
+      await world.engine(server, "exec", "checked", "touch", "/tmp/ok");
+      await answers.when(nameOf(`checked-${server}`), holds(await world.addressOf(server, "checked")), soon);
+      const goneMs = labNowMs();
+      await world.engine(server, "exec", "checked", "rm", "/tmp/ok");
+      await answers.when(nameOf(`checked-${server}`), holds(), { ...soon, sinceMs: goneMs });
     });
-    expect(addressesSeen(answers, "checked")).toEqual([]);
-    await world.engine(server, "exec", "checked", "touch", "/tmp/ok");
-    await answers.when(nameOf("checked"), holds(await world.addressOf(server, "checked")), soon);
-    const goneMs = labNowMs();
-    await world.engine(server, "exec", "checked", "rm", "/tmp/ok");
-    await answers.when(nameOf("checked"), holds(), { ...soon, sinceMs: goneMs });
   }, 90_000);
 
   test("are answered only once the check of their label succeeds", async () => {
-    const answers = await watch(elsewhere, "probed");
-    const labels = { "jiji.check": "http:80/up", "jiji.check.interval": "1s" };
-    await world.startContainer(server, "probed", { service: "probed", labels });
-    await waitFor(
-      async () => {
-        const status = await world.ask(server, { type: "status" });
-        return status.type === "status" && status.settled && status.containers.published > 0;
-      },
-      { timeoutMs: 10_000, what: "the row" },
-    );
-    await world.engine(server, "exec", "-d", "probed", "httpd", "-f", "-p", "80", "-h", "/www");
-    // it listens now, but the page is not there
-    await Bun.sleep(2_500);
-    expect(addressesSeen(answers, "probed")).toEqual([]);
-    await world.engine(server, "exec", "probed", "sh", "-c", "echo yes > /www/up");
-    await answers.when(nameOf("probed"), holds(await world.addressOf(server, "probed")), soon);
+    await onBoth(async (server) => {
+      const answers = await watch(elsewhere, `probed-${server}`);
+      const labels = { "jiji.check": "http:80/up", "jiji.check.interval": "1s" };
+      await world.startContainer(server, "probed", { service: `probed-${server}`, labels });
+      await waitFor(
+        async () => {
+          const status = await world.ask(server, { type: "status" });
+          return status.type === "status" && status.settled && status.containers.published > 0;
+        },
+        { timeoutMs: 10_000, what: "the row" },
+      );
+      await world.engine(server, "exec", "-d", "probed", "httpd", "-f", "-p", "80", "-h", "/www");
+      // it listens now, but the page is not there
+      await Bun.sleep(2_500);
+      expect(addressesSeen(answers, `probed-${server}`)).toEqual([]);
+      await world.engine(server, "exec", "probed", "sh", "-c", "echo yes > /www/up");
+      await answers.when(nameOf(`probed-${server}`), holds(await world.addressOf(server, "probed")), soon);
+    });
   }, 60_000);
 
   test("are answered under the address that they have, also when another took the one before", async () => {
-    const answers = await watch(elsewhere, "first", "second");
-    await world.startContainer(server, "first", { service: "first" });
-    const before = await world.addressOf(server, "first");
-    await answers.when(nameOf("first"), holds(before), soon);
-    const stoppedMs = labNowMs();
-    await world.engine(server, "stop", "-t", "1", "first");
-    await answers.when(nameOf("first"), holds(), { ...soon, sinceMs: stoppedMs });
-    // Docker hands out the lowest free address, Podman the next: with the one, the next container takes this one's
-    for (let n = 1; n <= 3; n++) {
-      await world.startContainer(server, `second${n}`, { service: "second" });
-      if ((await world.addressOf(server, `second${n}`)) === before) break;
-    }
-    const startedMs = labNowMs();
-    await world.engine(server, "start", "first");
-    const now = await world.addressOf(server, "first");
-    await answers.when(nameOf("first"), holds(now), { ...soon, sinceMs: startedMs });
-    expect(addressesSeen(answers, "first", startedMs)).toEqual([now]);
+    await onBoth(async (server) => {
+      const answers = await watch(elsewhere, `first-${server}`, `second-${server}`);
+      await world.startContainer(server, "first", { service: `first-${server}` });
+      const before = await world.addressOf(server, "first");
+      await answers.when(nameOf(`first-${server}`), holds(before), soon);
+      const stoppedMs = labNowMs();
+      await world.engine(server, "stop", "-t", "1", "first");
+      await answers.when(nameOf(`first-${server}`), holds(), { ...soon, sinceMs: stoppedMs });
+      // Docker hands out the lowest free address, Podman the next: with the one, the next container takes this one's
+      for (let n = 1; n <= 3; n++) {
+        await world.startContainer(server, `second${n}`, { service: `second-${server}` });
+        if ((await world.addressOf(server, `second${n}`)) === before) break;
+      }
+      const startedMs = labNowMs();
+      await world.engine(server, "start", "first");
+      const now = await world.addressOf(server, "first");
+      await answers.when(nameOf(`first-${server}`), holds(now), { ...soon, sinceMs: startedMs });
+      expect(addressesSeen(answers, `first-${server}`, startedMs)).toEqual([now]);
+    });
   }, 90_000);
 
   test("a drain hides a container that runs on, and is taken back", async () => {
-    const answers = await watch(elsewhere, "drained");
-    const id = await world.startContainer(server, "drained", { service: "drained" });
-    const address = await world.addressOf(server, "drained");
-    await answers.when(nameOf("drained"), holds(address), soon);
-    const drainedMs = labNowMs();
-    expect(await world.ask(server, { type: "drain", container: id.slice(0, 12) })).toMatchObject({ type: "drained" });
-    const hidden = await answers.when(nameOf("drained"), holds(), { ...soon, sinceMs: drainedMs });
-    figures[`${server}: drain → hidden elsewhere, ms`] = Math.round(hidden.atMs - drainedMs);
-    expect(await world.engine(server, "inspect", "--format", "{{.State.Running}}", "drained")).toBe("true");
-    await world.ask(server, { type: "drain", container: "drained", undo: true });
-    await answers.when(nameOf("drained"), holds(address), { ...soon, sinceMs: hidden.atMs });
+    await onBoth(async (server) => {
+      const answers = await watch(elsewhere, `drained-${server}`);
+      const id = await world.startContainer(server, "drained", { service: `drained-${server}` });
+      const address = await world.addressOf(server, "drained");
+      await answers.when(nameOf(`drained-${server}`), holds(address), soon);
+      const drainedMs = labNowMs();
+      expect(await world.ask(server, { type: "drain", container: id.slice(0, 12) })).toMatchObject({ type: "drained" });
+      const hidden = await answers.when(nameOf(`drained-${server}`), holds(), { ...soon, sinceMs: drainedMs });
+      figures[`${server}: drain → hidden elsewhere, ms`] = Math.round(hidden.atMs - drainedMs);
+      expect(await world.engine(server, "inspect", "--format", "{{.State.Running}}", "drained")).toBe("true");
+      await world.ask(server, { type: "drain", container: "drained", undo: true });
+      await answers.when(nameOf(`drained-${server}`), holds(address), { ...soon, sinceMs: hidden.atMs });
+    });
   }, 60_000);
 
   test("labels that cannot be names, or stand in the image, publish nothing and are said once", async () => {
-    const evil = {
-      control: "a\u0007b",
-      long: "x".repeat(10_000),
-      unicode: "naïve-☃",
-      dots: "..",
-    };
-    for (const [name, service] of Object.entries(evil)) await world.startContainer(server, name, { service });
-    await world.engine(server, "run", "-d", "--name", "base", "jiji-lab:latest");
-    await world.engine(
-      server,
-      "commit",
-      "--change",
-      "LABEL jiji.project=reg",
-      "--change",
-      "LABEL jiji.service=posed",
-      "base",
-      "posed:latest",
-    );
-    const answers = await watch(elsewhere, "posed", "fair");
-    await world.engine(server, "run", "-d", "--name", "posed", "--network", "jiji", "posed:latest");
-    await world.startContainer(server, "fair", { service: "fair" });
-    await answers.when(nameOf("fair"), holds(await world.addressOf(server, "fair")), soon);
-    expect(addressesSeen(answers, "posed")).toEqual([]);
-    const journal = await world.run(server, ["journalctl", "-u", "jiji-agent", "-o", "cat", "--no-pager", "-n", "400"]);
-    for (const name of [...Object.keys(evil), "posed"]) {
-      const lines = journal.split("\n").filter((line) => line.includes(`container "${name}" `));
-      expect(lines.length).toBeGreaterThan(0);
-      expect(new Set(lines).size).toBe(lines.length);
-      // eslint-disable-next-line no-control-regex
-      for (const line of lines) expect(line).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f]/);
-    }
-    const rows = world.queryFile("db1", "SELECT record FROM containers").map(([record]) => String(record));
-    for (const record of rows) expect(record).not.toMatch(/naïve|xxxxx|posed/);
+    await onBoth(async (server) => {
+      const evil = {
+        control: "a\u0007b",
+        long: "x".repeat(10_000),
+        unicode: "naïve-☃",
+        dots: "..",
+      };
+      for (const [name, service] of Object.entries(evil)) await world.startContainer(server, name, { service });
+      await world.engine(server, "run", "-d", "--name", "base", "jiji-lab:latest");
+      await world.engine(
+        server,
+        "commit",
+        "--change",
+        "LABEL jiji.project=reg",
+        "--change",
+        `LABEL jiji.service=posed-${server}`,
+        "base",
+        "posed:latest",
+      );
+      const answers = await watch(elsewhere, `posed-${server}`, `fair-${server}`);
+      await world.engine(server, "run", "-d", "--name", "posed", "--network", "jiji", "posed:latest");
+      await world.startContainer(server, "fair", { service: `fair-${server}` });
+      await answers.when(nameOf(`fair-${server}`), holds(await world.addressOf(server, "fair")), soon);
+      expect(addressesSeen(answers, `posed-${server}`)).toEqual([]);
+      const journal = await world.run(server, [
+        "journalctl",
+        "-u",
+        "jiji-agent",
+        "-o",
+        "cat",
+        "--no-pager",
+        "-n",
+        "400",
+      ]);
+      for (const name of [...Object.keys(evil), "posed"]) {
+        const lines = journal.split("\n").filter((line) => line.includes(`container "${name}" `));
+        expect(lines.length).toBeGreaterThan(0);
+        expect(new Set(lines).size).toBe(lines.length);
+        // eslint-disable-next-line no-control-regex
+        for (const line of lines) expect(line).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f]/);
+      }
+      const rows = world.queryFile("db1", "SELECT record FROM containers").map(([record]) => String(record));
+      for (const record of rows) expect(record).not.toMatch(/naïve|xxxxx|posed/);
+    });
   }, 90_000);
 });
 
@@ -425,7 +459,7 @@ describe("a server that cannot be reached", () => {
     expect(addressesSeen(answers, "far", hidden.atMs)).toEqual([]);
   }, 150_000);
 
-  test("that is rebooted is hidden at once, and afterwards says what is there then", async () => {
+  test("that is rebooted is hidden, and afterwards says what is there then", async () => {
     await world.whenWell(MINUTE);
     const answers = await watch("db1", "lone");
     await answers.when(nameOf("lone"), (change) => change.addresses.length === 1, soon);
