@@ -56,10 +56,11 @@ export function startPinned(argv: readonly string[], folder: string, cores: read
   });
   // taskset becomes the program itself, so the process is the server's.
   const { pid = 0 } = child;
+  const threads = new Map<string, number>();
   return {
     pid,
     output: () => output,
-    processorMs: () => processorMs(pid),
+    processorMs: () => processorMs(pid, threads),
     memory: () => memoryOf(pid),
     stop: async () => {
       state.isStopping = true;
@@ -71,13 +72,20 @@ export function startPinned(argv: readonly string[], folder: string, cores: read
   };
 }
 
-/** Time on a processor of all threads, from the scheduler's own books (proc(5), schedstat: nanoseconds). */
-function processorMs(pid: number): number {
-  let nanoseconds = 0;
+/**
+ * Time on a processor of all threads, from the scheduler's own books (proc(5), schedstat: nanoseconds). Threads that have
+ * ended count with what was seen of them last.
+ */
+function processorMs(pid: number, threads: Map<string, number>): number {
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
+    try {
+      const [nanoseconds] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ");
+      threads.set(thread, Number(nanoseconds));
+    } catch {
+      // It has ended since the folder was read.
+    }
   }
-  return nanoseconds / 1e6;
+  return threads.values().reduce((sum, nanoseconds) => sum + nanoseconds, 0) / 1e6;
 }
 
 function memoryOf(pid: number): Memory {
