@@ -39,7 +39,7 @@ export const TEST_STAGES: readonly Stage[] = [
   }),
   testStage({
     name: "programs",
-    about: "whole programs on this machine: mutated packets at a running jiji-dns, measurements in small",
+    about: "whole programs on this machine: jiji dns serve, mutated packets at it, measurements in small",
     folders: ["test/programs", "test/fuzz"],
     timeLimitMs: 5 * minute,
     testTimeoutMs: 2 * minute,

@@ -4,13 +4,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { decode, encode, streamEncode, type DecodedPacket } from "dns-packet";
-import { cleanUp, cleanUps, container, setUp, web1, web2 } from "../../test/dns-world.ts";
-import { FakeResolver, addressOf } from "../../test/fake-resolver.ts";
-import { askStatus } from "../dns/control-client.ts";
+import { cleanUp, cleanUps, container, setUp, web1, web2 } from "../dns-world.ts";
+import { FakeResolver, addressOf } from "../fake-resolver.ts";
+import { askStatus } from "../../src/dns/control-client.ts";
 
 afterEach(cleanUp);
 
-const PROGRAM = join(import.meta.dir, "jiji.ts");
+const PROGRAM = join(import.meta.dir, "..", "..", "src", "bin", "jiji.ts");
 
 interface Where {
   readonly listening: readonly { host: string; port: number; protocol: string }[];
