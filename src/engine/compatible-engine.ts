@@ -3,6 +3,7 @@ import { found, unknown, type Reading } from "../model/reading.ts";
 import {
   imageSchema,
   listedContainerSchema,
+  networkModeSchema,
   parseEvent,
   parseInspect,
   parseNetworks,
@@ -128,6 +129,27 @@ export class CompatibleEngine implements Engine {
     if (answer.state !== "found") return notAnswered(answer, "/networks");
     const networks = parseNetworks(answer.value);
     return networks === undefined ? unknown(`${this.kind}: /networks has an unexpected shape`) : found(networks);
+  }
+
+  async onHostNetwork(): Promise<Reading<readonly string[]>> {
+    const answer = await this.#http.getJson("/containers/json");
+    if (answer.state !== "found") return notAnswered(answer, "/containers/json");
+    const listed = listedContainerSchema.array().safeParse(answer.value);
+    if (!listed.success) return unknown(`${this.kind}: /containers/json has an unexpected shape`);
+    const names: string[] = [];
+    for (const { Id: id, Names: given, NetworkSettings: settings } of listed.data) {
+      const networks = Object.keys(settings?.Networks ?? {});
+      // Docker lists "host" as a network; Podman lists none, and only the inspection tells
+      const isHost = networks.includes("host") || (networks.length === 0 && (await this.#isOnHost(id)));
+      if (isHost) names.push(given?.[0]?.replace(/^\//, "") ?? id.slice(0, 12));
+    }
+    return found(names.toSorted());
+  }
+
+  async #isOnHost(id: string): Promise<boolean> {
+    const answer = await this.#http.getJson(`/containers/${encodeURIComponent(id)}/json`);
+    const parsed = networkModeSchema.safeParse(answer.state === "found" ? answer.value : undefined);
+    return parsed.success && parsed.data.HostConfig.NetworkMode === "host";
   }
 }
 

@@ -31,8 +31,12 @@ const portMap = z
 /** One entry of `GET /containers/json`. */
 export const listedContainerSchema = z.object({
   Id: z.string().regex(/^[0-9a-f]{64}$/),
+  Names: z.array(z.string()).nullish(),
   NetworkSettings: z.object({ Networks: networkMap }).nullish(),
 });
+
+/** What of `GET /containers/{id}/json` tells in which network namespace a container is: `host`, `bridge`, `container:ID`, … */
+export const networkModeSchema = z.object({ HostConfig: z.object({ NetworkMode: z.string() }) });
 
 const inspectSchema = z.object({
   Id: z.string().regex(/^[0-9a-f]{64}$/),

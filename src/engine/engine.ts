@@ -86,6 +86,8 @@ export interface Engine {
   events(signal: AbortSignal): AsyncIterable<EngineEvent>;
   /** IPv4 networks whose containers live behind this server's own bridges. Never `absent`. */
   networks(): Promise<Reading<readonly EngineNetwork[]>>;
+  /** Names of running containers that are on the server's own network, sorted: nothing tells them from the server. */
+  onHostNetwork(): Promise<Reading<readonly string[]>>;
 }
 
 /** The engine could not be asked, refused, or broke off. */

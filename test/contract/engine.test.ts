@@ -92,6 +92,15 @@ describe.each(SERVERS)("$name", ({ name: server, engine: kind }) => {
     expect(networks.value).toContainEqual({ name: "jiji", cidr: "10.210.3.0/24" } as never);
   });
 
+  test("a container on the server's own network is told by its name", async () => {
+    expect(await engine.onHostNetwork()).toEqual({ state: "found", value: [] });
+    const id = await run("run", "-d", "--network", "host", "--name", "hosted", labImage, "sleep", "1000");
+    const beside = await run("run", "-d", "--name", "beside", labImage, "sleep", "1000");
+    const alone = await run("run", "-d", "--network", "none", "--name", "alone", labImage, "sleep", "1000");
+    expect(await engine.onHostNetwork()).toEqual({ state: "found", value: ["hosted"] });
+    await run("rm", "-f", id, beside, alone);
+  }, 30_000);
+
   test("a container's life, by events and inspection", async () => {
     const id = await run("create", "--network", "jiji", "--name", "web", "--expose", "80/tcp", "-l", "a=b", labImage);
     await saw(id, /^create$/);

@@ -181,6 +181,16 @@ describe("a local user", () => {
   }, 30_000);
 });
 
+test("containers on a server's own network count as the server, and status names them", async () => {
+  const hosted = ["run", "-d", "--network", "host", "--name", "hosted", "jiji-lab:latest", "sleep", "1000"];
+  await world.must("web1", "docker", ...hosted);
+  await world.must("home", "podman", ...hosted);
+  const status = expectSuccess(await world.jiji(["network", "status"]), "status");
+  for (const name of NAMES) expect(status.stdout).toMatch(new RegExp(`note: ${name}: .*: hosted`));
+  await world.must("web1", "docker", "rm", "-f", "hosted");
+  await world.must("home", "podman", "rm", "-f", "hosted");
+}, 60_000);
+
 describe("ssh", () => {
   const file = (...parts: readonly string[]): string => join(lab.operator.home, ...parts);
   let environment: Record<string, string>;

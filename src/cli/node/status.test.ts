@@ -14,6 +14,7 @@ import { runNodeStatus, type StatusSources } from "./status.ts";
 const engine = {
   kind: "docker",
   version: async () => found("28.5.2"),
+  onHostNetwork: async () => found([]),
   containers: async () => found([{ state: "running" }, { state: "running" }, { state: "exited" }]),
 } as unknown as Engine;
 
@@ -153,4 +154,12 @@ test.each([
   expect(seen.problems).toHaveLength(problems.length);
   for (const problem of problems) expect(seen.problems.join()).toContain(problem);
   expect(seen.notes).toHaveLength(notes);
+});
+
+test("containers on the host's network are named", async () => {
+  const hosting = { ...engine, onHostNetwork: async () => found(["agent", "proxy"]) } as unknown as Engine;
+  const seen = await status(member(), false, { ...SOURCES, openEngine: () => hosting });
+  expect(seen.notes.join()).toContain("agent, proxy");
+  const silent = { ...engine, onHostNetwork: async () => unknown("no socket") } as unknown as Engine;
+  expect((await status(member(), false, { ...SOURCES, openEngine: () => silent })).notes).toEqual([]);
 });

@@ -81,7 +81,7 @@ async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): P
   }
   const engine = sources.openEngine(spec.value);
   const peers = members.filter(({ subnet }) => subnet !== spec.value.subnet);
-  const [wireguard, store, dns, agent, version, containers, filters] = await Promise.all([
+  const [wireguard, store, dns, agent, version, containers, filters, hosted] = await Promise.all([
     readTunnel(host, spec.value, peers, probe),
     sources.store(host, spec.value).then((reading) => namingHolder(reading, spec.value, members)),
     sources.dns(spec.value),
@@ -89,11 +89,12 @@ async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): P
     engine.version(),
     countContainers(engine),
     readFilters(host),
+    engine.onHostNetwork(),
   ]);
   const engineStatus = version.state === "found" ? found({ kind: spec.value.engine, version: version.value }) : version;
   const status = { ...here, wireguard, units, store, dns, agent, engine: engineStatus, containers };
   const problems = [...findProblems(status, membersFile, peers), ...filters.problems];
-  return { ...status, problems, notes: filters.notes };
+  return { ...status, problems, notes: [...filters.notes, ...hostedNotes(hosted)] };
 }
 
 async function unitStates(host: Host, spec: Reading<NodeSpec>): Promise<NodeStatus["units"]> {
@@ -169,6 +170,11 @@ async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"
   } finally {
     client.close();
   }
+}
+
+function hostedNotes(names: Reading<readonly string[]>): string[] {
+  if (names.state !== "found" || names.value.length === 0) return [];
+  return [`on this server's own network, where nothing tells them from it: ${names.value.join(", ")}`];
 }
 
 /** Whether the tables that guard this server are loaded. Somebody may flush them while every unit stays active. */
