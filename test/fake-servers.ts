@@ -279,7 +279,7 @@ export class FakeServer {
     return {
       identity,
       version: "0.1.0",
-      members: members.map(({ id, name, subnet }) => ({ id, name, subnet })),
+      members: members.map(({ id, name, subnet }) => ({ id, name, subnet, firstSeenMs: null })),
       wireguard: found({
         peers: members
           .filter(({ id }) => id !== own)

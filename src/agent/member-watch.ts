@@ -11,7 +11,7 @@ import { SUBSCRIPTIONS } from "../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../store/store.ts";
 import type { Clock, Files } from "../system/host.ts";
 import { OnceLog, type Log } from "./log.ts";
-import { learnMembers } from "./membership.ts";
+import { learnMembers, rememberFirstSeen } from "./membership.ts";
 import { nextRev } from "./mirror.ts";
 import { Backoff, Wake } from "./wake.ts";
 
@@ -69,6 +69,7 @@ class Watch implements MemberWatch {
   readonly #done: Promise<unknown>;
   #known: MembersFile = EMPTY_MEMBERS;
   #members: readonly Member[] = [];
+  readonly #firstSeenMs = new Map<string, number>();
   /** the store's rows by id; undefined until the first whole snapshot, and while the store is away */
   #rows: ReadonlyMap<string, SignedServerRecord> | undefined;
   #reconciledText = "";
@@ -98,7 +99,12 @@ class Watch implements MemberWatch {
         await this.#lookOnce();
         this.#complaint = "";
         backoff.reset();
-        await this.#wake.sleep(clock, lookMs, this.#stop.signal);
+        const isCalm = !(await this.#wake.sleep(clock, lookMs, this.#stop.signal));
+        // Not in a hurry, since setup writes the same file: not while it has just changed, and from what it says now.
+        if (isCalm && !this.#stop.signal.aborted) {
+          await this.#readFile();
+          await this.#writeFile(this.#withTimes(this.#known));
+        }
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         if (this.#stop.signal.aborted) return;
@@ -123,7 +129,21 @@ class Watch implements MemberWatch {
     const file = reading.state === "found" ? parseMembersFile(reading.value) : EMPTY_MEMBERS;
     if (file === undefined) throw new Error(`${PATHS.members} is malformed`);
     this.#known = file;
+    this.#withTimes(file);
     this.#show();
+  }
+
+  /** The file with the times at which its members were first seen, if only now. */
+  #withTimes(file: MembersFile): MembersFile {
+    const nowMs = this.#options.clock.nowMs();
+    for (const { id } of file.members) if (!this.#firstSeenMs.has(id)) this.#firstSeenMs.set(id, nowMs);
+    return rememberFirstSeen(file, this.#firstSeenMs);
+  }
+
+  async #writeFile(file: MembersFile): Promise<void> {
+    if (file === this.#known) return;
+    await this.#options.files.write(PATHS.members, encodeMembersFile(file), { mode: 0o644 });
+    this.#known = file;
   }
 
   #show(): void {
@@ -139,15 +159,14 @@ class Watch implements MemberWatch {
   }
 
   async #learn(): Promise<void> {
-    const { identity, cluster, files } = this.#options;
+    const { identity, cluster } = this.#options;
     if (this.#rows === undefined) return;
     const learned = learnMembers(this.#known, [...this.#rows.values()], identity.id, cluster);
     for (const { id, why } of learned.refusals) {
       this.#refusals.warn(id, why, `members: the store's row of ${id} is not believed: ${why}`);
     }
     if (learned.file === this.#known) return;
-    await files.write(PATHS.members, encodeMembersFile(learned.file), { mode: 0o644 });
-    this.#known = learned.file;
+    await this.#writeFile(this.#withTimes(learned.file));
     this.#show();
   }
 

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { makeMember, signAgain, type MadeMember } from "../../test/mesh-makers.ts";
 import { parseClusterCidr, type SubnetNumber } from "../model/cluster.ts";
 import type { WireGuardPublicKey } from "../model/keys.ts";
+import { encodeMembersFile, parseMembersFile } from "../model/members-file.ts";
 import {
   signServerRecord,
   verifyServerRecord,
@@ -10,7 +11,7 @@ import {
   type SignedServerRecord,
 } from "../model/server-record.ts";
 import { verifiedMembers } from "../plan/members.ts";
-import { learnMembers } from "./membership.ts";
+import { learnMembers, rememberFirstSeen } from "./membership.ts";
 
 const cluster = parseClusterCidr("10.210.0.0/20")!;
 const [self, web1, home] = [makeMember("self", 0), makeMember("web1", 1, 5), makeMember("home", 2, 5)];
@@ -87,6 +88,23 @@ describe("refused, with the reason", () => {
 
 test("this server's own record is never learned from the store", () => {
   expect(learn([saying(self, { nat: true, rev: 99 })])).toEqual({ file: known, refusals: [] });
+});
+
+test("when a member was first seen is noted once, and outlasts what else changes in the file", () => {
+  const times = new Map<string, number>([self, web1, home].map(({ identity }) => [identity.id, 1000]));
+  const noted = rememberFirstSeen(known, times);
+  expect(noted.firstSeenMs).toEqual(Object.fromEntries(times));
+  const again = parseMembersFile(encodeMembersFile(noted));
+  expect(again).toEqual({ ...noted, members: expect.any(Array) });
+  const later = new Map<string, number>([...times].map(([id]) => [id, 2000] as const));
+  expect(rememberFirstSeen(noted, later)).toBe(noted);
+  const db1 = makeMember("db1", 7);
+  const { file } = learn([db1.signed], noted);
+  expect(rememberFirstSeen(file, later.set(db1.identity.id, 3000)).firstSeenMs).toEqual({
+    ...noted.firstSeenMs,
+    [db1.identity.id]: 3000,
+  });
+  expect(rememberFirstSeen(known, new Map())).toBe(known);
 });
 
 test("whatever rows there are, who is known stays, with number and key, and no two share either", () => {

@@ -87,3 +87,13 @@ function judge(row: SignedServerRecord, knowledge: Knowledge): Verdict {
 function refused(why: string): Verdict {
   return { kind: "refused", why };
 }
+
+/** Adds the times at which members were first seen where the file has none; the same object when it has them all. */
+export function rememberFirstSeen(file: MembersFile, seenMs: ReadonlyMap<string, number>): MembersFile {
+  const known = file.firstSeenMs ?? {};
+  const fresh = file.members.flatMap(({ id }) => {
+    const time = Object.hasOwn(known, id) ? undefined : seenMs.get(id);
+    return time === undefined ? [] : [[id, time] as const];
+  });
+  return fresh.length === 0 ? file : { ...file, firstSeenMs: { ...known, ...Object.fromEntries(fresh) } };
+}

@@ -10,8 +10,10 @@ export class Wake {
     this.#resume?.();
   }
 
-  /** Sleeps until {@link call}, until the time is up, or until `signal` is aborted; never throws. */
-  async sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  /**
+   * Sleeps until {@link call}, until the time is up, or until `signal` is aborted; never throws. True when it was called.
+   */
+  async sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
     if (!this.#isSet && !signal.aborted) {
       const timer = new AbortController();
       const called = new Promise<void>((resolve) => (this.#resume = resolve));
@@ -20,7 +22,9 @@ export class Wake {
       timer.abort();
       this.#resume = undefined;
     }
+    const wasCalled = this.#isSet;
     this.#isSet = false;
+    return wasCalled;
   }
 }
 

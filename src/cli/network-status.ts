@@ -9,6 +9,7 @@ import { refuseDisabled } from "./network-setup.ts";
 import { NodeClient } from "./node-client.ts";
 import { asJijiError, type Output } from "./output.ts";
 import { findAilments } from "./status-health.ts";
+import { joinNotes } from "./status-joins.ts";
 import { renderStatus, type StatusRow } from "./status-text.ts";
 
 export interface StatusOptions extends ConfigChoice {
@@ -35,8 +36,9 @@ export async function networkStatus(context: CliContext, output: Output, options
     const isWell = rows.every(({ state }) => state === "healthy");
     const code = isWell ? EXIT.ok : EXIT.unhealthy;
     const store = findStore(fleet.reached, rows);
+    const notes = [...notesOf(store), ...joinNotes(rows, context.clock.nowMs())];
     if (options.json) output.json(toJson(loaded, rows, store, code));
-    else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors, notesOf(store)));
+    else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors, notes));
     return code;
   } finally {
     await fleet.ssh.close();

@@ -123,7 +123,9 @@ const peer = z.object({
 const statusSchema = z.object({
   identity: reading<Identity>(identity),
   version: text,
-  members: z.array(z.object({ id: text, name: text, subnet: z.int() })).max(1000),
+  members: z
+    .array(z.object({ id: text, name: text, subnet: z.int(), firstSeenMs: z.number().nullable().default(null) }))
+    .max(1000),
   wireguard: reading(z.object({ peers: z.array(peer).max(1000) })),
   units: z.record(text, text),
   store: reading(z.object({ kind: z.enum(["corrosion", "embedded"]), rows: count, sizeBytes: count.nullable() })),

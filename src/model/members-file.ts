@@ -18,6 +18,7 @@ const schema = z.object({
       subnet: z.int().nullable(),
     }),
   ),
+  firstSeenMs: z.record(z.string(), z.number()).optional(),
 });
 
 /** A mesh that nobody has joined yet. */
@@ -40,5 +41,10 @@ export function encodeMembersFile(file: MembersFile): string {
     version: 1,
     members: file.members.toSorted(byId).map(({ id, record, sig }) => ({ id, record, sig })),
     removed: file.removed.toSorted(byId).map(({ id, name, subnet }) => ({ id, name, subnet })),
+    ...(file.firstSeenMs === undefined ? {} : { firstSeenMs: inOrder(file.firstSeenMs) }),
   })}\n`;
+}
+
+function inOrder(times: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(times).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }

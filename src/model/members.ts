@@ -17,4 +17,6 @@ export interface MembersFile {
   readonly version: 1;
   readonly members: readonly SignedServerRecord[];
   readonly removed: readonly Tombstone[];
+  /** by id: when this server first heard of a member, ms since 1970 by its own clock; its agent writes it */
+  readonly firstSeenMs?: Readonly<Record<string, number>> | undefined;
 }

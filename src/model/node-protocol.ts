@@ -115,7 +115,13 @@ export interface StatusRequest {
 export interface NodeStatus {
   readonly identity: Reading<Identity>;
   readonly version: string;
-  readonly members: readonly { readonly id: string; readonly name: string; readonly subnet: number }[];
+  readonly members: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly subnet: number;
+    /** when this server first heard of it, ms since 1970 by its own clock; null: not known */
+    readonly firstSeenMs: number | null;
+  }[];
   readonly wireguard: Reading<{
     readonly peers: readonly {
       readonly id: string;

@@ -392,6 +392,17 @@ describe("a hostile member", () => {
     expect((await world.must("web1", "wg", "show", "jiji0", "peers")).split("\n")).toHaveLength(1);
   });
 
+  test("can admit a newcomer, and status says so", async () => {
+    const newcomer = Signer.fresh();
+    await world.store("home", "transactions", [[SERVER, newcomer.row({})]]);
+    await waitFor(async () => (await world.must("web1", "cat", PATHS.members)).includes(newcomer.id), {
+      timeoutMs: 20_000,
+      what: "web1 to learn the newcomer",
+    });
+    const status = await world.jiji(["network", "status"]);
+    expect(status.stdout).toMatch(/note: a member that is not in this file: newcomer \(number 77, 20\d\d-.* UTC\)/);
+  }, 40_000);
+
   test("that lies in its own files has no member planned in another place, and no line in anybody's plan", async () => {
     const members = JSON.parse(await world.must("home", "cat", PATHS.members)) as { members: unknown[] };
     const lies = {

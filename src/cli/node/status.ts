@@ -67,10 +67,11 @@ async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): P
   const identity = withKey.state === "found" ? found(withKey.value.identity) : withKey;
   const membersFile = await readMembers(host.files);
   const members = membersFile.state === "found" ? verifiedMembers(membersFile.value) : [];
+  const firstSeen = membersFile.state === "found" ? (membersFile.value.firstSeenMs ?? {}) : {};
   const here = {
     identity,
     version: VERSION,
-    members: members.map(({ id, name, subnet }) => ({ id, name, subnet })),
+    members: members.map(({ id, name, subnet }) => ({ id, name, subnet, firstSeenMs: firstSeen[id] ?? null })),
   };
   const units = await unitStates(host, spec);
   if (spec.state !== "found") {
