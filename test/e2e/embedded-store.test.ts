@@ -27,7 +27,7 @@ beforeAll(async () => {
     ],
   });
   writeDeployFile(lab, { project: "shop", ssh: { timeout: 5000 }, network: { store: { embedded: HOLDER } } });
-  const setup = expectSuccess(await runJiji(lab, SETUP), "setup");
+  const setup = expectSuccess(await runJiji(lab, [...SETUP, "-v"]), "setup");
   setupSaid = setup.stdout + setup.stderr;
   for (const { name } of lab.servers) {
     const shown = await lab.exec(name, ["ip", "-4", "-o", "address", "show", "dev", "jiji0"]);
@@ -99,6 +99,10 @@ test("only the holder listens, and only to a server with the token", async () =>
   expect(await ask("-H", "Authorization: Bearer guessed")).toBe("401");
   const token = (await lab.exec("home", ["cat", "/opt/jiji/store.token"])).stdout.trim();
   expect(await ask("-H", `Authorization: Bearer ${token}`)).toBe("200");
+  expect(setupSaid).not.toContain(token);
+  for (const { name } of lab.servers) {
+    expect((await lab.exec(name, ["journalctl", "--no-pager", "-o", "cat"])).stdout).not.toContain(token);
+  }
   const mode = await lab.exec("home", ["stat", "-c", "%a %U:%G", "/opt/jiji/store.token"]);
   expect(mode.stdout.trim()).toBe("640 root:jiji-corrosion");
 }, 30_000);
