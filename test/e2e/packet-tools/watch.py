@@ -1,4 +1,4 @@
-"""watch.py LOG: writes each command line and each environment that any process of this machine has, once, until it is stopped."""
+"""watch.py LOG: writes each command line and each environment that any process of this machine has, once, until the log is removed (with the lab that it is of)."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ import time
 seen = set()
 with open(sys.argv[1], "wb", buffering=0) as log:
     log.write(b"ready\n")
-    while True:
+    while os.path.exists(sys.argv[1]):
         for pid in filter(str.isdigit, os.listdir("/proc")):
             for name in ("cmdline", "environ"):
                 try:
