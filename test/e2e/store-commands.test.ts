@@ -64,6 +64,31 @@ describe("db query", () => {
     expect(home).toEqual(web1);
   });
 
+  test("the reader is nobody, in the store's group alone, and can write and open nothing else", async () => {
+    const asking = jiji("db", "query", `${ENDLESS} SELECT count(*) FROM c`, "--server", "web1", "--timeout", "2");
+    let status = "";
+    await until("the reader to run confined", async () => {
+      const pids = (await world.mesh.lab.exec("web1", ["pgrep", "-u", "nobody", "-f", "store-reader"])).stdout;
+      const pid = pids.trim().split("\n")[0] ?? "";
+      if (pid === "") return false;
+      status = (await world.mesh.lab.exec("web1", ["cat", `/proc/${pid}/status`, `/proc/${pid}/limits`])).stdout;
+      return status.includes("Max data size");
+    });
+    const group = (await world.run("web1", ["getent", "group", "jiji-corrosion"])).split(":")[2];
+    const field = (name: string): string => new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*$`, "m").exec(status)?.[1] ?? "?";
+    expect(field("Uid")).toBe("65534\t65534\t65534\t65534");
+    expect(field("Gid")).toBe(`${group}\t${group}\t${group}\t${group}`);
+    expect(field("Groups")).toBe("");
+    expect([field("CapPrm"), field("CapEff"), field("CapBnd")]).toEqual(Array(3).fill("0".repeat(16)));
+    expect(field("NoNewPrivs")).toBe("1");
+    expect(status).toMatch(/Max file size +0 +0/);
+    expect(status).toMatch(/Max cpu time +2 +3/);
+    const result = await asking;
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain("web1: the statement was stopped after 2 s of processor time\nhint: --timeout");
+    expect(await processesOf("web1", "nobody")).not.toContain("store-reader");
+  }, 60_000);
+
   test.each([
     ["ATTACH '/opt/jiji/corrosion/token' AS t", "ATTACH is not taken here"],
     ["PRAGMA journal_mode = DELETE", "only PRAGMAs that look"],
@@ -143,6 +168,21 @@ describe("db stats", () => {
     expect(stdout).toContain("2 of 2");
     expect(stdout).toMatch(/1 alive/);
   }, 60_000);
+
+  test("a difference that lasts is pointed out, and gone when the stores can talk again", async () => {
+    const rule = ["INPUT", "-i", "jiji0", "-p", "udp", "-j", "DROP"];
+    await world.run("home", ["iptables", "-w", "-I", ...rule]);
+    try {
+      await world.transact("web1", [["INSERT INTO removed_servers (id) VALUES ('only-here')", []]]);
+      const result = await jiji("db", "stats");
+      expect(result.stdout).toMatch(/≠ (home|web1) has [01] removed servers, (home|web1) has [01]/);
+      expect(result.code).toBe(5);
+    } finally {
+      await world.run("home", ["iptables", "-w", "-D", ...rule]);
+    }
+    await world.transact("web1", [["DELETE FROM removed_servers", []]]);
+    await until("the stores to agree again", async () => (await jiji("db", "stats")).code === 0);
+  }, 90_000);
 });
 
 describe("gc", () => {
@@ -152,6 +192,25 @@ describe("gc", () => {
     const result = await jiji("gc");
     expect(result).toMatchObject({ code: 0, stdout: "nothing is stale\n" });
   });
+
+  test("a row of a living server whose agent is down is its agent's; it goes when the agent looks", async () => {
+    const self = (await query("SELECT id FROM servers WHERE name = 'web1'"))[0]?.[0];
+    await world.run("web1", ["systemctl", "stop", "jiji-agent"]);
+    const record = {
+      ...{ containerId: "d".repeat(64), project: "shop", service: "api", instance: null, address: null },
+      ...{ state: "healthy", ports: [], meta: {}, rev: 1 },
+    };
+    await world.transact("web1", [
+      ["INSERT INTO containers (server_id, n, record) VALUES (?, 77, ?)", [self, JSON.stringify(record)]],
+    ]);
+    const dry = await jiji("gc");
+    expect(dry.stdout).toMatch(/containers 77 +web1 +shop \/ api +dddddddddddd +its server has no such container/);
+    const down = await jiji("gc", "--force", "--yes");
+    expect(down.code).toBe(4);
+    expect(down.stderr).toContain("error: web1: its agent did not look");
+    await world.run("web1", ["systemctl", "start", "jiji-agent"]);
+    await until("the row to go", async () => (await jiji("gc")).stdout === "nothing is stale\n");
+  }, 90_000);
 
   test("a removed server's rows go, its number is free on every server, and it stays removed", async () => {
     await world.transact("home", [
