@@ -25,4 +25,6 @@ program
     process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
     process.exitCode = report.complaints.length > 0 ? 1 : 0;
   });
+// Interrupted, it takes the server down with it.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
 await program.parseAsync();

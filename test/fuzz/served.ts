@@ -99,7 +99,10 @@ export class Served {
       stdout: "pipe",
       stderr: "pipe",
     });
+    const kill = (): void => child.kill("SIGKILL");
+    process.once("exit", kill);
     const cleanUps = [
+      () => process.off("exit", kill),
       () => resolver.close(),
       () => client.close(),
       () => store.close(),
