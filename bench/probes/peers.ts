@@ -1,6 +1,6 @@
 // The other servers' ends of the probes: real links, each of which knows the measured server only.
 // usage: peers.ts COUNT
-import { startLink } from "../../src/agent/link.ts";
+import { startLink } from "../../src/agent/mesh/link.ts";
 import { parseSubnetNumber } from "../../src/model/cluster.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { systemUdp } from "../../src/system/udp.ts";

@@ -1,6 +1,6 @@
 // One server's agent as far as probes go, and what it costs: prints one line of JSON.
 // usage: subject.ts MEMBERS SECONDS
-import { startLink } from "../../src/agent/link.ts";
+import { startLink } from "../../src/agent/mesh/link.ts";
 import { parseSubnetNumber } from "../../src/model/cluster.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { systemUdp } from "../../src/system/udp.ts";

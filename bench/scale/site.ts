@@ -2,8 +2,8 @@
 // on standard input, what was done on standard output.
 // usage: site.ts SITE SERVERS CONTAINERS TOKEN_FILE
 import { readFileSync } from "node:fs";
-import { encodeRowChanges, type RowChange } from "../../src/agent/mirror.ts";
-import { startLink, type Link } from "../../src/agent/link.ts";
+import { encodeRowChanges, type RowChange } from "../../src/agent/containers/mirror.ts";
+import { startLink, type Link } from "../../src/agent/mesh/link.ts";
 import { Secret } from "../../src/model/secret.ts";
 import type { Member } from "../../src/model/server-record.ts";
 import { openStoreClient } from "../../src/store/client.ts";

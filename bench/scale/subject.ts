@@ -2,9 +2,9 @@
 // usage: subject.ts SERVERS TOKEN_FILE FOLDER
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { startAgentSocket } from "../../src/agent/agent-socket.ts";
-import { startLink } from "../../src/agent/link.ts";
-import { startStoreRelay } from "../../src/agent/store-relay.ts";
+import { startAgentSocket } from "../../src/agent/sockets/agent-socket.ts";
+import { startLink } from "../../src/agent/mesh/link.ts";
+import { startStoreRelay } from "../../src/agent/sockets/store-relay.ts";
 import { Secret } from "../../src/model/secret.ts";
 import type { Member } from "../../src/model/server-record.ts";
 import { formatStoreUrl } from "../../src/store/store-url.ts";

@@ -1,7 +1,7 @@
 import type { AgentStateLine } from "../model/agent-protocol.ts";
 import type { Identity } from "../model/identity.ts";
 import type { Member } from "../model/server-record.ts";
-import type { AgentSocket } from "./agent-socket.ts";
+import type { AgentSocket } from "./sockets/agent-socket.ts";
 
 /** Collects what agent.sock says of the state; nothing is said before members.json was read. */
 export class AgentState {

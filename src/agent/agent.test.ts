@@ -17,7 +17,7 @@ import { signServerRecord, type ServerRecord, type SignedServerRecord } from "..
 import { systemClock } from "../system/clock.ts";
 import type { Files } from "../system/host.ts";
 import type { Udp } from "../system/udp-port.ts";
-import { askAgent } from "./control-socket.ts";
+import { askAgent } from "./sockets/control-socket.ts";
 import { loadSelf } from "./load-self.ts";
 import { startAgent, type Agent } from "./run.ts";
 

@@ -10,21 +10,21 @@ import { PATHS } from "../model/paths.ts";
 import type { StoreClient } from "../store/store.ts";
 import type { Clock, Files } from "../system/host.ts";
 import type { Udp } from "../system/udp-port.ts";
-import { startAgentSocket, type AgentSocket } from "./agent-socket.ts";
+import { startAgentSocket, type AgentSocket } from "./sockets/agent-socket.ts";
 import { AgentState } from "./agent-state.ts";
 import { openBootState, type BootState } from "./boot-state.ts";
-import { closePart } from "./closing.ts";
-import { startControlSocket, type CheckedRequest } from "./control-socket.ts";
-import { Drains } from "./drains.ts";
-import { startEngineWatch, type EngineWatch } from "./engine-watch.ts";
-import { HealthChecks, type Check } from "./health-checks.ts";
-import { startLink, type Link } from "./link.ts";
+import { closePart } from "./sockets/closing.ts";
+import { startControlSocket, type CheckedRequest } from "./sockets/control-socket.ts";
+import { Drains } from "./containers/drains.ts";
+import { startEngineWatch, type EngineWatch } from "./containers/engine-watch.ts";
+import { HealthChecks, type Check } from "./containers/health-checks.ts";
+import { startLink, type Link } from "./mesh/link.ts";
 import type { Log } from "./log.ts";
-import { startMemberWatch, type MemberWatch, type Peers } from "./member-watch.ts";
-import type { RowChange } from "./mirror.ts";
-import { newsOfChange } from "./news.ts";
-import { Publisher } from "./publisher.ts";
-import { startRowWriter, type RowWriter } from "./row-writer.ts";
+import { startMemberWatch, type MemberWatch, type Peers } from "./mesh/member-watch.ts";
+import type { RowChange } from "./containers/mirror.ts";
+import { newsOfChange } from "./mesh/news.ts";
+import { Publisher } from "./containers/publisher.ts";
+import { startRowWriter, type RowWriter } from "./containers/row-writer.ts";
 
 /** What the agent works with; the real ones are built by the entry point. */
 export interface AgentPorts {

@@ -1,9 +1,9 @@
 import { mkdirSync, watch } from "node:fs";
 import { loadSelf } from "../agent/load-self.ts";
 import { openJournalLog } from "../agent/log.ts";
-import { openPeers } from "../agent/peers.ts";
+import { openPeers } from "../agent/mesh/peers.ts";
 import { startAgent, type Agent } from "../agent/run.ts";
-import { startStoreRelay } from "../agent/store-relay.ts";
+import { startStoreRelay } from "../agent/sockets/store-relay.ts";
 import { openEngine } from "../engine/open.ts";
 import { agentSettingsSchema } from "../model/agent-settings.ts";
 import { JijiError } from "../model/errors.ts";

@@ -2,7 +2,7 @@ import { splitHostPort } from "../model/address.ts";
 import { dnsSettingsSchema, type DnsSettings } from "../model/dns-settings.ts";
 import { JijiError } from "../model/errors.ts";
 import { startDnsServer, type DnsServer } from "../dns/server.ts";
-import { releaseStartPages } from "../dns/start-pages.ts";
+import { releaseStartPages } from "../dns/operation/start-pages.ts";
 import { openStoreClient } from "../store/client.ts";
 import { parseStoreUrl } from "../store/store-url.ts";
 import { systemClock } from "../system/clock.ts";

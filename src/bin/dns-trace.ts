@@ -1,11 +1,11 @@
 import type { CliContext } from "../cli/context.ts";
 import { EXIT, type ExitCode } from "../cli/exit-codes.ts";
 import { Output } from "../cli/output.ts";
-import { renderTrace } from "../cli/trace-text.ts";
-import { askTrace } from "../dns/control-client.ts";
-import type { TraceAnswer } from "../dns/control-protocol.ts";
-import { loadStoredZone } from "../dns/stored-zone.ts";
-import { traceName } from "../dns/trace.ts";
+import { renderTrace } from "../cli/names/trace-text.ts";
+import { askTrace } from "../dns/operation/control-client.ts";
+import type { TraceAnswer } from "../dns/operation/control-protocol.ts";
+import { loadStoredZone } from "../dns/feed/stored-zone.ts";
+import { traceName } from "../dns/zone/trace.ts";
 import { parseClusterCidr } from "../model/cluster.ts";
 import { JijiError } from "../model/errors.ts";
 import { parseServerId } from "../model/keys.ts";

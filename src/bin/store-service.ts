@@ -1,6 +1,6 @@
 import { JijiError } from "../model/errors.ts";
 import { splitHostPort } from "../model/address.ts";
-import { startEmbeddedStore, type EmbeddedStore } from "../store/embedded.ts";
+import { startEmbeddedStore, type EmbeddedStore } from "../store/embedded/embedded.ts";
 import { systemClock } from "../system/clock.ts";
 import { readTokenFile } from "./read-token.ts";
 

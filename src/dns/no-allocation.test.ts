@@ -1,11 +1,11 @@
 import { expect, test } from "bun:test";
 import { heapStats } from "bun:jsc";
 import { encode } from "dns-packet";
-import { AnswerCache, CACHE_BYTES } from "./answer-cache.ts";
-import { Responder } from "./responder.ts";
-import { allocateTable, RECORD, TableReader } from "./table.ts";
-import { TableWriter } from "./table-writer.ts";
-import { encodeName } from "./wire.ts";
+import { AnswerCache, CACHE_BYTES } from "./forward/answer-cache.ts";
+import { Responder } from "./packets/responder.ts";
+import { allocateTable, RECORD, TableReader } from "./zone/table.ts";
+import { TableWriter } from "./zone/table-writer.ts";
+import { encodeName } from "./wire/wire.ts";
 
 const SEED = 4711;
 const ROUNDS = 20_000;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { addresses, ask, cleanUp, cleanUps, container, setUp, until, web1, web2 } from "../../test/dns-world.ts";
 import type { StoreUrl } from "../store/store-url.ts";
-import { askNames, askStatus } from "./control-client.ts";
+import { askNames, askStatus } from "./operation/control-client.ts";
 
 afterEach(cleanUp);
 

@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { addresses, ask, cleanUp, container, setUp, until, web1, web2 } from "../../test/dns-world.ts";
 import { FastClock } from "../../test/fast-clock.ts";
 import type { StoreUrl } from "../store/store-url.ts";
-import { askStatus } from "./control-client.ts";
+import { askStatus } from "./operation/control-client.ts";
 
 afterEach(cleanUp);
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { readFigures } from "../../src/store/read-figures.ts";
-import { StoreFile } from "../../src/store/store-file.ts";
+import { readFigures } from "../../src/store/query/read-figures.ts";
+import { StoreFile } from "../../src/store/query/store-file.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { makeStoreFile, type MadeStoreFile } from "../store-file-maker.ts";
 import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";

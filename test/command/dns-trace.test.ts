@@ -4,7 +4,7 @@ import { addDnsCommands } from "../../src/bin/dns-commands.ts";
 import { startDnsServer, type DnsServer } from "../../src/dns/server.ts";
 import { encodeContainerRecord, type ContainerRecord } from "../../src/model/container-record.ts";
 import { openStoreClient } from "../../src/store/client.ts";
-import { startEmbeddedStore, type EmbeddedStore } from "../../src/store/embedded.ts";
+import { startEmbeddedStore, type EmbeddedStore } from "../../src/store/embedded/embedded.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { openDnsClient } from "../../src/system/dns-client.ts";
 import { makeMember } from "../mesh-makers.ts";

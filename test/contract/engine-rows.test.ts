@@ -8,9 +8,9 @@ import {
   planMirror,
   selectOwnRows,
   type OwnRows,
-} from "../../src/agent/mirror.ts";
-import type { PublishedContainer } from "../../src/agent/publish.ts";
-import { startRowWriter, type RowWriter } from "../../src/agent/row-writer.ts";
+} from "../../src/agent/containers/mirror.ts";
+import type { PublishedContainer } from "../../src/agent/containers/publish.ts";
+import { startRowWriter, type RowWriter } from "../../src/agent/containers/row-writer.ts";
 import { parseContainerRecord } from "../../src/model/container-record.ts";
 import type { ServerId } from "../../src/model/keys.ts";
 import { openStoreClient } from "../../src/store/client.ts";

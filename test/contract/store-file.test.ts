@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { whyNotReadable } from "../../src/cli/node/own-store.ts";
 import { openStoreClient } from "../../src/store/client.ts";
-import { readFigures } from "../../src/store/read-figures.ts";
-import { rehearse } from "../../src/store/rehearsal.ts";
-import { SqlRefused } from "../../src/store/sql-refused.ts";
-import { StoreFile } from "../../src/store/store-file.ts";
+import { readFigures } from "../../src/store/query/read-figures.ts";
+import { rehearse } from "../../src/store/query/rehearsal.ts";
+import { SqlRefused } from "../../src/store/query/sql-refused.ts";
+import { StoreFile } from "../../src/store/query/store-file.ts";
 import type { StoreClient } from "../../src/store/store.ts";
 import type { BoundValue, DecodedStatement } from "../../src/store/wire.ts";
 import { systemFiles } from "../../src/system/files.ts";

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startStoreRelay, type StoreRelay } from "../../src/agent/store-relay.ts";
+import { startStoreRelay, type StoreRelay } from "../../src/agent/sockets/store-relay.ts";
 import { openStoreClient } from "../../src/store/client.ts";
 import { SUBSCRIPTIONS } from "../../src/store/queries.ts";
 import { formatStoreUrl } from "../../src/store/store-url.ts";

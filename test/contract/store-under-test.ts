@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { Secret } from "../../src/model/secret.ts";
-import { startEmbeddedStore } from "../../src/store/embedded.ts";
+import { startEmbeddedStore } from "../../src/store/embedded/embedded.ts";
 import { SCHEMA } from "../../src/store/schema.ts";
 import { storeAddress, type StoreUrl } from "../../src/store/store-url.ts";
 import type { Subscription, SubscriptionEvent } from "../../src/store/store.ts";

@@ -1,6 +1,6 @@
-import { startLink, type Link } from "../../src/agent/link.ts";
-import type { NewsRecord } from "../../src/agent/news.ts";
-import { encodePacket, type Packet } from "../../src/agent/packet.ts";
+import { startLink, type Link } from "../../src/agent/mesh/link.ts";
+import type { NewsRecord } from "../../src/agent/mesh/news.ts";
+import { encodePacket, type Packet } from "../../src/agent/mesh/packet.ts";
 import { isContainerAddress, type ClusterCidr, type SubnetNumber } from "../../src/model/cluster.ts";
 import { encodeContainerRecord, parseContainerRecord, type ContainerRecord } from "../../src/model/container-record.ts";
 import { PORTS } from "../../src/model/ports.ts";

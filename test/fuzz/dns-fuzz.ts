@@ -1,6 +1,6 @@
 import { createConnection } from "node:net";
 import { encode } from "dns-packet";
-import { encodeName } from "../../src/dns/wire.ts";
+import { encodeName } from "../../src/dns/wire/wire.ts";
 import { mannersOf } from "./hostile-resolver.ts";
 import { corpusOf, mutated } from "./mutate.ts";
 import { SeededRandom } from "./random.ts";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openStoreClient } from "../../src/store/client.ts";
-import { startEmbeddedStore } from "../../src/store/embedded.ts";
+import { startEmbeddedStore } from "../../src/store/embedded/embedded.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { container, web1, web2 } from "../dns-world.ts";
 import { sortedAnswer } from "../dns-answer-text.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { decode, encode, streamEncode, type DecodedPacket } from "dns-packet";
 import { cleanUp, cleanUps, container, setUp, web1, web2 } from "../dns-world.ts";
 import { FakeResolver, addressOf } from "../fake-resolver.ts";
-import { askStatus } from "../../src/dns/control-client.ts";
+import { askStatus } from "../../src/dns/operation/control-client.ts";
 
 afterEach(cleanUp);
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { askNames } from "../../dns/control-client.ts";
-import type { NamesAnswer } from "../../dns/control-protocol.ts";
+import { askNames } from "../../dns/operation/control-client.ts";
+import type { NamesAnswer } from "../../dns/operation/control-protocol.ts";
 import { JijiError } from "../../model/errors.ts";
 import { dnsListRequestSchema, type DnsListing, type DnsListLine, type ListedName } from "../../model/node-dns.ts";
 import { PATHS } from "../../model/paths.ts";

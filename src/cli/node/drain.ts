@@ -1,4 +1,4 @@
-import { askAgent } from "../../agent/control-socket.ts";
+import { askAgent } from "../../agent/sockets/control-socket.ts";
 import type { AgentAnswer, AgentRequest } from "../../model/agent-control.ts";
 import { JijiError } from "../../model/errors.ts";
 import { drainRequestSchema, type DrainAnswer } from "../../model/node-drain.ts";

@@ -1,4 +1,4 @@
-import { askAgent } from "../../agent/control-socket.ts";
+import { askAgent } from "../../agent/sockets/control-socket.ts";
 import { readIdentity } from "../../apply/identity-kind.ts";
 import { readMembers } from "../../apply/members-kind.ts";
 import type { AgentAnswer, AgentRequest } from "../../model/agent-control.ts";

@@ -1,4 +1,4 @@
-import { selectOwnRows, parseOwnRows } from "../../agent/mirror.ts";
+import { selectOwnRows, parseOwnRows } from "../../agent/containers/mirror.ts";
 import { readIdentity } from "../../apply/identity-kind.ts";
 import { readMembers } from "../../apply/members-kind.ts";
 import { openEngine } from "../../engine/open.ts";

@@ -14,7 +14,7 @@ import { encodeNodeSpecFile } from "../../model/node-spec-file.ts";
 import { PATHS } from "../../model/paths.ts";
 import { ABSENT, found, unknown } from "../../model/reading.ts";
 import { openStoreClient } from "../../store/client.ts";
-import { startEmbeddedStore } from "../../store/embedded.ts";
+import { startEmbeddedStore } from "../../store/embedded/embedded.ts";
 import { systemClock } from "../../system/clock.ts";
 import { runNodeInspect, type InspectSources } from "./inspect.ts";
 

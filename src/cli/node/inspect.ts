@@ -1,7 +1,7 @@
-import { publicationOf, type PublishContext } from "../../agent/publish.ts";
+import { publicationOf, type PublishContext } from "../../agent/containers/publish.ts";
 import { readIdentity } from "../../apply/identity-kind.ts";
 import { readMembers } from "../../apply/members-kind.ts";
-import { askContainer } from "../../dns/control-client.ts";
+import { askContainer } from "../../dns/operation/control-client.ts";
 import type { Engine, EngineContainer } from "../../engine/engine.ts";
 import { openEngine } from "../../engine/open.ts";
 import { matchRank } from "../../model/container-match.ts";

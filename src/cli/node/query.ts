@@ -5,7 +5,7 @@ import type { NodeSpec } from "../../model/node-spec.ts";
 import { queryRequestSchema, type QueryEvent, type QueryRequest } from "../../model/query-protocol.ts";
 import { verifiedMembers } from "../../plan/members.ts";
 import type { StoreHealth } from "../../model/store-figures.ts";
-import { parseQuery } from "../../store/query-parameters.ts";
+import { parseQuery } from "../../store/query/query-parameters.ts";
 import { StoreError, type StoreClient } from "../../store/store.ts";
 import type { Files, Host } from "../../system/host.ts";
 import { startPiped, type PipedEnd, type StartPiped } from "../../system/piped-program.ts";

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { JijiError } from "../../model/errors.ts";
 import { queryRequestSchema, type QueryEvent } from "../../model/query-protocol.ts";
-import { parseQuery } from "../../store/query-parameters.ts";
-import { readFigures } from "../../store/read-figures.ts";
-import { rehearse, type RowDifference } from "../../store/rehearsal.ts";
-import { SqlRefused } from "../../store/sql-refused.ts";
-import { StoreFile, StoreFileAway, WritesRefused } from "../../store/store-file.ts";
+import { parseQuery } from "../../store/query/query-parameters.ts";
+import { readFigures } from "../../store/query/read-figures.ts";
+import { rehearse, type RowDifference } from "../../store/query/rehearsal.ts";
+import { SqlRefused } from "../../store/query/sql-refused.ts";
+import { StoreFile, StoreFileAway, WritesRefused } from "../../store/query/store-file.ts";
 import { encodeRow, type BoundValue, type DecodedStatement } from "../../store/wire.ts";
 import { reportFailure, type Out } from "./out.ts";
 import { parseRequest } from "./requests.ts";

@@ -1,0 +1,82 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { FakeHost } from "../../../test/fake-host.ts";
+import { MemoryStore } from "../../../test/memory-store.ts";
+import { makeMember } from "../../../test/mesh-makers.ts";
+import { parseClusterCidr } from "../../model/cluster.ts";
+import { encodeMembersFile, parseMembersFile } from "../../model/members-file.ts";
+import type { MembersFile } from "../../model/members.ts";
+import { PATHS } from "../../model/paths.ts";
+import { systemClock } from "../../system/clock.ts";
+import { startMemberWatch, type MemberWatch } from "./member-watch.ts";
+
+const [self, newcomer, old1, old2] = [
+  makeMember("self", 0),
+  makeMember("newer", 2),
+  makeMember("old1", 2),
+  makeMember("old2", 3),
+];
+
+let store: MemoryStore;
+let host: FakeHost;
+let watch: MemberWatch | undefined;
+
+beforeEach(() => {
+  store = new MemoryStore();
+  const removed = [old1, old2].map(({ identity }) => ({
+    id: identity.id,
+    name: identity.name,
+    subnet: identity.subnet,
+  }));
+  host = new FakeHost({
+    files: { [PATHS.members]: encodeMembersFile({ version: 1, members: [self.signed], removed }) },
+  });
+});
+
+afterEach(async () => {
+  await watch?.close();
+  store.close();
+});
+
+function start(): void {
+  const say = (): void => undefined;
+  watch = startMemberWatch({
+    identity: self.identity,
+    privateKey: self.privateKey,
+    cluster: parseClusterCidr("10.210.0.0/16")!,
+    store,
+    files: host.files,
+    clock: systemClock,
+    log: { info: say, warn: say },
+    peers: { reconcile: async () => undefined },
+    onChange: say,
+    lookMs: 20,
+  });
+}
+
+function members(): MembersFile {
+  const entry = host.entries.get(PATHS.members);
+  return parseMembersFile(entry?.type === "file" ? entry.content.toString("utf8") : "")!;
+}
+
+async function until(done: () => boolean): Promise<void> {
+  while (!done()) await Bun.sleep(5);
+}
+
+const numbers = (): (number | null)[] =>
+  [old1, old2].map(({ identity }) => members().removed.find(({ id }) => id === identity.id)?.subnet ?? null);
+
+test("a number that gc has freed while this server slept is free here, too, and a newcomer with it is believed", async () => {
+  const insert = "INSERT INTO servers (id, record, sig) VALUES (?, ?, ?)";
+  store.change(insert, [newcomer.signed.id, newcomer.signed.record, newcomer.signed.sig]);
+  const tombstone = "INSERT INTO removed_servers (id, record) VALUES (?, ?)";
+  store.change(tombstone, [old2.identity.id, '{"name":"old2","subnet":3}']);
+  store.change(tombstone, ["somebody else", '{"subnet":null}']);
+  start();
+  await until(() => store.rows("SELECT count(*) FROM servers")[0]?.[0] === 2);
+  expect(members().members.map(({ id }) => id)).toEqual([self.identity.id]);
+  expect(numbers()).toEqual([2, 3]);
+  store.change(tombstone, [old1.identity.id, '{"name":"old1","subnet":null}']);
+  await until(() => members().members.length === 2);
+  expect(numbers()).toEqual([null, 3]);
+  expect(members().removed).toHaveLength(2);
+});

@@ -1,0 +1,262 @@
+import type { KeyObject } from "node:crypto";
+import type { ClusterCidr } from "../../model/cluster.ts";
+import type { Identity } from "../../model/identity.ts";
+import { parseServerId } from "../../model/keys.ts";
+import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile } from "../../model/members-file.ts";
+import type { MembersFile } from "../../model/members.ts";
+import { PATHS } from "../../model/paths.ts";
+import {
+  signServerRecord,
+  verifyServerRecord,
+  type Member,
+  type SignedServerRecord,
+} from "../../model/server-record.ts";
+import { freeNumbers, verifiedMembers } from "../../plan/members.ts";
+import { SUBSCRIPTIONS } from "../../store/queries.ts";
+import type { Row, StoreClient, SubscriptionEvent } from "../../store/store.ts";
+import type { Clock, Files } from "../../system/host.ts";
+import { OnceLog, type Log } from "../log.ts";
+import { learnMembers, rememberFirstSeen } from "./membership.ts";
+import { nextRev } from "../containers/mirror.ts";
+import { Backoff, Wake } from "../wake.ts";
+
+/** Makes the tunnel's peers and their routes what the members say. Adds and changes; never removes on silence. */
+export interface Peers {
+  reconcile(members: readonly Member[]): Promise<void>;
+}
+
+export interface MemberWatchOptions {
+  readonly identity: Identity;
+  readonly privateKey: KeyObject;
+  readonly cluster: ClusterCidr;
+  readonly store: StoreClient;
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly peers: Peers;
+  /** called with every change, first as soon as members.json was read */
+  readonly onChange: (members: readonly Member[]) => void;
+  /** everything is looked at again after this long without a reason */
+  readonly lookMs?: number;
+  readonly retryMs?: readonly [number, number];
+}
+
+export interface MemberWatch {
+  /** Says that members.json may have changed. */
+  fileChanged(): void;
+  close(): Promise<void>;
+}
+
+const LOOK_MS = 60_000;
+const RETRY_MS = [100, 5_000] as const;
+
+const UPSERT =
+  "INSERT INTO servers (id, record, sig) VALUES (?, ?, ?) " +
+  "ON CONFLICT (id) DO UPDATE SET record = excluded.record, sig = excluded.sig";
+
+const FREED =
+  "SELECT id FROM removed_servers WHERE octet_length(id) <= 64 AND octet_length(record) <= 1024 " +
+  "AND CASE WHEN json_valid(record) THEN json_type(record, '$.subnet') END = 'null' LIMIT 1000";
+
+/**
+ * Keeps this server's own signed row in the store, learns the others' rows from it, remembers them in members.json and has
+ * the peers follow. Works without the store on what members.json says.
+ */
+export function startMemberWatch(options: MemberWatchOptions): MemberWatch {
+  return new Watch(options);
+}
+
+class Watch implements MemberWatch {
+  readonly #options: MemberWatchOptions;
+  readonly #stop = new AbortController();
+  readonly #wake = new Wake();
+  readonly #refusals: OnceLog;
+  readonly #done: Promise<unknown>;
+  #known: MembersFile = EMPTY_MEMBERS;
+  #members: readonly Member[] = [];
+  readonly #firstSeenMs = new Map<string, number>();
+  /** the store's rows by id; undefined until the first whole snapshot, and while the store is away */
+  #rows: ReadonlyMap<string, SignedServerRecord> | undefined;
+  #reconciledText = "";
+  #complaint = "";
+
+  constructor(options: MemberWatchOptions) {
+    this.#options = options;
+    this.#refusals = new OnceLog(options.log);
+    this.#done = Promise.all([this.#work(), this.#subscribe()]);
+  }
+
+  fileChanged(): void {
+    this.#wake.call();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#wake.call();
+    await this.#done;
+  }
+
+  async #work(): Promise<void> {
+    const { clock, log, lookMs = LOOK_MS } = this.#options;
+    const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#lookOnce();
+        this.#complaint = "";
+        backoff.reset();
+        const isCalm = !(await this.#wake.sleep(clock, lookMs, this.#stop.signal));
+        // Not in a hurry, since setup writes the same file: not while it has just changed, and from what it says now.
+        if (isCalm && !this.#stop.signal.aborted) {
+          await this.#readFile();
+          await this.#writeFile(this.#withTimes(this.#known));
+        }
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        if (this.#stop.signal.aborted) return;
+        if (this.#complaint !== why) log.warn(`members: ${why}; trying again`);
+        this.#complaint = why;
+        await clock.sleep(backoff.nextMs(), this.#stop.signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #lookOnce(): Promise<void> {
+    await this.#readFile();
+    await this.#freeNumbers();
+    await this.#learn();
+    await this.#writeOwnRow();
+    await this.#reconcile();
+  }
+
+  async #readFile(): Promise<void> {
+    const reading = await this.#options.files.read(PATHS.members);
+    if (reading.state === "unknown") throw new Error(reading.why);
+    const file = reading.state === "found" ? parseMembersFile(reading.value) : EMPTY_MEMBERS;
+    if (file === undefined) throw new Error(`${PATHS.members} is malformed`);
+    this.#known = file;
+    this.#withTimes(file);
+    this.#show();
+  }
+
+  /** The file with the times at which its members were first seen, if only now. */
+  #withTimes(file: MembersFile): MembersFile {
+    const nowMs = this.#options.clock.nowMs();
+    for (const { id } of file.members) if (!this.#firstSeenMs.has(id)) this.#firstSeenMs.set(id, nowMs);
+    return rememberFirstSeen(file, this.#firstSeenMs);
+  }
+
+  async #writeFile(file: MembersFile): Promise<void> {
+    if (file === this.#known) return;
+    await this.#options.files.write(PATHS.members, encodeMembersFile(file), { mode: 0o644 });
+    this.#known = file;
+  }
+
+  #show(): void {
+    const members = verifiedMembers(this.#known);
+    const before = new Set(this.#members.map(({ id }) => id));
+    const isFirst = this.#members.length === 0;
+    if (JSON.stringify(members) === JSON.stringify(this.#members)) return;
+    this.#members = members;
+    for (const { id, name, subnet } of members) {
+      if (!before.has(id) && !isFirst) this.#options.log.info(`members: ${name} joined (number ${subnet}, ${id})`);
+    }
+    this.#options.onChange(members);
+  }
+
+  async #learn(): Promise<void> {
+    const { identity, cluster } = this.#options;
+    if (this.#rows === undefined) return;
+    const learned = learnMembers(this.#known, [...this.#rows.values()], identity.id, cluster);
+    for (const { id, why } of learned.refusals) {
+      this.#refusals.warn(id, why, `members: the store's row of ${id} is not believed: ${why}`);
+    }
+    if (learned.file === this.#known) return;
+    await this.#writeFile(this.#withTimes(learned.file));
+    this.#show();
+  }
+
+  async #writeOwnRow(): Promise<void> {
+    const { identity, privateKey, store, clock, files, log } = this.#options;
+    const own = this.#known.members.find(({ id }) => id === identity.id);
+    if (own === undefined) throw new Error(`${PATHS.members} has no record of this server; run jiji network setup`);
+    if (this.#rows === undefined) return;
+    const stored = this.#rows.get(identity.id);
+    if (stored?.record === own.record && stored.sig === own.sig) return;
+    const verified = verifyServerRecord(own);
+    if (!verified.ok) throw new Error(`this server's record in ${PATHS.members} is not valid: ${verified.why}`);
+    const theirs = stored === undefined ? undefined : verifyServerRecord(stored);
+    let row = own;
+    if (theirs?.ok === true && theirs.member.rev >= verified.member.rev) {
+      // Signed by this server, and newer: members.json is from before. Others hold to the larger rev, so go beyond it.
+      row = signServerRecord({ ...verified.member, rev: nextRev(theirs.member.rev, clock.nowMs()) }, privateKey);
+      const members = this.#known.members.map((signed) => (signed.id === identity.id ? row : signed));
+      this.#known = { ...this.#known, members };
+      await files.write(PATHS.members, encodeMembersFile(this.#known), { mode: 0o644 });
+    }
+    await store.transact([{ sql: UPSERT, params: [row.id, row.record, row.sig] }], { signal: this.#stop.signal });
+    log.info(`members: wrote this server's row (number ${identity.subnet})`);
+    this.#rows = new Map(this.#rows).set(row.id, row);
+  }
+
+  async #reconcile(): Promise<void> {
+    await this.#options.peers.reconcile(this.#members);
+    const text = this.#members.map(({ id, rev }) => `${id} ${rev}`).join("\n");
+    if (text !== this.#reconciledText) this.#options.log.info(`peers: ${this.#members.length - 1} in place`);
+    this.#reconciledText = text;
+  }
+
+  /** `gc --force` frees numbers on the servers that it can ask; this one may have slept, and learns it from the store. */
+  async #freeNumbers(): Promise<void> {
+    if (this.#rows === undefined || this.#known.removed.every(({ subnet }) => subnet === null)) return;
+    const { identity, files, store } = this.#options;
+    const { rows } = await store.query({ sql: FREED }, { signal: this.#stop.signal });
+    const freed = new Set(rows.map(([id]) => id));
+    // Only of servers whose removal an operator has brought here: the store alone removes nobody.
+    const known = this.#known.removed.filter(({ id }) => freed.has(id));
+    const file = freeNumbers(this.#known, known, identity.id);
+    if (file === this.#known) return;
+    await files.write(PATHS.members, encodeMembersFile(file), { mode: 0o644 });
+    this.#known = file;
+  }
+
+  async #subscribe(): Promise<void> {
+    const { store, clock } = this.#options;
+    const signal = this.#stop.signal;
+    const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    while (!signal.aborted) {
+      try {
+        const subscription = await store.subscribe({ sql: SUBSCRIPTIONS.servers }, { signal });
+        const close = (): void => subscription.close();
+        signal.addEventListener("abort", close, { once: true });
+        const rows = new Map<number, SignedServerRecord>();
+        let isWhole = false;
+        for await (const event of subscription) {
+          backoff.reset();
+          if (event.type === "ready") isWhole = true;
+          applyToRows(rows, event);
+          if (!isWhole) continue;
+          this.#rows = new Map([...rows.values()].map((row) => [row.id, row]));
+          this.#wake.call();
+        }
+        signal.removeEventListener("abort", close);
+      } catch {
+        // the container rows' writer says that the store is away; one voice is enough
+      }
+      this.#rows = undefined;
+      if (!signal.aborted) await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
+    }
+  }
+}
+
+function applyToRows(rows: Map<number, SignedServerRecord>, event: SubscriptionEvent): void {
+  if (event.type !== "row" && event.type !== "change") return;
+  const row = event.type === "change" && event.change === "delete" ? undefined : parseServerRow(event.values);
+  if (row === undefined) rows.delete(event.rowId);
+  else rows.set(event.rowId, row);
+}
+
+function parseServerRow([idText, record, sig]: Row): SignedServerRecord | undefined {
+  const id = typeof idText === "string" ? parseServerId(idText) : undefined;
+  if (id === undefined || typeof record !== "string" || typeof sig !== "string") return undefined;
+  return record.length > 4096 || sig.length > 200 ? undefined : { id, record, sig };
+}

@@ -1,0 +1,105 @@
+import { createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
+import type { AgentLine, AgentStateLine } from "../../model/agent-protocol.ts";
+import type { Files } from "../../system/host.ts";
+
+export interface AgentSocketOptions {
+  readonly path: string;
+  readonly files: Files;
+  /** the group that may connect */
+  readonly group: string;
+  /** a line at least this often, so that silence means something */
+  readonly tickMs?: number;
+}
+
+export interface AgentSocket {
+  /** The whole state; said to everybody when it differs from the last one, and to each newcomer. */
+  publish(state: Omit<AgentStateLine, "type">): void;
+  /** Records of other servers that are ahead of the store. */
+  tellNews(records: Extract<AgentLine, { type: "news" }>["records"]): void;
+  close(): Promise<void>;
+}
+
+const TICK_MS = 1_000;
+
+/** A reader that leaves more than this unread is gone or stuck; it is dropped and may come again. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
+
+const MAX_READERS = 64;
+
+/**
+ * Serves agent.sock: one JSON line at a time to whoever is connected, nothing is read. Nobody gets a line before the
+ * first state is known.
+ */
+export async function startAgentSocket(options: AgentSocketOptions): Promise<AgentSocket> {
+  const { path, files, group } = options;
+  await files.makeFolder(dirname(path), { mode: 0o750, group });
+  await files.remove(path);
+  const hub = new Hub(options.tickMs ?? TICK_MS);
+  const server = createServer((socket) => hub.add(socket));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, resolve);
+  });
+  await files.setOwner(path, { mode: 0o660, group });
+  return {
+    publish: (state) => hub.publish({ type: "state", ...state }),
+    tellNews: (records) => hub.send({ type: "news", records }),
+    close: () => hub.close(server),
+  };
+}
+
+class Hub {
+  readonly #readers = new Set<Socket>();
+  readonly #tick: ReturnType<typeof setInterval>;
+  #stateText = "";
+  #saidSinceTick = false;
+  #isClosed = false;
+
+  constructor(tickMs: number) {
+    this.#tick = setInterval(() => {
+      if (!this.#saidSinceTick && this.#stateText !== "") this.send({ type: "tick" });
+      this.#saidSinceTick = false;
+    }, tickMs);
+  }
+
+  add(socket: Socket): void {
+    // one that was accepted before the end and is handed over after it would keep the server open
+    if (this.#isClosed || this.#readers.size >= MAX_READERS) {
+      socket.destroy();
+      return;
+    }
+    this.#readers.add(socket);
+    socket.on("close", () => this.#readers.delete(socket));
+    socket.on("error", () => socket.destroy());
+    // what a reader says is of no interest, but it has to be taken so that its end is seen
+    socket.resume();
+    if (this.#stateText !== "") socket.write(this.#stateText);
+  }
+
+  publish(state: AgentStateLine): void {
+    const text = `${JSON.stringify(state)}\n`;
+    if (text === this.#stateText) return;
+    this.#stateText = text;
+    this.#write(text);
+  }
+
+  send(line: AgentLine): void {
+    if (this.#stateText !== "") this.#write(`${JSON.stringify(line)}\n`);
+  }
+
+  #write(text: string): void {
+    this.#saidSinceTick = true;
+    for (const socket of this.#readers) {
+      if (socket.writableLength > MAX_UNREAD_BYTES) socket.destroy();
+      else socket.write(text);
+    }
+  }
+
+  async close(server: Server): Promise<void> {
+    clearInterval(this.#tick);
+    this.#isClosed = true;
+    for (const socket of this.#readers) socket.destroy();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+}

@@ -1,0 +1,163 @@
+import { JijiError } from "../../model/errors.ts";
+import { inspectAnswerSchema, type InspectAnswer, type InspectRequest } from "../../model/node-inspect.ts";
+import { showText } from "../../model/shown-text.ts";
+import {
+  answersOf,
+  askAll,
+  failuresOf,
+  nobodyAnswered,
+  type AskedServer,
+  type Outcome,
+} from "../servers/asked-servers.ts";
+import type { CliContext } from "../context.ts";
+import type { NodeClient } from "../servers/node-client.ts";
+import { renderTable } from "../table.ts";
+
+/** One container of one server, as somebody knows it. */
+export interface Candidate {
+  readonly containerId: string;
+  /** the owner's id */
+  readonly serverId: string;
+  /** the owner's name; null: it is no member */
+  readonly server: string | null;
+  readonly name: string;
+  readonly service: string;
+  readonly address: string | null;
+  readonly state: string;
+}
+
+/** Several containers fit; nothing was chosen. */
+export class Ambiguous extends JijiError {
+  readonly candidates: readonly Candidate[];
+
+  constructor(text: string, candidates: readonly Candidate[], isCut: boolean) {
+    const rows = candidates.map((each) => [
+      `  ${each.containerId.slice(0, 12)}`,
+      each.server ?? each.serverId,
+      each.name,
+      each.service,
+      each.address ?? "-",
+      each.state,
+    ]);
+    const count = isCut ? `more than ${candidates.length}` : String(candidates.length);
+    const table = renderTable(["  CONTAINER", "SERVER", "NAME", "SERVICE", "ADDRESS", "STATE"], rows);
+    super("conflict", `${showText(text)} fits ${count} containers\n${table}`, {
+      hint: "give more of the id, or a name that only one of them has",
+    });
+    this.candidates = candidates;
+  }
+}
+
+/** What all servers know of one container. */
+export interface Search {
+  readonly chosen: Candidate;
+  readonly outcomes: readonly Outcome<InspectAnswer>[];
+}
+
+/** Engines and stores are read whole; the slowest of them gets this long after the first. */
+const PATIENCE_MS = 10_000;
+
+/**
+ * Finds the container that a text means on all servers, by what their engines and stores know, then asks every server for
+ * what it knows of exactly that one. Throws {@link Ambiguous} when several fit equally well, and a JijiError when none does
+ * or nobody answers.
+ */
+export async function findContainer(
+  context: CliContext,
+  servers: readonly AskedServer[],
+  text: string,
+): Promise<Search> {
+  const first = await inspectAll(context, servers, text);
+  if (answersOf(first).size === 0) throw nobodyAnswered(first);
+  const { candidates, isCut } = bestCandidates([...answersOf(first).values()]);
+  const [chosen] = candidates;
+  if (chosen === undefined) throw notFound(text, first);
+  if (candidates.length > 1) throw new Ambiguous(text, candidates, isCut);
+  const isExact = chosen.containerId === text;
+  return { chosen, outcomes: isExact ? first : await inspectAll(context, servers, chosen.containerId) };
+}
+
+function inspectAll(
+  context: CliContext,
+  servers: readonly AskedServer[],
+  container: string,
+): Promise<readonly Outcome<InspectAnswer>[]> {
+  const request: InspectRequest = { container };
+  const ask = (client: NodeClient): Promise<InspectAnswer> => client.ask("inspect", request, parseAnswer);
+  return askAll(context, servers, ask, PATIENCE_MS);
+}
+
+function parseAnswer(value: unknown): InspectAnswer | undefined {
+  const parsed = inspectAnswerSchema.safeParse(value);
+  return parsed.success ? parsed.data : undefined;
+}
+
+function notFound(text: string, outcomes: readonly Outcome<InspectAnswer>[]): JijiError {
+  const asked = [...answersOf(outcomes).keys()].join(", ");
+  const silent = failuresOf(outcomes).map(({ server, error }) => `\n  ${server} was not asked: ${error.message}`);
+  const blind = [...answersOf(outcomes)].flatMap(([server, { engine }]) =>
+    engine.state === "unknown" ? [`\n  ${server}: its engine does not answer: ${engine.why}`] : [],
+  );
+  return new JijiError(
+    "conflict",
+    `no container is called ${showText(text)} on ${asked}${[...silent, ...blind].join("")}`,
+    {
+      hint: "jiji network dns shows all names; docker ps -a (or podman) on its server shows whether it is there",
+    },
+  );
+}
+
+type RankedCandidate = Candidate & { readonly rank: number; readonly isInEngine: boolean };
+
+/** The containers that fit best, each once, whoever knows of them. */
+export function bestCandidates(answers: readonly InspectAnswer[]): {
+  readonly candidates: readonly Candidate[];
+  readonly isCut: boolean;
+} {
+  const found = new Map<string, RankedCandidate>();
+  const add = (candidate: RankedCandidate): void => {
+    const key = `${candidate.serverId} ${candidate.containerId}`;
+    const known = found.get(key);
+    if (known === undefined) found.set(key, candidate);
+    else if (candidate.rank < known.rank) found.set(key, { ...known, rank: candidate.rank });
+  };
+  // Engines first: they know the most.
+  for (const { server, engine } of answers) {
+    for (const side of engine.state === "found" ? engine.value : []) {
+      const { project, service } = side.published ?? { project: "", service: "" };
+      add({
+        rank: side.rank,
+        isInEngine: true,
+        containerId: side.id,
+        serverId: server.id,
+        server: server.name,
+        name: side.name,
+        service: side.published === null ? "-" : `${project}-${service}`,
+        address: side.address,
+        state: side.state,
+      });
+    }
+  }
+  for (const { store } of answers) {
+    for (const side of store.state === "found" ? store.value : []) {
+      const { rank, containerId, serverId, server, name, project, service, address, state } = side;
+      const isInEngine = false;
+      add({ rank, isInEngine, containerId, serverId, server, name, service: `${project}-${service}`, address, state });
+    }
+  }
+  // What somebody who is no member says counts where nobody else says anything.
+  const members = [...found.values()].filter(({ server }) => server !== null);
+  const all = members.length > 0 ? members : [...found.values()];
+  const best = Math.min(...all.map(({ rank }) => rank));
+  // A row that gives another server's container for its own must not make that one ambiguous.
+  const inEngines = new Set(all.flatMap(({ isInEngine, containerId }) => (isInEngine ? [containerId] : [])));
+  const candidates = all
+    .filter(({ rank, isInEngine, containerId }) => rank === best && (isInEngine || !inEngines.has(containerId)))
+    .map(({ rank: _rank, isInEngine: _isInEngine, ...candidate }) => candidate)
+    .toSorted((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
+  return { candidates, isCut: answers.some(({ isCut }) => isCut) };
+}
+
+function placeOf({ server, serverId, name, containerId }: Candidate): string {
+  return [server ?? serverId, name, containerId].join("\u0000");
+}

@@ -1,0 +1,205 @@
+import { JijiError } from "../../model/errors.ts";
+import { gcDoneSchema, gcLineSchema, type GcDone, type GcRequest, type GcRow } from "../../model/node-gc.ts";
+import { findGarbage, type Garbage, type GcView } from "../../plan/garbage.ts";
+import {
+  answersOf,
+  askAll,
+  connectAll,
+  failuresOf,
+  nobodyAnswered,
+  type AskedServer,
+} from "../servers/asked-servers.ts";
+import type { CliContext } from "../context.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { renderGarbage, renderOutcome, type GcOutcome, type Unasked } from "./gc-text.ts";
+import { selectServers } from "../servers/host-pattern.ts";
+import { loadConfig, type ConfigChoice } from "../load-config.ts";
+import { refuseDisabled } from "../setup/network-setup.ts";
+import type { NodeClient } from "../servers/node-client.ts";
+import type { Output } from "../output.ts";
+import { openTrustedSsh } from "../servers/trusted-ssh.ts";
+
+export interface GcOptions extends ConfigChoice {
+  readonly hosts: readonly string[];
+  readonly json: boolean;
+  /** delete, and not only show */
+  readonly force: boolean;
+  readonly yes: boolean;
+}
+
+/** Reading a full mesh's rows, or having an agent compare them, takes a slow server some seconds. */
+const PATIENCE_MS = 20_000;
+
+interface Work {
+  readonly context: CliContext;
+  readonly output: Output;
+  readonly options: GcOptions;
+  readonly asked: readonly AskedServer[];
+}
+
+/**
+ * `jiji network gc`: rows that nobody stands for any more, and numbers of removed servers that are still taken. Shows them;
+ * with `force` asks, deletes removed servers' rows, has living owners' agents delete their own, and frees the numbers.
+ */
+export async function networkGc(context: CliContext, output: Output, options: GcOptions): Promise<ExitCode> {
+  checkOptions(context, options);
+  const loaded = loadConfig(context, options);
+  refuseDisabled(loaded);
+  const servers = selectServers(loaded.config.servers, options.hosts);
+  const ssh = await openTrustedSsh(context, loaded, options.trustConfig);
+  try {
+    const work: Work = { context, output, options, asked: connectAll(context, ssh, servers) };
+    const outcomes = await askAll(context, work.asked, observe, PATIENCE_MS);
+    const views = [...answersOf(outcomes).values()];
+    if (views.length === 0) throw nobodyAnswered(outcomes);
+    const unasked: Unasked[] = failuresOf(outcomes).map(({ server, error }) => ({ server, why: error.message }));
+    const garbage = findGarbage(views);
+    if (!options.json) output.data(renderGarbage(garbage, views, output.colors));
+    const outcome = options.force ? await collect(work, garbage, views) : undefined;
+    return finish(output, options, { garbage, views, unasked, outcome });
+  } finally {
+    await ssh.close();
+  }
+}
+
+function checkOptions(context: CliContext, { force, yes }: GcOptions): void {
+  if (yes && !force) {
+    throw new JijiError("usage", "--yes belongs to --force", { hint: "without --force nothing is deleted" });
+  }
+  if (!force || yes || context.canAsk) return;
+  throw new JijiError("usage", "there is no terminal to ask at", {
+    hint: "without --force it only shows; --force --yes goes ahead",
+  });
+}
+
+async function observe(client: NodeClient, server: string): Promise<GcView> {
+  const rows: GcRow[] = [];
+  let view: GcView | undefined;
+  const request: GcRequest = { action: "observe" };
+  const parse = (value: unknown) => gcLineSchema.safeParse(value).data;
+  await client.askLines("gc", request, parse, (line) => {
+    if (line.type === "rows") rows.push(...line.rows);
+    else view = { server, seen: line, rows };
+    return line.type === "seen";
+  });
+  if (view === undefined) throw new Error("an answer without an end");
+  return view;
+}
+
+/** Whether anything is to be done at all. */
+function hasWork({ stale, removed }: Garbage): boolean {
+  return stale.length > 0 || removed.some(({ openOn }) => openOn.length > 0);
+}
+
+async function collect(
+  { context, options, asked }: Work,
+  garbage: Garbage,
+  views: readonly GcView[],
+): Promise<GcOutcome | undefined> {
+  const others = membersNotAsked(garbage, views);
+  if (!hasWork(garbage) && others.length === 0) return undefined;
+  if (hasWork(garbage) && !options.yes && !(await context.ask(questionOf(garbage)))) {
+    throw new JijiError("cancelled", "nothing was deleted");
+  }
+  const done: GcOutcome = { servers: [], failed: [] };
+  // The rows first, through the first store that takes it; each server frees the numbers after that only.
+  let hasDeleted = !garbage.stale.some(({ by }) => by === "delete");
+  for (const { server, seen } of views) {
+    const own = garbage.stale.some(({ by, owner }) => by === "owner" && owner === seen.self);
+    const request: GcRequest = {
+      action: "collect",
+      removed: garbage.removed.map(({ id, name }) => ({ id, name })),
+      deleteRows: !hasDeleted,
+      recheckOwn: own,
+      recheckOthers: done.servers.length === 0 ? others : [],
+    };
+    const outcome = await askOne(context, asked, server, request);
+    if (outcome instanceof JijiError) {
+      done.failed.push({ server, why: outcome.message });
+      continue;
+    }
+    hasDeleted ||= outcome.deleted !== null;
+    done.servers.push({ server, done: outcome });
+  }
+  return done;
+}
+
+/** Members whose own view nobody has brought: their agents are asked through another's to look after their rows. */
+function membersNotAsked({ removed }: Garbage, views: readonly GcView[]): string[] {
+  const known = new Set<string | null>([...views.map(({ seen }) => seen.self), ...removed.map(({ id }) => id)]);
+  const members = new Set<string>(views.flatMap(({ seen }) => seen.members.map(({ id }) => id)));
+  return [...members].filter((id) => !known.has(id)).toSorted();
+}
+
+function questionOf({ stale, removed }: Garbage): string {
+  const rows = stale.filter(({ by }) => by === "delete").length;
+  const own = stale.length - rows;
+  const numbers = removed.filter(({ openOn }) => openOn.length > 0).length;
+  const parts = [
+    ...(rows > 0 ? [`delete ${count(rows, "row")} of removed servers`] : []),
+    ...(own > 0 ? [`have ${count(own, "row")} deleted by their own servers`] : []),
+    ...(numbers > 0 ? [`free the ${numbers === 1 ? "number" : `${numbers} numbers`} of removed servers`] : []),
+  ];
+  const text = parts.join(", ").replace(/, (?=[^,]*$)/, " and ");
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}?`;
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
+}
+
+async function askOne(
+  context: CliContext,
+  asked: readonly AskedServer[],
+  server: string,
+  request: GcRequest,
+): Promise<GcDone | JijiError> {
+  const chosen = asked.filter(({ name }) => name === server);
+  const ask = (client: NodeClient): Promise<GcDone> =>
+    client.ask("gc", request, (value) => gcDoneSchema.safeParse(value).data);
+  const [outcome] = await askAll(context, chosen, ask, PATIENCE_MS);
+  if (outcome === undefined) return new JijiError("connection", "it was not asked");
+  return outcome.state === "answered" ? outcome.value : outcome.error;
+}
+
+interface Report {
+  readonly garbage: Garbage;
+  readonly views: readonly GcView[];
+  readonly unasked: readonly Unasked[];
+  readonly outcome: GcOutcome | undefined;
+}
+
+function finish(output: Output, options: GcOptions, report: Report): ExitCode {
+  const { garbage, views, unasked, outcome } = report;
+  const problems = problemsOf(report);
+  const code = problems.length === 0 && unasked.length === 0 ? EXIT.ok : EXIT.partly;
+  if (options.json) output.json(toJson(report, options, code));
+  for (const { server, why } of unasked)
+    output.warn(`${server} was not asked, so its own rows stay as they are: ${why}`);
+  for (const { server, why } of problems) output.error(`${server}: ${why}`);
+  if (outcome !== undefined) output.progress(renderOutcome(outcome, garbage, views));
+  else if (hasWork(garbage)) output.progress("dry run: nothing was deleted; --force deletes, after asking");
+  return code;
+}
+
+/** What was to be done and was not. */
+function problemsOf({ outcome }: Report): readonly Unasked[] {
+  if (outcome === undefined) return [];
+  const inside = outcome.servers.flatMap(({ server, done }) => [
+    ...done.problems.map((why) => ({ server, why })),
+    ...((done.left ?? 0) > 0 ? [{ server, why: `its agent left ${count(done.left ?? 0, "row")} as they were` }] : []),
+  ]);
+  return [...outcome.failed, ...inside];
+}
+
+function toJson({ garbage, views, unasked, outcome }: Report, { force }: GcOptions, code: ExitCode): unknown {
+  return {
+    ok: code === EXIT.ok,
+    exitCode: code,
+    dryRun: !force,
+    asked: views.map(({ server }) => server),
+    unasked,
+    ...garbage,
+    outcome: outcome ?? null,
+  };
+}

@@ -1,0 +1,215 @@
+import type { Arch, ServerConfig } from "../../config/deploy-config.ts";
+import type { ConfigProblem } from "../../config/problem.ts";
+import type { Problem } from "../../desired/observed-server.ts";
+import { endpointOf, parseIpv4, parseNumericAddress, type Endpoint } from "../../model/address.ts";
+import { JijiError } from "../../model/errors.ts";
+import { parseNodeSpecFile } from "../../model/node-spec-file.ts";
+import type { NodeSpec } from "../../model/node-spec.ts";
+import { PORTS } from "../../model/ports.ts";
+import { ConnectError, type Connection, type Ssh } from "../../system/connection.ts";
+import type { CliContext } from "../context.ts";
+import { configErrors, type LoadedConfig } from "../load-config.ts";
+import { asJijiError } from "../output.ts";
+import { openTrustedSsh } from "./trusted-ssh.ts";
+
+/** The servers of a file, with what became of reaching each. */
+export interface Fleet {
+  readonly ssh: Ssh;
+  readonly reached: readonly ReachedServer[];
+  readonly unreached: readonly UnreachedServer[];
+}
+
+export interface ReachedServer {
+  readonly config: ServerConfig;
+  readonly connection: Connection;
+  /** where peers reach it; empty when the command did not ask for it */
+  readonly endpoints: readonly Endpoint[];
+  /** undefined: a processor that jiji does not serve */
+  readonly arch: Arch | undefined;
+  /** the spec that it was given last */
+  readonly spec: NodeSpec | undefined;
+}
+
+export interface UnreachedServer {
+  readonly config: ServerConfig;
+  readonly error: JijiError;
+  /** nobody answers there now: the others may go on without it. Otherwise something has to be put right first */
+  readonly isAway: boolean;
+}
+
+export interface FleetRequest {
+  readonly context: CliContext;
+  readonly loaded: LoadedConfig;
+  readonly servers: readonly ServerConfig[];
+  readonly trustConfig: boolean;
+  /** look the servers' endpoints up as well */
+  readonly withEndpoints: boolean;
+}
+
+/**
+ * Asks ssh what each entry means, looks names up, and logs in to all servers at once. Mistakes of the file are thrown
+ * together before the first connection; a server that cannot be reached is part of the result. The caller closes `ssh`.
+ */
+export async function connectFleet(request: FleetRequest): Promise<Fleet> {
+  const { context, loaded, servers } = request;
+  const ssh = await openTrustedSsh(context, loaded, request.trustConfig);
+  try {
+    const targets = await resolveTargets(request, ssh);
+    const outcomes = await Promise.all(
+      targets.map(async ({ config, endpoints }): Promise<ReachedServer | UnreachedServer> => {
+        if (endpoints instanceof JijiError) return { config, error: endpoints, isAway: true };
+        try {
+          return reachedServer(config, endpoints, await ssh.connect(targetOf(config), context.interrupted));
+        } catch (error) {
+          return unreachedServer(config, error);
+        }
+      }),
+    );
+    context.interrupted.throwIfAborted();
+    const reached = outcomes.filter((outcome): outcome is ReachedServer => "connection" in outcome);
+    const unreached = outcomes.filter((outcome): outcome is UnreachedServer => "error" in outcome);
+    if (servers.length > 0 && reached.length + unreached.length !== servers.length)
+      throw new Error("a server was lost");
+    return { ssh, reached, unreached };
+  } catch (error) {
+    await ssh.close();
+    throw error;
+  }
+}
+
+function targetOf(config: ServerConfig): Parameters<Ssh["connect"]>[0] {
+  return { name: config.name, host: config.host, user: config.user, port: config.port };
+}
+
+const ARCHITECTURES: Readonly<Record<string, Arch>> = {
+  x86_64: "x64",
+  amd64: "x64",
+  aarch64: "arm64",
+  arm64: "arm64",
+};
+
+function reachedServer(config: ServerConfig, endpoints: readonly Endpoint[], connection: Connection): ReachedServer {
+  const { probe } = connection;
+  const arch = ARCHITECTURES[probe.machine];
+  return { config, connection, endpoints, arch, spec: parseNodeSpecFile(probe.spec) };
+}
+
+function unreachedServer(config: ServerConfig, error: unknown): UnreachedServer {
+  if (!(error instanceof ConnectError)) return { config, error: asJijiError(error, config.name), isAway: false };
+  const details = { server: config.name, hint: error.hint };
+  return {
+    config,
+    error: new JijiError("connection", error.message, details),
+    isAway: error.failure === "unreachable",
+  };
+}
+
+/** A server that answers and yet cannot be logged in to, as a reason not to begin. */
+export function loginProblems(unreached: readonly UnreachedServer[]): Problem[] {
+  return unreached
+    .filter(({ isAway }) => !isAway)
+    .map(({ config, error }) => ({
+      server: config.name,
+      code: "login",
+      message: error.message,
+      hint: error.hint ?? "",
+    }));
+}
+
+interface Target {
+  readonly config: ServerConfig;
+  /** an error: the look-up gave no answer now */
+  readonly endpoints: readonly Endpoint[] | JijiError;
+}
+
+async function resolveTargets(request: FleetRequest, ssh: Ssh): Promise<Target[]> {
+  const { loaded, servers } = request;
+  const problems: ConfigProblem[] = [];
+  const seen = new Map<string, string>();
+  const targets = await Promise.all(
+    servers.map(async (config): Promise<Target> => {
+      const resolved = await ssh.resolve(targetOf(config));
+      const place = `${resolved.hostName.toLowerCase()} ${resolved.port}`;
+      const other = seen.get(place);
+      seen.set(place, config.name);
+      if (other !== undefined && !resolved.viaProxy) {
+        const message = `server "${config.name}" leads to the same host as "${other}": ${resolved.hostName}, port ${resolved.port}`;
+        problems.push({ at: config.at.host, message });
+      }
+      if (!request.withEndpoints) return { config, endpoints: [] };
+      if (config.endpoints.length === 0 && config.nat) return { config, endpoints: [] };
+      if (config.endpoints.length === 0 && resolved.viaProxy) {
+        problems.push(endpointMissing(config));
+        return { config, endpoints: [] };
+      }
+      return { config, endpoints: await lookUpEndpoints(request, config, resolved.hostName, problems) };
+    }),
+  );
+  if (problems.length > 0) throw configErrors(loaded.shownPath, problems);
+  return targets;
+}
+
+function endpointMissing(config: ServerConfig): ConfigProblem {
+  return {
+    at: config.at.endpoint,
+    message: `ssh reaches server "${config.name}" through a proxy, so where its peers reach it cannot be known: endpoint is missing`,
+    hint: "add endpoint: [ADDRESS:31820], or nat: true when it cannot be reached from outside",
+  };
+}
+
+async function lookUpEndpoints(
+  request: FleetRequest,
+  config: ServerConfig,
+  hostName: string,
+  problems: ConfigProblem[],
+): Promise<readonly Endpoint[] | JijiError> {
+  const words = config.endpoints.length > 0 ? config.endpoints : [{ host: hostName, port: undefined }];
+  const at = config.endpoints.length > 0 ? config.at.endpoint : config.at.host;
+  const endpoints: Endpoint[] = [];
+  for (const { host, port } of words) {
+    const addresses = await lookUp(request.context, host);
+    if (addresses === "away") {
+      return new JijiError("connection", `its host name ${host} cannot be looked up now`, {
+        server: config.name,
+        hint: "check the network of this machine, or give literal addresses under endpoint",
+      });
+    }
+    if (addresses.length === 0) {
+      const hint = "correct it, or check the name with: getent hosts NAME";
+      problems.push({ at, message: `server "${config.name}": no such host: ${host}`, hint });
+    }
+    const usable = addresses.filter(isReachableFromElsewhere);
+    if (addresses.length > 0 && usable.length === 0 && request.loaded.config.servers.length > 1) {
+      const hint = "add endpoint: [ADDRESS:31820] with an address at which the other servers reach it";
+      problems.push({
+        at,
+        message: `server "${config.name}": ${host} is ${addresses[0]}, which only means itself`,
+        hint,
+      });
+    }
+    endpoints.push(...usable.flatMap((address) => endpointOf(address, port ?? PORTS.wireguard) ?? []));
+  }
+  return [...new Set(endpoints)];
+}
+
+/** Numeric addresses, IPv4 first and in a fixed order; empty when there is no such name. */
+async function lookUp(context: CliContext, host: string): Promise<readonly string[] | "away"> {
+  const numeric = parseNumericAddress(host);
+  if (numeric !== undefined) return [numeric];
+  try {
+    const addresses = await context.lookup(host);
+    const rank = (address: string): number => (parseIpv4(address) === undefined ? 1 : 0);
+    return addresses
+      .flatMap((address) => parseNumericAddress(address) ?? [])
+      .toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === "ENOTFOUND" || code === "ENODATA" || code === "EAI_NONAME" ? [] : "away";
+  }
+}
+
+/** Loopback, unspecified and link-local addresses mean something else on every other machine. */
+function isReachableFromElsewhere(address: string): boolean {
+  if (address.includes(":")) return address !== "::" && address !== "::1" && !/^fe[89ab]/.test(address);
+  return !/^(127\.|0\.|169\.254\.)/.test(address);
+}

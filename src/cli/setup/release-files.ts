@@ -1,0 +1,76 @@
+import { join } from "node:path";
+import { z } from "zod";
+import type { Arch } from "../../config/deploy-config.ts";
+import type { ReleaseFile } from "../../desired/release-choice.ts";
+import { JijiError } from "../../model/errors.ts";
+import { parseSha256, sha256Of, type Sha256 } from "../../model/keys.ts";
+import { readLocalFile } from "../../system/local-files.ts";
+
+/** The executables for servers, as they lie beside the CLI: never looked for anywhere else, never downloaded. */
+export interface ReleaseFiles {
+  readonly version: string;
+  readonly byArch: Readonly<Record<Arch, ReleaseFile & { readonly sizeBytes: number }>>;
+  /** The packed executable; read and checked when it is asked for. */
+  readPacked(arch: Arch): Uint8Array;
+}
+
+const sha256 = z.string().transform((text, context): Sha256 => {
+  const value = parseSha256(text);
+  if (value !== undefined) return value;
+  context.addIssue({ code: "custom", message: "malformed" });
+  return z.NEVER;
+});
+
+const file = z.object({
+  sha256,
+  sizeBytes: z.int().min(1),
+  gzip: z.string().regex(/^[0-9a-z-]+\.gz$/),
+  gzipSha256: sha256,
+  glibc: z.string().regex(/^[0-9.]+$/),
+});
+
+const schema = z.object({
+  version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
+  files: z.object({ x64: file, arm64: file }),
+});
+
+/** Reads release.json of that folder. Throws a JijiError when the CLI was installed without its server files. */
+export function loadReleaseFiles(folder: string): ReleaseFiles {
+  const reading = readLocalFile(join(folder, "release.json"));
+  if (reading.state !== "found") {
+    throw new JijiError("conflict", `the files for servers are missing: ${join(folder, "release.json")}`, {
+      hint: "install jiji with its folder `server`, or build it: npm run build",
+    });
+  }
+  const parsed = schema.safeParse(parseJson(reading.value.toString("utf8")));
+  if (!parsed.success) {
+    throw new JijiError("conflict", `${join(folder, "release.json")} is not the one that was installed`, {
+      hint: "install jiji again",
+    });
+  }
+  const { version, files } = parsed.data;
+  return {
+    version,
+    byArch: files,
+    readPacked(arch) {
+      const path = join(folder, files[arch].gzip);
+      const packed = readLocalFile(path);
+      if (packed.state === "found" && sha256Of(packed.value) === files[arch].gzipSha256) return packed.value;
+      throw new JijiError(
+        "conflict",
+        `${path} is ${packed.state === "found" ? "not the file of this release" : "missing"}`,
+        {
+          hint: "install jiji again; nothing was sent",
+        },
+      );
+    },
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,137 @@
+import { serverAddress, type ClusterCidr } from "../../model/cluster.ts";
+import type { NodeStatus } from "../../model/node-protocol.ts";
+import type { CliContext } from "../context.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { connectFleet, type ReachedServer, type UnreachedServer } from "../servers/fleet.ts";
+import { selectServers } from "../servers/host-pattern.ts";
+import { loadConfig, type ConfigChoice, type LoadedConfig } from "../load-config.ts";
+import { refuseDisabled } from "../setup/network-setup.ts";
+import { NodeClient } from "../servers/node-client.ts";
+import { asJijiError, type Output } from "../output.ts";
+import { findAilments } from "./status-health.ts";
+import { joinNotes } from "./status-joins.ts";
+import { renderStatus, type StatusRow } from "./status-text.ts";
+
+export interface StatusOptions extends ConfigChoice {
+  readonly hosts: readonly string[];
+  readonly json: boolean;
+}
+
+/** `jiji network status`: every server of the file as it is now. Exit 5 when one of them is not healthy. */
+export async function networkStatus(context: CliContext, output: Output, options: StatusOptions): Promise<ExitCode> {
+  const loaded = loadConfig(context, options);
+  refuseDisabled(loaded);
+  const servers = selectServers(loaded.config.servers, options.hosts);
+  const fleet = await connectFleet({
+    context,
+    loaded,
+    servers,
+    trustConfig: options.trustConfig,
+    withEndpoints: false,
+  });
+  try {
+    const { clusterCidr } = loaded.config.network;
+    const asked = await Promise.all(fleet.reached.map((server) => askServer(server, clusterCidr, context)));
+    const rows = [...asked, ...fleet.unreached.map(unreachedRow)].toSorted(byPlace);
+    const isWell = rows.every(({ state }) => state === "healthy");
+    const code = isWell ? EXIT.ok : EXIT.unhealthy;
+    const store = findStore(fleet.reached, rows);
+    const notes = [...notesOf(store), ...joinNotes(rows, context.clock.nowMs())];
+    if (options.json) output.json(toJson(loaded, rows, store, code));
+    else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors, notes));
+    return code;
+  } finally {
+    await fleet.ssh.close();
+  }
+}
+
+function titleOf({ config }: LoadedConfig, rows: readonly StatusRow[]): string {
+  const healthy = rows.filter(({ state }) => state === "healthy").length;
+  return `${config.project}: ${config.network.clusterCidr}, ${healthy} of ${rows.length} servers healthy`;
+}
+
+/** Where the mesh keeps its records: null when no member could be asked. */
+type MeshStore = { readonly kind: "corrosion" } | { readonly kind: "embedded"; readonly holder: string } | null;
+
+function findStore(reached: readonly ReachedServer[], rows: readonly StatusRow[]): MeshStore {
+  const store = reached.flatMap(({ spec }) => (spec === undefined ? [] : [spec.store]))[0];
+  if (store === undefined) return null;
+  if (store.kind === "corrosion") return { kind: "corrosion" };
+  const members = rows.flatMap(({ status }) => status?.members ?? []);
+  return {
+    kind: "embedded",
+    holder: members.find(({ subnet }) => subnet === store.holder)?.name ?? `number ${store.holder}`,
+  };
+}
+
+function notesOf(store: MeshStore): string[] {
+  if (store?.kind !== "embedded") return [];
+  const { holder } = store;
+  return [`the records are kept on ${holder} alone: while it is away names keep resolving, and nothing new is learned`];
+}
+
+function byPlace(a: StatusRow, b: StatusRow): number {
+  const number = (row: StatusRow): number =>
+    row.status?.identity.state === "found" ? row.status.identity.value.subnet : 1000;
+  return number(a) - number(b) || (a.name < b.name ? -1 : 1);
+}
+
+async function askServer(server: ReachedServer, cluster: ClusterCidr, context: CliContext): Promise<StatusRow> {
+  const { name, host } = server.config;
+  const { probe } = server.connection;
+  const base = { name, host, address: null, status: undefined };
+  if (probe.privilege === "none") {
+    const hint = "log in as root, or allow sudo without a password: sudo -n true must work";
+    return { ...base, state: "unhealthy", problems: ["the login is not root, and sudo asks for a password"], hint };
+  }
+  if (server.spec === undefined) {
+    return { ...base, state: "not set up", problems: ["it is no member yet"], hint: "jiji network setup" };
+  }
+  try {
+    const client = new NodeClient(server.connection, name, "installed", context.interrupted);
+    return rowOf(server, await client.status({ probe: false }), cluster);
+  } catch (error) {
+    context.interrupted.throwIfAborted();
+    const { message, hint } = asJijiError(error);
+    return { ...base, state: "unhealthy", problems: [message], hint };
+  }
+}
+
+function rowOf(server: ReachedServer, status: NodeStatus, cluster: ClusterCidr): StatusRow {
+  const { name, host } = server.config;
+  if (status.identity.state === "absent") {
+    const problems = ["it was prepared, but it is no member yet"];
+    return { name, host, address: null, status, state: "not set up", problems, hint: "jiji network setup" };
+  }
+  const problems = findAilments(status);
+  const address =
+    status.identity.state === "found"
+      ? serverAddress(server.spec?.cluster.cidr ?? cluster, status.identity.value.subnet)
+      : null;
+  const hint =
+    problems.length === 0 ? undefined : "jiji network setup mends what differs; journalctl -u jiji-agent says more";
+  return { name, host, address, status, state: problems.length === 0 ? "healthy" : "unhealthy", problems, hint };
+}
+
+function unreachedRow({ config, error }: UnreachedServer): StatusRow {
+  return {
+    name: config.name,
+    host: config.host,
+    state: "unreachable",
+    address: null,
+    status: undefined,
+    problems: [error.message],
+    hint: error.hint,
+  };
+}
+
+function toJson({ config }: LoadedConfig, rows: readonly StatusRow[], store: MeshStore, code: ExitCode): unknown {
+  return {
+    ok: code === EXIT.ok,
+    exitCode: code,
+    project: config.project,
+    clusterCidr: config.network.clusterCidr,
+    store,
+    servers: rows.map(({ status, ...row }) => ({ ...row, hint: row.hint ?? null, status: status ?? null })),
+  };
+}

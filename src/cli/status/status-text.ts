@@ -1,0 +1,149 @@
+import type { NodeStatus } from "../../model/node-protocol.ts";
+import { formatAge, formatBytes } from "../duration.ts";
+import type { Colors } from "../output.ts";
+import { STALE_HANDSHAKE_SECONDS } from "./status-health.ts";
+import { renderTable } from "../table.ts";
+
+export type ServerState = "healthy" | "unhealthy" | "unreachable" | "not set up";
+
+/** One server of the file as status shows it. */
+export interface StatusRow {
+  /** as in the file */
+  readonly name: string;
+  readonly host: string;
+  readonly state: ServerState;
+  readonly address: string | null;
+  readonly status: NodeStatus | undefined;
+  /** why it is not healthy, with the next step where there is one */
+  readonly problems: readonly string[];
+  readonly hint: string | undefined;
+}
+
+/** The table, the picture of the tunnels, what people should know, and what is wrong. */
+export function renderStatus(
+  title: string,
+  rows: readonly StatusRow[],
+  colors: Colors,
+  meshNotes: readonly string[] = [],
+): string {
+  const parts = [colors.bold(title), statusTable(rows, colors)];
+  const picture = renderTunnels(rows, colors);
+  if (picture !== undefined) parts.push(picture);
+  const notes = [...meshNotes, ...rows.flatMap(({ name, status }) => serverNotes(name, status))];
+  if (notes.length > 0) parts.push(notes.map((line) => colors.dim(`note: ${line}`)).join("\n"));
+  const ill = rows.filter(({ problems }) => problems.length > 0);
+  if (ill.length > 0) parts.push(ill.flatMap((row, index) => ailmentLines(row, ill[index + 1], colors)).join("\n"));
+  return parts.join("\n\n");
+}
+
+function serverNotes(name: string, status: NodeStatus | undefined): string[] {
+  return (status?.notes ?? []).map((line) => `${name}: ${line}`);
+}
+
+/** What is wrong with a server; a hint that the next one has as well is given once, after the last. */
+function ailmentLines({ name, problems, hint }: StatusRow, next: StatusRow | undefined, colors: Colors): string[] {
+  const lines = problems.map((line) => `${colors.red(name)}  ${line}`);
+  return hint === undefined || hint === next?.hint ? lines : [...lines, colors.dim(`  hint: ${hint}`)];
+}
+
+function statusTable(rows: readonly StatusRow[], colors: Colors): string {
+  return renderTable(
+    ["SERVER", "ADDRESS", "STATE", "PEERS", "HANDSHAKE", "STORE", "DNS", "AGENT", "ENGINE", "CONTAINERS"],
+    rows.map((row) => [row.name, row.address ?? "-", paintState(row.state, colors), ...figures(row.status)]),
+  );
+}
+
+function paintState(state: ServerState, colors: Colors): string {
+  if (state === "healthy") return colors.green(state);
+  return state === "not set up" ? colors.yellow(state) : colors.red(state);
+}
+
+function figures(status: NodeStatus | undefined): string[] {
+  if (status === undefined) return Array.from({ length: 7 }, () => "-");
+  return [
+    peers(status),
+    handshake(status),
+    store(status),
+    dns(status),
+    agent(status),
+    engine(status),
+    containers(status),
+  ];
+}
+
+/** Peers with a fresh handshake, of all: configured is not connected. */
+function peers({ wireguard }: NodeStatus): string {
+  if (wireguard.state !== "found") return stateWord(wireguard.state);
+  const connected = wireguard.value.peers.filter(isConnected);
+  return `${connected.length}/${wireguard.value.peers.length}`;
+}
+
+function isConnected({ handshakeAgeSeconds }: { readonly handshakeAgeSeconds: number | null }): boolean {
+  return handshakeAgeSeconds !== null && handshakeAgeSeconds <= STALE_HANDSHAKE_SECONDS;
+}
+
+/** The oldest of the latest handshakes, since that is the one to look at. */
+function handshake({ wireguard }: NodeStatus): string {
+  if (wireguard.state !== "found" || wireguard.value.peers.length === 0) return "-";
+  const ages = wireguard.value.peers.map(({ handshakeAgeSeconds }) => handshakeAgeSeconds);
+  const known = ages.filter((age): age is number => age !== null);
+  return known.length < ages.length ? "never" : formatAge(Math.max(...known));
+}
+
+function store({ store }: NodeStatus): string {
+  if (store.state !== "found") return stateWord(store.state);
+  const { kind, rows, sizeBytes } = store.value;
+  const size = sizeBytes === null ? "" : `, ${formatBytes(sizeBytes)}`;
+  return `${kind}, ${rows === 1 ? "1 row" : `${rows} rows`}${size}`;
+}
+
+function dns({ dns }: NodeStatus): string {
+  if (dns.state !== "found") return stateWord(dns.state);
+  const { udp, tcp, latencyMs } = dns.value;
+  if (udp && tcp) return `answers, ${latencyMs.toFixed(1)} ms`;
+  return udp ? "UDP only" : tcp ? "TCP only" : "silent";
+}
+
+function agent({ agent }: NodeStatus): string {
+  if (agent.state !== "found") return stateWord(agent.state);
+  return agent.value.ready ? "ready" : "starting";
+}
+
+function engine({ engine }: NodeStatus): string {
+  return engine.state === "found" ? `${engine.value.kind} ${engine.value.version}` : stateWord(engine.state);
+}
+
+function containers({ containers }: NodeStatus): string {
+  if (containers.state !== "found") return stateWord(containers.state);
+  const counts = Object.entries(containers.value).filter(([, count]) => count > 0);
+  return counts.length === 0 ? "none" : counts.map(([state, count]) => `${count} ${state}`).join(", ");
+}
+
+function stateWord(state: "absent" | "unknown"): string {
+  return state === "absent" ? "missing" : "unknown";
+}
+
+/** With more servers than this a matrix is no picture any more. */
+const LARGEST_PICTURE = 16;
+
+/**
+ * Who reaches whom: the age of the latest handshake as each row's server sees it towards each column's. Undefined when there
+ * are fewer than two servers to draw.
+ */
+function renderTunnels(rows: readonly StatusRow[], colors: Colors): string | undefined {
+  const drawn = rows.filter(({ status }) => status?.identity.state === "found");
+  if (drawn.length < 2 || drawn.length > LARGEST_PICTURE) return undefined;
+  const lines = drawn.map((from) => [from.name, ...drawn.map((to) => tunnelCell(from, to, colors))]);
+  return renderTable(["TUNNELS", ...drawn.map(({ name }) => name)], lines);
+}
+
+function tunnelCell(from: StatusRow, to: StatusRow, colors: Colors): string {
+  if (from === to) return "·";
+  const id = to.status?.identity.state === "found" ? to.status.identity.value.id : undefined;
+  const tunnels = from.status?.wireguard.state === "found" ? from.status.wireguard.value.peers : [];
+  const peer = tunnels.find((candidate) => candidate.id === id);
+  if (peer === undefined) return colors.red("unknown");
+  const { handshakeAgeSeconds: age } = peer;
+  if (age === null) return colors.red("never");
+  return isConnected(peer) ? formatAge(age) : colors.red(`${formatAge(age)} ago`);
+}

@@ -1,0 +1,245 @@
+import { SUBSCRIPTIONS } from "../../store/queries.ts";
+import {
+  StoreError,
+  type Row,
+  type StoreClient,
+  type Subscription,
+  type SubscriptionEvent,
+} from "../../store/store.ts";
+import type { Clock } from "../../system/host.ts";
+
+/** What takes the rows of one subscription. */
+export interface RowSink<Place> {
+  /** A new subscription has begun: rows of its snapshot follow, apart from what is known. */
+  begin(): void;
+  /** A row of the snapshot; undefined: it says nothing that can be kept. */
+  snapshotRow(values: Row): Place | undefined;
+  /** The snapshot is whole and takes the place of everything before, also of rows that are not in it. */
+  snapshotDone(): Promise<void>;
+  /** A row was added or replaced. */
+  set(values: Row): Place | undefined;
+  /** The row at this place is gone. */
+  remove(place: Place): void;
+  /** Whether the place is taken by another row by now, which a late removal must not touch. */
+  isSame(a: Place, b: Place): boolean;
+}
+
+export interface StoreFeedOptions<Place> {
+  readonly store: StoreClient;
+  readonly clock: Clock;
+  readonly subscription: keyof typeof SUBSCRIPTIONS;
+  readonly sink: RowSink<Place>;
+  /** Called with true when a snapshot is whole, with false and a reason when the subscription has ended. */
+  readonly onConnected: (isConnected: boolean, why: string) => void;
+  /** how often the subscription is compared with the store; undefined: somebody else does that */
+  readonly probeMs?: number;
+  /** first and longest wait before subscribing again */
+  readonly retryMs?: readonly [number, number];
+}
+
+export interface StoreFeed {
+  close(): Promise<void>;
+}
+
+const RETRY_MS = [100, 5_000] as const;
+
+/** A subscription that was whole for this long is followed by the next one at once. */
+const GOOD_MS = 5_000;
+
+/** A snapshot or a stream's head that does not come is given up after this. */
+const SNAPSHOT_SILENCE_MS = 30_000;
+
+/** A change shows in the subscription within about a second; a difference that lasts longer is a stall. */
+const SETTLE_MS = 5_000;
+
+/** Comparing may take one part in this many of the time. */
+const PROBE_SHARE = 200;
+
+/**
+ * Follows one of the fixed subscriptions: always from the start, so that what is known afterwards is exactly what the
+ * store has. Whatever ends a subscription (an error line, a silent end, a gap in the change ids or ids that go back, a
+ * stall) leads to the next one, with growing waits.
+ */
+export function startStoreFeed<Place>(options: StoreFeedOptions<Place>): StoreFeed {
+  const feed = new Feed(options);
+  const done = feed.run();
+  return {
+    close: async () => {
+      feed.stop();
+      await done;
+    },
+  };
+}
+
+class Feed<Place> {
+  readonly #options: StoreFeedOptions<Place>;
+  readonly #stop = new AbortController();
+  /** the subscription's own numbers of rows → where they stand */
+  #places = new Map<number, Place>();
+  /** what each row said, reduced to a number; undefined when nothing is compared */
+  #digest: Digest | undefined;
+  #events = 0;
+  #isWhole = false;
+
+  constructor(options: StoreFeedOptions<Place>) {
+    this.#options = options;
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async run(): Promise<void> {
+    const { clock, onConnected, retryMs = RETRY_MS } = this.#options;
+    const { signal } = this.#stop;
+    let waitMs = retryMs[0];
+    while (!signal.aborted) {
+      let why = "the stream ended";
+      const startMs = clock.monotonicMs();
+      try {
+        await this.#follow();
+      } catch (error) {
+        why = error instanceof Error ? error.message : String(error);
+      }
+      if (signal.aborted) return;
+      onConnected(false, why);
+      // One that held for a while was good. One that ended soon, again and again, must not cost a snapshot each time.
+      if (this.#isWhole && clock.monotonicMs() - startMs >= GOOD_MS) waitMs = retryMs[0];
+      // Half of the wait is drawn, so that many servers do not come back at the same moment.
+      await clock.sleep(waitMs / 2 + (Math.random() * waitMs) / 2, signal).catch(() => undefined);
+      waitMs = Math.min(retryMs[1], waitMs * 2);
+    }
+  }
+
+  /** One subscription from its start to its end. Throws the reason of its end, if there is one. */
+  async #follow(): Promise<void> {
+    this.#isWhole = false;
+    const { store, subscription: name } = this.#options;
+    const ends = new AbortController();
+    const signal = AbortSignal.any([this.#stop.signal, ends.signal]);
+    const subscription = await store.subscribe({ sql: SUBSCRIPTIONS[name] }, { signal });
+    const close = (): void => subscription.close();
+    signal.addEventListener("abort", close, { once: true });
+    const reason: { why?: string } = {};
+    const watching = this.#watch(signal, (why) => {
+      reason.why = why;
+      ends.abort();
+    });
+    try {
+      await this.#read(subscription);
+      if (reason.why !== undefined) throw new StoreError(reason.why);
+    } finally {
+      ends.abort();
+      subscription.close();
+      await watching;
+    }
+  }
+
+  async #read(subscription: Subscription): Promise<void> {
+    const { sink, onConnected } = this.#options;
+    this.#places = new Map();
+    this.#digest = this.#options.probeMs === undefined ? undefined : new Digest();
+    let lastChangeId: number | undefined;
+    sink.begin();
+    for await (const event of subscription) {
+      this.#events++;
+      if (event.type === "row") {
+        this.#digest?.set(event.rowId, event.values);
+        this.#keep(event.rowId, sink.snapshotRow(event.values));
+      } else if (event.type === "ready") {
+        if (this.#isWhole) throw new StoreError("a second snapshot in one subscription");
+        await sink.snapshotDone();
+        this.#isWhole = true;
+        lastChangeId = event.changeId ?? undefined;
+        onConnected(true, "");
+      } else if (event.type === "change") {
+        if (!this.#isWhole) throw new StoreError("a change before the snapshot was whole");
+        checkOrder(lastChangeId, event.changeId);
+        lastChangeId = event.changeId;
+        this.#change(event);
+      }
+    }
+  }
+
+  #change(event: Extract<SubscriptionEvent, { type: "change" }>): void {
+    const { sink } = this.#options;
+    const before = this.#places.get(event.rowId);
+    if (event.change === "delete") {
+      this.#digest?.remove(event.rowId);
+      this.#places.delete(event.rowId);
+      if (before !== undefined) sink.remove(before);
+      return;
+    }
+    this.#digest?.set(event.rowId, event.values);
+    const place = sink.set(event.values);
+    if (before !== undefined && (place === undefined || !sink.isSame(before, place))) sink.remove(before);
+    this.#keep(event.rowId, place);
+  }
+
+  #keep(rowId: number, place: Place | undefined): void {
+    if (place === undefined) this.#places.delete(rowId);
+    else this.#places.set(rowId, place);
+  }
+
+  /** Ends a subscription that has stopped telling what the store has: it has no heartbeat of its own. */
+  async #watch(signal: AbortSignal, end: (why: string) => void): Promise<void> {
+    const { clock, probeMs } = this.#options;
+    try {
+      for (let known = -1; !this.#isWhole; known = this.#events) {
+        if (known === this.#events) return end("its snapshot stopped half-way");
+        await clock.sleep(SNAPSHOT_SILENCE_MS, signal);
+      }
+      let waitMs = probeMs;
+      while (waitMs !== undefined) {
+        await clock.sleep(waitMs, signal);
+        const startedMs = clock.monotonicMs();
+        const isBehind = await this.#isBehind(signal);
+        waitMs = Math.max(probeMs ?? 0, (clock.monotonicMs() - startedMs) * PROBE_SHARE);
+        if (isBehind) return end("it has fallen silent");
+      }
+    } catch {
+      // The subscription has ended, or the store does not answer, which proves nothing about the stream.
+    }
+  }
+
+  /** Whether the store has had other rows than the subscription told of, for longer than a change takes. */
+  async #isBehind(signal: AbortSignal): Promise<boolean> {
+    const { clock, store, subscription } = this.#options;
+    const stored = new Digest();
+    let rows = 0;
+    for await (const values of await store.stream({ sql: SUBSCRIPTIONS[subscription] }, { signal })) {
+      stored.set(rows++, values);
+    }
+    const events = this.#events;
+    if (this.#digest?.equals(stored) ?? true) return false;
+    await clock.sleep(SETTLE_MS, signal);
+    // A stream that speaks is behind, not stuck.
+    return this.#events === events && !(this.#digest?.equals(stored) ?? true);
+  }
+}
+
+/** Rows reduced to a number each; two sets of rows are compared by their number and the sum. */
+class Digest {
+  readonly #hashes = new Map<number, number>();
+  #sum = 0;
+
+  set(key: number, values: Row): void {
+    this.remove(key);
+    const hash = Bun.hash.xxHash32(JSON.stringify(values));
+    this.#hashes.set(key, hash);
+    this.#sum += hash;
+  }
+
+  remove(key: number): void {
+    this.#sum -= this.#hashes.get(key) ?? 0;
+    this.#hashes.delete(key);
+  }
+
+  equals(other: Digest): boolean {
+    return this.#sum === other.#sum && this.#hashes.size === other.#hashes.size;
+  }
+}
+
+function checkOrder(last: number | undefined, next: number): void {
+  if (last !== undefined && next !== last + 1) throw new StoreError(`change ${next} came after ${last}`);
+}

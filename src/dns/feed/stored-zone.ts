@@ -1,0 +1,69 @@
+import type { AgentStateLine } from "../../model/agent-protocol.ts";
+import type { ClusterCidr } from "../../model/cluster.ts";
+import type { ServerId } from "../../model/keys.ts";
+import { SUBSCRIPTIONS } from "../../store/queries.ts";
+import { StoreError, type StoreClient } from "../../store/store.ts";
+import type { Clock } from "../../system/host.ts";
+import { ContainerSink } from "./container-sink.ts";
+import { MemberSink } from "./member-sink.ts";
+import type { RowSink } from "./store-feed.ts";
+import { Zone } from "../zone/zone.ts";
+
+export interface StoredZoneOptions {
+  readonly store: StoreClient;
+  readonly clock: Clock;
+  readonly cluster: ClusterCidr;
+  /** this server's id; undefined: the agent says it, or nobody */
+  readonly self: ServerId | undefined;
+  /** what the agent says of members and reachability; undefined: members as the store has them, all of them reachable */
+  readonly agent: AgentStateLine | undefined;
+}
+
+const nothing = (): void => undefined;
+
+/**
+ * The zone that a jiji-dns with this store would have right after its start: without news, and without a server. Throws a
+ * {@link StoreError} when the store does not give its rows whole.
+ */
+export async function loadStoredZone(options: StoredZoneOptions): Promise<Zone> {
+  const { store, clock, cluster, self, agent } = options;
+  const zone = new Zone({ cluster, localFirst: false, nowMs: () => clock.nowMs() });
+  const containers = new ContainerSink({
+    zone,
+    isInUse: () => false,
+    onSnapshot: async () => undefined,
+    onChange: nothing,
+    onUnreadable: nothing,
+    pause: async () => undefined,
+  });
+  await readOnce(store, "containers", containers);
+  if (agent === undefined) {
+    await readOnce(store, "servers", new MemberSink(zone, nothing));
+  } else {
+    zone.setServers(agent.servers);
+    zone.setHidden(new Set(agent.ready ? agent.unreachable : [...agent.unreachable, agent.self]));
+  }
+  zone.setSelf(self ?? agent?.self);
+  return zone;
+}
+
+/** A subscription's snapshot: the relay of an agent lets nothing else through. */
+async function readOnce<Place>(
+  store: StoreClient,
+  name: keyof typeof SUBSCRIPTIONS,
+  sink: RowSink<Place>,
+): Promise<void> {
+  const subscription = await store.subscribe({ sql: SUBSCRIPTIONS[name] });
+  try {
+    sink.begin();
+    for await (const event of subscription) {
+      if (event.type === "row") sink.snapshotRow(event.values);
+      if (event.type !== "ready") continue;
+      await sink.snapshotDone();
+      return;
+    }
+  } finally {
+    subscription.close();
+  }
+  throw new StoreError("the store's answer broke off before it was whole");
+}

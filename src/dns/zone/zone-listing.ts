@@ -1,0 +1,115 @@
+import { ipv4FromNumber } from "../../model/address.ts";
+import { SERVICE_DOMAIN } from "../../model/names.ts";
+import { NONE } from "./name-claims.ts";
+import type { Zone } from "./zone.ts";
+
+/** One container behind a name. */
+export interface ListedRecord {
+  readonly address: string | null;
+  /** the name of the server that owns it; its id when the name is not known */
+  readonly server: string;
+  readonly serverId: string;
+  readonly containerId: string;
+  readonly state: string;
+  /** whether the address is in the answer now */
+  readonly answered: boolean;
+  /** why it is not; absent when answered */
+  readonly why?: string;
+}
+
+/** A service or instance that does not have the name it spells, for people. */
+export interface Shadow {
+  readonly means: string;
+  /** why another one has it */
+  readonly why: string;
+}
+
+/** A published name. */
+export interface ListedName {
+  /** without the final dot */
+  readonly name: string;
+  readonly kind: "service" | "instance";
+  /** what it stands for, for people */
+  readonly means: string;
+  readonly records: readonly ListedRecord[];
+  /** what else spells this name and is therefore not published under it */
+  readonly shadowed: readonly Shadow[];
+}
+
+/** Names listed between two turns of others; takes some milliseconds. */
+const SLICE_NAMES = 500;
+
+/**
+ * Every published name that contains `filter`, in order, with what is behind it. Questions have their turn in between, so
+ * each name is as it was at some moment, not all at the same.
+ */
+export async function listNames(zone: Zone, filter: string): Promise<readonly ListedName[]> {
+  // By name, since one that goes and comes back meanwhile is met twice.
+  const names = new Map<string, ListedName>();
+  let looked = 0;
+  for (const claim of zone.claims.winners()) {
+    if (++looked % SLICE_NAMES === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    const label = zone.claims.label(claim);
+    const name = `${label}.${SERVICE_DOMAIN}`;
+    if (!name.includes(filter)) continue;
+    const losers = zone.claims.of(label).slice(1);
+    names.set(name, {
+      name,
+      kind: zone.claims.isService(claim) ? "service" : "instance",
+      means: describeClaim(zone, claim),
+      records: listRecords(zone, claim),
+      shadowed: losers.map((loser) => ({
+        means: describeClaim(zone, loser),
+        why: whyShadowed(zone.claims.isService(claim), zone.claims.isService(loser)),
+      })),
+    });
+  }
+  return [...names.values()].sort((a, b) => compareText(a.name, b.name));
+}
+
+/** What a claim means, for people. */
+export function describeClaim(zone: Zone, claim: number): string {
+  const { project, service, instance } = zone.claims.parts(claim);
+  const what = `service ${service} of project ${project}`;
+  return instance === null ? what : `instance ${instance} of ${what}`;
+}
+
+/** Why one claim goes before another on the same label, for people. */
+export function whyShadowed(isWinnerService: boolean, isLoserService: boolean): string {
+  if (isWinnerService && !isLoserService) return "a service goes before an instance";
+  return `of two ${isWinnerService ? "services" : "instances"} with one name, the one whose project and service sort first has it`;
+}
+
+function listRecords(zone: Zone, claim: number): readonly ListedRecord[] {
+  const records: ListedRecord[] = [];
+  for (let row = zone.claims.firstRow(claim); row !== NONE; row = zone.claims.nextRow(claim, row)) {
+    const { address, containerId, state } = zone.rows.facts(row);
+    const owner = zone.ownerOf(row);
+    const why = whyNotAnswered(zone, row);
+    records.push({
+      address: address < 0 ? null : ipv4FromNumber(address),
+      server: owner.member?.name ?? owner.id,
+      serverId: owner.id,
+      containerId,
+      state,
+      answered: why === undefined,
+      ...(why !== undefined && { why }),
+    });
+  }
+  return records.sort((a, b) => compareText(a.server, b.server) || compareText(a.containerId, b.containerId));
+}
+
+/** Why a container is not in the answers, for people; undefined when it is. */
+export function whyNotAnswered(zone: Zone, row: number): string | undefined {
+  if (zone.isAnswered(row)) return undefined;
+  const { state, address } = zone.rows.facts(row);
+  if (state !== "healthy") return `it is ${state}`;
+  if (address < 0) return "it has no address";
+  return zone.ownerOf(row).id === zone.self
+    ? "this server's agent has not compared its containers with the store since the boot"
+    : "its server cannot be reached from here";
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
