@@ -1,6 +1,7 @@
+import { isatty } from "node:tty";
 import { createColors } from "picocolors";
 
-const colors = createColors(process.stderr.isTTY && (process.env["NO_COLOR"] ?? "") === "");
+const colors = createColors(isatty(2) && (process.env["NO_COLOR"] ?? "") === "");
 
 /** What a long program is doing, step by step, on standard error: each step's title, what it says, how long it took. */
 export class Steps {

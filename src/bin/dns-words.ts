@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import { exitCodeOf, type ExitCode } from "../cli/exit-codes.ts";
 import { asJijiError, Output } from "../cli/output.ts";
 import { startDnsService } from "./dns-service.ts";
@@ -12,13 +13,13 @@ export async function runDnsWords(settings: string): Promise<ExitCode> {
     return await untilStopped(await startDnsService({ settings, cidr: "", ttl: "" }));
   } catch (error) {
     const { stdout, stderr, env } = process;
-    const sinkOf = (stream: NodeJS.WriteStream) => ({
+    const sinkOf = (stream: NodeJS.WriteStream, descriptor: 1 | 2) => ({
       write: (text: string) => void stream.write(text),
-      isTerminal: stream.isTTY,
+      isTerminal: isatty(descriptor),
       columns: stream.columns,
     });
     const known = asJijiError(error);
-    new Output({ stdout: sinkOf(stdout), stderr: sinkOf(stderr) }, env, "normal").failure(known);
+    new Output({ stdout: sinkOf(stdout, 1), stderr: sinkOf(stderr, 2) }, env, "normal").failure(known);
     return exitCodeOf(known.kind);
   }
 }

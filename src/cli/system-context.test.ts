@@ -42,3 +42,17 @@ test("nobody reads any more: so it is said", async () => {
   expect(state).toBe(false);
   expect(count).toBeLessThan(2000);
 }, 30_000);
+
+test("a pipe is no terminal, not even where CI=true asks for colours", () => {
+  const script = `
+    import { systemContext } from ${JSON.stringify(join(import.meta.dir, "system-context.ts"))};
+    import { Output } from ${JSON.stringify(join(import.meta.dir, "output.ts"))};
+    const context = systemContext();
+    new Output(context, context.env, "normal").error("lost", "look again");
+    process.exit(context.stdout.isTerminal === false ? 0 : 1);`;
+  const ended = Bun.spawnSync([process.execPath, "--no-env-file", "-e", script], {
+    env: { ...process.env, CI: "true" },
+  });
+  expect(ended.stderr.toString()).toBe("error: lost\nhint: look again\n");
+  expect(ended.exitCode).toBe(0);
+});

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { homedir, hostname, userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { isatty } from "node:tty";
 import { JijiError } from "../model/errors.ts";
 import { systemClock } from "../system/clock.ts";
 import { openSsh } from "../system/ssh.ts";
@@ -25,8 +26,8 @@ export function systemContext(): CliContext {
     env,
     cwd: process.cwd(),
     home,
-    stdout: sinkOf(process.stdout),
-    stderr: sinkOf(process.stderr),
+    stdout: sinkOf(process.stdout, 1),
+    stderr: sinkOf(process.stderr, 2),
     canAsk: process.stdin.isTTY && process.stderr.isTTY,
     ask: (question) => ask(question, interrupted.signal),
     openSsh: (settings) => openSsh(settings),
@@ -48,12 +49,14 @@ function userName(): string {
   return uid === 0 ? "root" : `uid ${uid ?? "?"}`;
 }
 
-function sinkOf(stream: NodeJS.WriteStream): TextSink {
+function sinkOf(stream: NodeJS.WriteStream, descriptor: 1 | 2): TextSink {
   // A reader that has seen enough (`| head`) ends the output, not the command.
   const gone = new AbortController();
   const end = (): void => gone.abort();
   // The runtime's `writableNeedDrain` never says so.
   let isFull = false;
+  // The stream's own `isTTY` is undefined, not false, where it is none; that would leave the choice to other defaults.
+  const isTerminal = isatty(descriptor);
   stream.on("error", end).on("close", end);
   stream.on("drain", () => (isFull = false));
   return {
@@ -65,8 +68,8 @@ function sinkOf(stream: NodeJS.WriteStream): TextSink {
       if (!signal.aborted && isFull) await once(stream, "drain", { signal }).catch(() => undefined);
       return !signal.aborted;
     },
-    isTerminal: stream.isTTY,
-    columns: stream.isTTY ? stream.columns : undefined,
+    isTerminal,
+    columns: isTerminal ? stream.columns : undefined,
   };
 }
 
