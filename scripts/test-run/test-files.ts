@@ -21,14 +21,13 @@ export const TEST_STAGES: readonly Stage[] = [
     testTimeoutMs: 30_000,
   }),
   testStage({
-    name: "contract",
-    about: "the same cases for each implementation: host, store, real engines in the lab, real Corrosion",
-    folders: ["test/contract"],
-    root: true,
-    lab: true,
-    corrosion: true,
-    timeLimitMs: 10 * minute,
-    testTimeoutMs: 60_000,
+    name: "dns",
+    about:
+      "jiji-dns as a whole, in one process: its answers beside a slow model's, forwarding, and every end of a stream",
+    folders: ["test/dns"],
+    parallel: 4,
+    timeLimitMs: 3 * minute,
+    testTimeoutMs: 30_000,
   }),
   testStage({
     name: "command",
@@ -43,6 +42,16 @@ export const TEST_STAGES: readonly Stage[] = [
     folders: ["test/programs", "test/fuzz"],
     timeLimitMs: 5 * minute,
     testTimeoutMs: 2 * minute,
+  }),
+  testStage({
+    name: "contract",
+    about: "the same cases for each implementation: host, store, real engines in the lab, real Corrosion",
+    folders: ["test/contract"],
+    root: true,
+    lab: true,
+    corrosion: true,
+    timeLimitMs: 10 * minute,
+    testTimeoutMs: 60_000,
   }),
   testStage({
     name: "lab",

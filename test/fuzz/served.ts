@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { openStoreClient } from "../../src/store/client.ts";
 import { startEmbeddedStore } from "../../src/store/embedded/embedded.ts";
 import { systemClock } from "../../src/system/clock.ts";
-import { container, web1, web2 } from "../dns-world.ts";
-import { sortedAnswer } from "../dns-answer-text.ts";
-import { DnsModel, type ModelAnswer } from "../dns-model.ts";
+import { container, web1, web2 } from "../dns/dns-world.ts";
+import { sortedAnswer } from "../dns/dns-answer-text.ts";
+import { DnsModel, type ModelAnswer } from "../dns/dns-model.ts";
 import { HostileResolver } from "./hostile-resolver.ts";
 
 const PROGRAM = join(import.meta.dir, "..", "..", "src", "bin", "jiji.ts");

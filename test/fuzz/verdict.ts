@@ -1,7 +1,7 @@
 import { decode } from "dns-packet";
-import { answerText } from "../dns-answer-text.ts";
-import type { ModelAnswer } from "../dns-model.ts";
-import { readSlowly, type SlowQuestion } from "../slow-question-reader.ts";
+import { answerText } from "../dns/dns-answer-text.ts";
+import type { ModelAnswer } from "../dns/dns-model.ts";
+import { readSlowly, type SlowQuestion } from "../dns/slow-question-reader.ts";
 import { addressFor, mannersOf } from "./hostile-resolver.ts";
 
 const TYPE_NAMES: Readonly<Record<number, string>> = {

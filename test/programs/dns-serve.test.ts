@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { decode, encode, streamEncode, type DecodedPacket } from "dns-packet";
-import { cleanUp, cleanUps, container, setUp, web1, web2 } from "../dns-world.ts";
+import { cleanUp, cleanUps, container, setUp, web1, web2 } from "../dns/dns-world.ts";
 import { FakeResolver, addressOf } from "../fake-resolver.ts";
 import { askStatus } from "../../src/dns/operation/control-client.ts";
 

@@ -149,7 +149,7 @@ test.if(process.platform === "linux")(
         onQuestion: () => undefined,
         onProblem: (text) => problems.push(text),
       },
-      new URL("../../../test/dying-dns-worker.ts", import.meta.url),
+      new URL("../../../test/dns/dying-dns-worker.ts", import.meta.url),
     );
     open.push(loop);
     const asker = await client(loop.port);

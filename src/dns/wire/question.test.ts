@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { decode } from "dns-packet";
 import fc from "fast-check";
-import { readSlowly } from "../../../test/slow-question-reader.ts";
+import { readSlowly } from "../../../test/dns/slow-question-reader.ts";
 import { lowerWord, NOT_A_QUESTION, Question, readQuestion } from "./question.ts";
 import { encodeName, formatName, RCODE, TYPE } from "./wire.ts";
 

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { runPacketThread } from "../src/dns/packets/packet-worker.ts";
+import { runPacketThread } from "../../src/dns/packets/packet-worker.ts";
 
 // A packet thread that says it is ready and ends, the first time; later it is the real one.
 const control = new Int32Array((workerData as { shared: SharedArrayBuffer }).shared, 0, 16);

@@ -1,4 +1,4 @@
-import { parseContainerRecord, type ContainerRecord } from "../src/model/container-record.ts";
+import { parseContainerRecord, type ContainerRecord } from "../../src/model/container-record.ts";
 
 /**
  * A slow, obvious answerer: what dns.md promises, worked out anew for each question from the rows as they are, without

@@ -4,9 +4,9 @@ import { createConnection, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode, encode, streamDecode, streamEncode } from "dns-packet";
-import { addresses, ask, cleanUp, cleanUps, container, setUp, until, web1, web2 } from "../../test/dns-world.ts";
-import type { StoreUrl } from "../store/store-url.ts";
-import { askNames, askStatus } from "./operation/control-client.ts";
+import { addresses, ask, cleanUp, cleanUps, container, setUp, until, web1, web2 } from "./dns-world.ts";
+import type { StoreUrl } from "../../src/store/store-url.ts";
+import { askNames, askStatus } from "../../src/dns/operation/control-client.ts";
 
 afterEach(cleanUp);
 

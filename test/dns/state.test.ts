@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFile, writeFile } from "node:fs/promises";
-import { addresses, ask, cleanUp, container, setUp, until, web1, web2 } from "../../test/dns-world.ts";
-import { FastClock } from "../../test/fast-clock.ts";
-import type { StoreUrl } from "../store/store-url.ts";
-import { askStatus } from "./operation/control-client.ts";
+import { addresses, ask, cleanUp, container, setUp, until, web1, web2 } from "./dns-world.ts";
+import { FastClock } from "../fast-clock.ts";
+import type { StoreUrl } from "../../src/store/store-url.ts";
+import { askStatus } from "../../src/dns/operation/control-client.ts";
 
 afterEach(cleanUp);
 

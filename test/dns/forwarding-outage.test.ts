@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { ask, cleanUp } from "../../test/dns-world.ts";
-import { addressOf } from "../../test/fake-resolver.ts";
-import { metric, world } from "../../test/forwarding-world.ts";
+import { ask, cleanUp } from "./dns-world.ts";
+import { addressOf } from "../fake-resolver.ts";
+import { metric, world } from "./forwarding-world.ts";
 
 // Each waits for resolvers that say nothing, for seconds; so they wait at the same time, each in a world of its own.
 afterAll(cleanUp);

@@ -2,10 +2,10 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
 import { createConnection } from "node:net";
 import { encode, streamDecode, streamEncode } from "dns-packet";
-import { ask, cleanUp, cleanUps } from "../../test/dns-world.ts";
-import { addressOf, FakeResolver } from "../../test/fake-resolver.ts";
-import { metric, world } from "../../test/forwarding-world.ts";
-import type { DnsServer } from "./server.ts";
+import { ask, cleanUp, cleanUps } from "./dns-world.ts";
+import { addressOf, FakeResolver } from "../fake-resolver.ts";
+import { metric, world } from "./forwarding-world.ts";
+import type { DnsServer } from "../../src/dns/server.ts";
 
 afterEach(cleanUp);
 

@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 
+const SOURCE = join(import.meta.dir, "..", "..", "src", "cli");
+
 /** Writes through the sink that commands get, 64 kB at a time, until there is no room or nobody reads; says which on stderr. */
 const WRITER = `
-import { systemContext } from ${JSON.stringify(join(import.meta.dir, "system-context.ts"))};
+import { systemContext } from ${JSON.stringify(join(SOURCE, "system-context.ts"))};
 const { stdout } = systemContext();
 const text = "x".repeat(65536);
 let count = 0;
@@ -45,8 +47,8 @@ test("nobody reads any more: so it is said", async () => {
 
 test("a pipe is no terminal, not even where CI=true asks for colours", () => {
   const script = `
-    import { systemContext } from ${JSON.stringify(join(import.meta.dir, "system-context.ts"))};
-    import { Output } from ${JSON.stringify(join(import.meta.dir, "output.ts"))};
+    import { systemContext } from ${JSON.stringify(join(SOURCE, "system-context.ts"))};
+    import { Output } from ${JSON.stringify(join(SOURCE, "output.ts"))};
     const context = systemContext();
     new Output(context, context.env, "normal").error("lost", "look again");
     process.exit(context.stdout.isTerminal === false ? 0 : 1);`;

@@ -1,6 +1,6 @@
-import type { DnsServer } from "../src/dns/server.ts";
+import type { DnsServer } from "../../src/dns/server.ts";
 import { cleanUps, setUp } from "./dns-world.ts";
-import { FakeResolver } from "./fake-resolver.ts";
+import { FakeResolver } from "../fake-resolver.ts";
 
 /** A running jiji-dns whose only resolver is a fake one. */
 export async function world() {

@@ -3,20 +3,20 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode, encode, type Answer, type DecodedPacket } from "dns-packet";
-import { startDnsServer, type DnsServer } from "../src/dns/server.ts";
-import { encodeContainerRecord, type ContainerRecord } from "../src/model/container-record.ts";
-import type { DnsSettings } from "../src/model/dns-settings.ts";
-import { parseIdentityPublicKey, parseWireGuardPublicKey, serverIdOf } from "../src/model/keys.ts";
-import { signServerRecord } from "../src/model/server-record.ts";
-import { openStoreClient } from "../src/store/client.ts";
-import { startEmbeddedStore } from "../src/store/embedded/embedded.ts";
-import { StoreFaults } from "../src/store/embedded/store-faults.ts";
-import type { StoreUrl } from "../src/store/store-url.ts";
-import { systemClock } from "../src/system/clock.ts";
-import type { Clock } from "../src/system/host.ts";
+import { startDnsServer, type DnsServer } from "../../src/dns/server.ts";
+import { encodeContainerRecord, type ContainerRecord } from "../../src/model/container-record.ts";
+import type { DnsSettings } from "../../src/model/dns-settings.ts";
+import { parseIdentityPublicKey, parseWireGuardPublicKey, serverIdOf } from "../../src/model/keys.ts";
+import { signServerRecord } from "../../src/model/server-record.ts";
+import { openStoreClient } from "../../src/store/client.ts";
+import { startEmbeddedStore } from "../../src/store/embedded/embedded.ts";
+import { StoreFaults } from "../../src/store/embedded/store-faults.ts";
+import type { StoreUrl } from "../../src/store/store-url.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import type { Clock } from "../../src/system/host.ts";
 
 /** A running jiji-dns with a store and clients, for tests of the whole of it over real sockets. */
-const WORKER = new URL("../src/bin/dns-worker.ts", import.meta.url);
+const WORKER = new URL("../../src/bin/dns-worker.ts", import.meta.url);
 
 export const cleanUps: (() => unknown)[] = [];
 
