@@ -1,3 +1,4 @@
+import { findProblems } from "../src/cli/node/status-problems.ts";
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { PATHS } from "../src/model/paths.ts";
@@ -276,7 +277,7 @@ export class FakeServer {
       const verified = verifyServerRecord(signed);
       return verified.ok ? [verified.member] : [];
     });
-    return {
+    const status = {
       identity,
       version: "0.1.0",
       members: members.map(({ id, name, subnet }) => ({ id, name, subnet, firstSeenMs: null })),
@@ -300,10 +301,11 @@ export class FakeServer {
       agent: found({ ready: true }),
       engine: found({ kind: "docker", version: "28.5.2" }),
       containers: found({ healthy: 2, starting: 0 }),
-      problems: [],
       notes: [],
       ...this.status,
     };
+    const peers = members.filter(({ id }) => id !== own);
+    return { ...status, problems: this.status.problems ?? findProblems(status, found(members), peers) };
   }
 }
 

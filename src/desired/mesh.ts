@@ -126,7 +126,7 @@ function findDoubleNumbers(members: readonly KnownMember[], servers: readonly Ob
         server: undefined,
         code: "subnet-twice",
         message: `subnet number ${subnet} is claimed by ${[...claimants.values()].toSorted().join(" and ")}`,
-        hint: "take one of them out with jiji network teardown -H NAME and set it up again; it then gets a free number",
+        hint: "take one of them out with jiji network teardown -H NAME, and set it up again under another name; it then gets a free number",
       },
     ];
   });

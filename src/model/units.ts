@@ -9,7 +9,7 @@ export const UNITS = {
   agent: "jiji-agent.service",
   dnsSocket: "jiji-dns.socket",
   dns: "jiji-dns.service",
-  /** oneshot, started by the agent on drift */
+  /** oneshot, started by hand: makes the server as spec.json says */
   repair: "jiji-repair.service",
 } as const;
 

@@ -133,7 +133,7 @@ test("teardown removes what the manifest names, and says whose network goes", ()
   expect(plan({ phase: "teardown" }, world())).toEqual([]);
   const steps = planEngineNetwork({ phase: "teardown" }, withDocker({ attached: [web] }), ours("docker"));
   expect(steps.map(({ summary, details }) => [summary, details])).toEqual([
-    ["remove the docker network jiji", ["web loses its network and keeps running"]],
+    ["remove the docker network jiji, which web will be without", ["web loses its network and keeps running"]],
   ]);
 });
 

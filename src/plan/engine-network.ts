@@ -189,6 +189,14 @@ function attachedNames({ attached }: ObservedNetwork): string {
   return attached.map(({ name }) => name).join(", ");
 }
 
+/** Whoever says yes must have seen whom it costs something, also without asking for details. */
+function losingNames(attached: ObservedNetwork["attached"]): string {
+  const names = attached.slice(0, 5).map(({ name }) => name);
+  const more = attached.length - names.length;
+  if (more > 0) names.push(`${more} more`);
+  return names.length === 0 ? "" : `, which ${names.join(", ")} will be without`;
+}
+
 function conflict(message: string, hint: string): JijiError {
   return new JijiError("conflict", message, { hint });
 }
@@ -202,7 +210,8 @@ function planTeardown(observed: EngineNetworkObserved, manifest: Manifest): read
     const details = (network?.attached ?? []).map(
       ({ name, isRunning }) => `${name} loses its network${isRunning ? " and keeps running" : ""}`,
     );
-    steps.push(step(target, "remove", `remove the ${target}`, { op: "remove", engine }, details));
+    const losing = losingNames(network?.attached ?? []);
+    steps.push(step(target, "remove", `remove the ${target}${losing}`, { op: "remove", engine }, details));
   }
   if (manifestEntry(manifest, ENGINE_NETWORK_KIND, PODMAN_SOCKET) !== undefined) {
     const summary = `put ${PODMAN_SOCKET} back as it was before jiji`;

@@ -24,6 +24,7 @@ import type { Host } from "../../system/host.ts";
 import { readSpec } from "./observe.ts";
 import { reportFailure, type Out } from "./out.ts";
 import { probePeers, type PeerProbe } from "./peer-probe.ts";
+import { findProblems, whyNot } from "./status-problems.ts";
 import { parseRequest, statusRequestSchema } from "./requests.ts";
 
 /** What of a server is asked over sockets rather than through {@link Host}; tests give others. */
@@ -216,49 +217,4 @@ async function countContainers(engine: Engine): Promise<NodeStatus["containers"]
   const counts: Record<string, number> = {};
   for (const { state } of containers.value) counts[state] = (counts[state] ?? 0) + 1;
   return found(counts);
-}
-
-/** WireGuard renews a handshake in use every 2 minutes; after this long nothing can pass. */
-const STALE_HANDSHAKE_SECONDS = 300;
-
-function findProblems(
-  status: Omit<NodeStatus, "problems" | "notes">,
-  membersFile: Reading<unknown>,
-  peers: readonly Member[],
-): readonly string[] {
-  const problems: string[] = [];
-  const isBad = (unit: string, state: string): boolean =>
-    state !== "active" && !(unit === UNITS.firewall && state === "inactive");
-  for (const [unit, state] of Object.entries(status.units))
-    if (isBad(unit, state)) problems.push(`${unit} is ${state}`);
-  if (membersFile.state === "unknown") problems.push(membersFile.why);
-  if (status.wireguard.state === "absent") problems.push("WireGuard is not up");
-  if (status.wireguard.state === "unknown") problems.push(`WireGuard: ${status.wireguard.why}`);
-  if (status.wireguard.state === "found") {
-    for (const peer of status.wireguard.value.peers) {
-      const member = peers.find(({ id }) => id === peer.id);
-      problems.push(...peerProblems(peer, member?.nat === true && peer.endpoint === null));
-    }
-  }
-  if (status.store.state !== "found") problems.push(`store: ${whyNot(status.store)}`);
-  if (status.dns.state !== "found") problems.push(`jiji-dns: ${whyNot(status.dns)}`);
-  else if (!status.dns.value.udp) problems.push("jiji-dns does not answer over UDP");
-  else if (!status.dns.value.tcp) problems.push("jiji-dns does not answer over TCP");
-  if (status.agent.state !== "found") problems.push(`jiji-agent: ${whyNot(status.agent)}`);
-  else if (!status.agent.value.ready) problems.push("jiji-agent has not yet compared the store with the engine");
-  if (status.engine.state !== "found") problems.push(`container engine: ${whyNot(status.engine)}`);
-  return problems;
-}
-
-type PeerStatus = Extract<NodeStatus["wireguard"], { state: "found" }>["value"]["peers"][number];
-
-function peerProblems(peer: PeerStatus, mayBeSilent: boolean): readonly string[] {
-  if (peer.fullSizePacket === false) return [`no full-size packet reaches ${peer.name}`];
-  if (peer.handshakeAgeSeconds === null) return mayBeSilent ? [] : [`no handshake with ${peer.name} yet`];
-  if (peer.handshakeAgeSeconds <= STALE_HANDSHAKE_SECONDS || peer.fullSizePacket === true) return [];
-  return [`the last handshake with ${peer.name} is ${peer.handshakeAgeSeconds} s old`];
-}
-
-function whyNot(reading: Reading<unknown>): string {
-  return reading.state === "unknown" ? reading.why : "not there";
 }

@@ -28,7 +28,8 @@ export interface CommonOptions {
 export const YES = "do not ask, go ahead";
 export const DRY_RUN = "show the plan and change nothing";
 export const JSON_OUTPUT = "print JSON";
-export const RESTART_ENGINE = "restart the container engine where its DNS settings need it, though containers stop";
+export const RESTART_ENGINE =
+  "restart the container engine where its DNS settings need it, also where containers would stop (a swarm)";
 
 /** For an option that may be given several times. */
 export function collect(value: string, before: readonly string[] | undefined): string[] {

@@ -8,7 +8,6 @@ import { loadConfig, type ConfigChoice, type LoadedConfig } from "../load-config
 import { refuseDisabled } from "../setup/network-setup.ts";
 import { NodeClient } from "../servers/node-client.ts";
 import { asJijiError, type Output } from "../output.ts";
-import { findAilments } from "./status-health.ts";
 import { joinNotes } from "./status-joins.ts";
 import { renderStatus, type StatusRow } from "./status-text.ts";
 
@@ -103,7 +102,7 @@ function rowOf(server: ReachedServer, status: NodeStatus, cluster: ClusterCidr):
     const problems = ["it was prepared, but it is no member yet"];
     return { name, host, address: null, status, state: "not set up", problems, hint: "jiji network setup" };
   }
-  const problems = findAilments(status);
+  const problems = status.problems;
   const address =
     status.identity.state === "found"
       ? serverAddress(server.spec?.cluster.cidr ?? cluster, status.identity.value.subnet)
