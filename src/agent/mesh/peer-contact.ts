@@ -152,10 +152,13 @@ export class PeerContact {
     if (!this.#isLost) this.#provedAtMs = nowMs;
   }
 
-  /** Time passed in which nothing could be heard, since this process did not run. */
-  forgive(ms: number): void {
-    this.#provedAtMs += ms;
-    this.#sent.shiftBy(ms);
+  /**
+   * Time passed in which nothing could be heard, since this process did not run. What was heard or sent before it was
+   * noticed has the time of now already: nothing may be from later than that.
+   */
+  forgive(ms: number, nowMs: number): void {
+    this.#provedAtMs = Math.min(nowMs, this.#provedAtMs + ms);
+    this.#sent.shiftBy(ms, nowMs);
   }
 
   /** Lets time pass; gives the ping that is due, if one is. */
@@ -256,8 +259,8 @@ class ProbeTimes {
     return dropped;
   }
 
-  shiftBy(ms: number): void {
-    for (const [i, atMs] of this.#times.entries()) this.#times[i] = atMs + ms;
+  shiftBy(ms: number, latestMs: number): void {
+    for (const [i, atMs] of this.#times.entries()) this.#times[i] = Math.min(latestMs, atMs + ms);
   }
 
   clear(): void {

@@ -333,6 +333,19 @@ test("time in which the process did not run is nobody's silence", () => {
   expect(world.agents.get(1)?.hidden(world.nowMs + 60_000)).toEqual([]);
 });
 
+test("what was heard just before such a time was noticed keeps nobody alive longer", () => {
+  const agent = new Reachability(0, chance(1));
+  agent.setMembers([{ id: "1", subnet: 1, isApart: false }], 1_000);
+  const [ping] = agent.announce(1_000);
+  if (ping?.packet.type !== "ping") throw new Error("no ping");
+  const { sequence } = ping.packet;
+  const pong = { type: "pong", isReady: true, isConfirmed: true, sequence, heard: 0, roundTripMs: 0 } as const;
+  // a minute later the socket is looked at before the clock is
+  agent.receive("1", pong, 61_000);
+  for (let nowMs = 61_000; nowMs < 65_000; nowMs += 10) if (agent.nextDueMs() <= nowMs) agent.tick(nowMs);
+  expect(agent.hidden(65_000)).toEqual(["1"]);
+});
+
 describe("a link that flaps", () => {
   test("waits longer each time, from the second loss within a minute on, up to 30 s", () => {
     expect([1, 2, 3, 4, 5, 6, 7, 50].map((losses) => holdMs(losses))).toEqual([

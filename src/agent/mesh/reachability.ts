@@ -111,7 +111,7 @@ export class Reachability {
   tick(nowMs: number): readonly Outgoing[] {
     // Time in which this process did not run is nobody's silence.
     const lateMs = nowMs - this.nextDueMs();
-    if (lateMs > STALL_MS) for (const peer of this.#peers.values()) peer.forgive(lateMs);
+    if (lateMs > STALL_MS) for (const peer of this.#peers.values()) peer.forgive(lateMs, nowMs);
     const outgoing: Outgoing[] = [];
     let silent = 0;
     this.#nextDueMs = Number.POSITIVE_INFINITY;
