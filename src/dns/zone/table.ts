@@ -105,12 +105,20 @@ export class TableReader {
 
   /** The record of the question's name, or 0 when there is none or it is gone. */
   find(question: Question): number {
-    const slot = this.findSlot(question.hash, question.nameWords, question.nameBytes);
-    const record = this.words[HEADER_WORDS + slot * 2 + 1] as number;
-    return record !== 0 && this.kind(record) !== RECORD.GONE ? record : 0;
+    const { words, slotMask } = this;
+    const { hash, nameWords, nameBytes } = question;
+    // Each slot is looked at once: one that was empty may hold another name a moment later.
+    for (let slot = hash & slotMask; ; slot = (slot + 1) & slotMask) {
+      const at = HEADER_WORDS + slot * 2;
+      const record = words[at + 1] as number;
+      if (record === 0) return 0;
+      if (words[at] === hash && this.#hasName(record, nameWords, nameBytes)) {
+        return this.kind(record) === RECORD.GONE ? 0 : record;
+      }
+    }
   }
 
-  /** The slot that holds the name, or the empty one where it would stand. */
+  /** For the writer: the slot that holds the name, or the empty one where it would stand. */
   protected findSlot(hash: number, name: Int32Array, nameBytes: number): number {
     const { words, slotMask } = this;
     let slot = hash & slotMask;
