@@ -63,6 +63,11 @@ describe("says what would change, and changes nothing", () => {
   test("a value that will be another one is named", () => {
     expect(run("UPDATE servers SET sig = random()").changingFunction).toMatch(/^random\(/);
     expect(run("UPDATE servers SET sig = datetime('now')").changingFunction).toMatch(/^datetime\(/);
+    for (const value of ["CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "last_insert_rowid()", "changes()"]) {
+      expect(run(`UPDATE servers SET sig = ${value}`).changingFunction).toBe(
+        `${value.toLowerCase().replace("()", "")}(0)`,
+      );
+    }
     expect(run("UPDATE servers SET sig = upper('random()')").changingFunction).toBeUndefined();
   });
 });

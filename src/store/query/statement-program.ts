@@ -84,8 +84,9 @@ function siteOf({ code, p1, p2, p3 }: Operation): { readonly database: number; r
   return code === "Clear" ? { database: p2, page: p1 } : { database: p3, page: p2 };
 }
 
-/** Functions whose value is another one each time. */
-const CHANGING = /^(random|randomblob|date|time|datetime|julianday|unixepoch|strftime|timediff)\(/;
+/** Functions whose value is another one each time, or on each connection. */
+const CHANGING =
+  /^(random|randomblob|(current_)?(date|time)|current_timestamp|datetime|julianday|unixepoch|strftime|timediff|(total_)?changes|last_insert_rowid)\(/;
 
 /** The first function of the program that does not give the same value again, as `name(…)`; undefined: none. */
 export function changingFunction(operations: readonly Operation[]): string | undefined {
