@@ -14,7 +14,10 @@ export const gcRequestSchema = z.discriminatedUnion("action", [
   z.object({ action: z.literal("observe") }),
   z.object({
     action: z.literal("collect"),
-    /** servers that were removed: their numbers become free in this server's members.json */
+    /**
+     * servers that were removed: their numbers become free in this server's members.json. An empty name: only the store says
+     * so, and members.json is left alone
+     */
     removed: z.array(z.object({ id, name: z.string().max(100) })).max(1000),
     /** delete their rows through this server's store, too */
     deleteRows: z.boolean(),

@@ -116,6 +116,13 @@ test("the store's word counts for one that is nobody's member; members.json is l
   expect(found.removed).toEqual([{ id: idOf("old1"), name: "", subnet: null, openOn: [] }]);
 });
 
+test("the store's word does not count for a server that answers itself, whoever else knows it", () => {
+  const parts = { members: ["web1"], tombstones: ["home"] };
+  const rows = [row("home", 0, "not a member")];
+  const { stale, removed } = findGarbage([view("web1", { ...parts, rows }), view("home", parts)]);
+  expect({ stale, removed }).toEqual({ stale: [], removed: [] });
+});
+
 const names = ["web1", "home", "db1", "old1", "old2", "stranger"] as const;
 const name = fc.constantFrom(...names);
 const someNames = fc.uniqueArray(name, { maxLength: 5 });

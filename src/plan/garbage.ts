@@ -99,7 +99,7 @@ function namesOf(views: readonly GcView[]): ReadonlyMap<string, string> {
 }
 
 function removedServers(views: readonly GcView[]): ReadonlyMap<string, RemovedServer> {
-  const members = new Set<string>(views.flatMap(({ seen }) => seen.members.map(({ id }) => id)));
+  const members = new Set<string | null>(views.flatMap(({ seen }) => [seen.self, ...seen.members.map(({ id }) => id)]));
   const names = namesOf(views);
   const removed = new Map<string, RemovedServer>();
   for (const { id } of views.flatMap(({ seen }) => seen.removed)) {

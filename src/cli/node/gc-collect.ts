@@ -5,7 +5,7 @@ import type { AgentAnswer, AgentRequest } from "../../model/agent-control.ts";
 import { encodeMembersFile } from "../../model/members-file.ts";
 import type { CheckedGcRequest, GcDone } from "../../model/node-gc.ts";
 import { PATHS } from "../../model/paths.ts";
-import { freeNumbers } from "../../plan/members.ts";
+import { freeNumbers, verifiedMembers } from "../../plan/members.ts";
 import type { StoreClient, Statement } from "../../store/store.ts";
 import type { Host } from "../../system/host.ts";
 import { withChangeLock } from "./apply-lock.ts";
@@ -43,7 +43,8 @@ const WRITE_PAUSE_MS = 300;
  * Does what the operator has agreed to. Rows first, then the numbers: a number must not be given away while rows of its
  * former holder stand in the store. Each part that does not work becomes a problem; the others are done.
  */
-export async function runCollect(request: Collect, context: Context): Promise<GcDone> {
+export async function runCollect(asked: Collect, context: Context): Promise<GcDone> {
+  const request = { ...asked, removed: await stillRemoved(asked, context) };
   const problems: string[] = [];
   const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | null> => {
     try {
@@ -61,14 +62,28 @@ export async function runCollect(request: Collect, context: Context): Promise<Gc
     ? await attempt("its members.json is as it was", () => freeNumbersHere(request, context))
     : null;
   const left = request.recheckOwn ? await attempt("its agent did not look", () => recheckOwn(context)) : null;
-  const asked: string[] = [];
+  const told: string[] = [];
   for (const id of request.recheckOthers) {
     const answer = await attempt(`${id} could not be asked`, () =>
       context.sources.askAgent({ type: "recheck", server: id }),
     );
-    if (answer?.type === "asked") asked.push(id);
+    if (answer?.type === "asked") told.push(id);
   }
-  return { type: "collected", deleted, freed: freed ?? [], left, asked, problems };
+  return { type: "collected", deleted, freed: freed ?? [], left, asked: told, problems };
+}
+
+/**
+ * Without those that the store alone calls removed, and that are members as far as this server knows by now: somebody may
+ * have joined while the operator was asked.
+ */
+async function stillRemoved({ removed }: Collect, { host: { files } }: Context): Promise<Collect["removed"]> {
+  if (removed.every(({ name }) => name !== "")) return removed;
+  const [identity, file] = [await readIdentity(files), await readMembers(files)];
+  const isKnown = identity.state === "found" && file.state === "found";
+  const members = new Set<string>(
+    isKnown ? [identity.value.identity.id, ...verifiedMembers(file.value).map(({ id }) => id)] : [],
+  );
+  return removed.filter(({ id, name }) => name !== "" || (isKnown && !members.has(id)));
 }
 
 /** One transaction per server, so that none is left with half its rows. The tombstone stays, without the number. */
@@ -93,8 +108,12 @@ async function deleteRows({ removed }: Collect, store: StoreClient): Promise<Non
   return deleted;
 }
 
-/** Gives the ids whose numbers are free here from now on, those that were before included. */
-async function freeNumbersHere({ removed }: Collect, { host, sources }: Context): Promise<string[]> {
+/**
+ * Gives the ids whose numbers are free here from now on, those that were before included. What only the store says, which
+ * any member can write to, is not brought into members.json.
+ */
+async function freeNumbersHere(request: Collect, { host, sources }: Context): Promise<string[]> {
+  const removed = request.removed.filter(({ name }) => name !== "");
   if (removed.length === 0) return [];
   const { files, clock } = host;
   const identity = await readIdentity(files);

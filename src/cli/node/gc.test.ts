@@ -241,6 +241,32 @@ describe("collect", () => {
     expect(store.writes).toEqual([]);
   });
 
+  test("what only the store calls removed loses its rows, and is not written into members.json", async () => {
+    put(stranger.id, 0, GONE);
+    const on = host([REMOVED]);
+    const request = { ...COLLECT, removed: [{ id: stranger.id, name: "" }] };
+    const { lines } = await run<GcDone>(request, on);
+    expect(lines[0]).toMatchObject({ deleted: { containers: 1, servers: 0 }, freed: [], problems: [] });
+    expect(membersOf(on).removed).toEqual([REMOVED]);
+  });
+
+  test("who only the store calls removed, and is a member by now, loses nothing", async () => {
+    put(web2.id, 0, LIVE);
+    put(self, 0, LIVE);
+    const on = host();
+    const request = {
+      ...COLLECT,
+      removed: [
+        { id: web2.id, name: "" },
+        { id: self, name: "" },
+      ],
+    };
+    const { lines } = await run<GcDone>(request, on);
+    expect(lines[0]).toMatchObject({ deleted: { containers: 0, servers: 0 }, freed: [] });
+    expect(store.writes).toEqual([]);
+    expect(membersOf(on).removed).toEqual([]);
+  });
+
   test("no server removes itself", async () => {
     const on = host();
     await run({ ...COLLECT, removed: [{ id: self, name: "web1" }], deleteRows: false }, on);
