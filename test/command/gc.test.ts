@@ -12,6 +12,7 @@ let collected: { server: string; request: Extract<GcRequest, { action: "collect"
 let rows: Record<string, GcRow[]>;
 /** the number that the removed server still holds on each */
 let held: Record<string, number | null>;
+let unlisted: number;
 let done: Partial<GcDone>;
 
 beforeEach(async () => {
@@ -21,6 +22,7 @@ beforeEach(async () => {
   collected = [];
   rows = { web1: [], home: [] };
   held = { web1: null, home: null };
+  unlisted = 0;
   done = {};
   for (const name of ["web1", "home"]) {
     world.servers[name]!.answers.set("gc", (request: GcRequest) =>
@@ -41,7 +43,7 @@ function observed(name: string): GcLine[] {
   const seen = {
     type: "seen",
     self: idOf(name),
-    unlisted: 0,
+    unlisted,
     members,
     removed: [{ id: old1.id, name: "old1", subnet: held[name] }],
     tombstones: [old1.id],
@@ -115,6 +117,13 @@ test("--force asks; the rows go once, each server frees the number, the owner's 
   ]);
   expect(collected.filter(({ request }) => request.recheckOwn).map(({ server }) => server)).toEqual(["web1"]);
   expect(result.stderr).toContain("deleted 2 rows of removed servers; web1 deleted their own; free again: number 7");
+});
+
+test("no number is freed before rows are gone that a flood of others kept from being listed", async () => {
+  held = { web1: 7, home: 7 };
+  unlisted = 1;
+  await world.run("network", "gc", "--force", "--yes");
+  expect(collected.map(({ request }) => request.deleteRows)).toEqual([true, false]);
 });
 
 test("who says no deletes nothing: exit 130; without a terminal it needs --yes: exit 2", async () => {

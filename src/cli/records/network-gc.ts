@@ -103,7 +103,9 @@ async function collect(
   }
   const done: GcOutcome = { servers: [], failed: [] };
   // The rows first, through the first store that takes it; each server frees the numbers after that only.
-  let hasDeleted = !garbage.stale.some(({ by }) => by === "delete");
+  // Somebody's many rows may have kept a removed server's from being listed.
+  const areAllListed = garbage.removed.length === 0 || views.every(({ seen }) => seen.unlisted === 0);
+  let hasDeleted = areAllListed && !garbage.stale.some(({ by }) => by === "delete");
   for (const { server, seen } of views) {
     const own = garbage.stale.some(({ by, owner }) => by === "owner" && owner === seen.self);
     const request: GcRequest = {
