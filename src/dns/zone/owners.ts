@@ -18,8 +18,9 @@ export type Place = number;
 /** Keys that no agent writes are not there: it takes the lowest free number, and it has 253 addresses. */
 const MAX_N = 2 ** 31;
 const MAX_ID_CHARS = 64;
-/** A broken store could else fill the memory. */
+/** A broken store could else fill the memory. Members have room beside the strangers, who could else take all of it. */
 const MAX_OWNERS = 4_096;
+const MAX_WITH_MEMBERS = 2 * MAX_OWNERS;
 
 const N_RANGE = 2 ** 32;
 
@@ -42,11 +43,12 @@ export class Owners {
     return owner;
   }
 
-  /** The owner with this id, known from now on; undefined when it cannot be one, or there are too many. */
-  take(id: string): Owner | undefined {
+  /** The owner with this id, known from now on; undefined when it cannot be one, or is a stranger and there are too many. */
+  take(id: string, isMember = false): Owner | undefined {
     const known = this.#byId.get(id);
     if (known !== undefined) return known;
-    if (id === "" || id.length > MAX_ID_CHARS || this.#byIndex.length >= MAX_OWNERS) return undefined;
+    const most = isMember ? MAX_WITH_MEMBERS : MAX_OWNERS;
+    if (id === "" || id.length > MAX_ID_CHARS || this.#byIndex.length >= most) return undefined;
     const index = this.#byIndex.length;
     const owner: Owner = { index, id, member: undefined, isHidden: false, rows: new Map(), news: new Map() };
     this.#byId.set(id, owner);

@@ -118,7 +118,7 @@ export class Zone {
     for (const { subnet } of [...this.#servers, ...sorted]) this.#changes.address(subnet * 256 + 1);
     this.#servers = sorted;
     this.#changes.servers = true;
-    for (const id of byId.keys()) this.owners.take(id);
+    for (const id of byId.keys()) this.owners.take(id, true);
     for (const owner of this.owners.all()) {
       const server = byId.get(owner.id);
       const isMoved = server?.subnet !== owner.member?.subnet;
