@@ -146,8 +146,11 @@ async function restart(context: ApplyContext): Promise<void> {
     const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, PATHS.dockerDaemon);
     if (entry !== undefined) {
       await restoreManaged(host, PATHS.dockerDaemon, entry.before);
-      await host.programs.run(["systemctl", "reset-failed", DOCKER_UNIT]);
-      await host.programs.run(["systemctl", "restart", DOCKER_UNIT], { timeoutMs: RESTART_TIMEOUT_MS });
+      // One that answers was not stopped, or is up again: what runs in it would end with another restart.
+      if ((await observeDaemon(host)).state !== "found") {
+        await host.programs.run(["systemctl", "reset-failed", DOCKER_UNIT]);
+        await host.programs.run(["systemctl", "restart", DOCKER_UNIT], { timeoutMs: RESTART_TIMEOUT_MS });
+      }
     }
     throw new JijiError("remote", `Docker did not restart with jiji's ${PATHS.dockerDaemon}; the file was put back`, {
       hint: `journalctl -u ${DOCKER_UNIT} -n 50`,
