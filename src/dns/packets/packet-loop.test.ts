@@ -139,14 +139,14 @@ test.if(process.platform === "linux")(
   "a packet thread that ends is started again, and no question is lost",
   async () => {
     const problems: string[] = [];
-    const loop = await startWorkerLoop(
+    const loop: PacketLoop = await startWorkerLoop(
       {
         socket: { address: 0x7f000001, port: 0 },
         seed: SEED,
         cluster: CLUSTER,
         table: table([0x0ad20002]),
         networks: [],
-        onQuestion: () => undefined,
+        onQuestion: (packet, peer) => loop.reply(packet, peer),
         onProblem: (text) => problems.push(text),
       },
       new URL("../../../test/dns/dying-dns-worker.ts", import.meta.url),
@@ -159,6 +159,8 @@ test.if(process.platform === "linux")(
       id: 3,
       answers: [{ data: "10.210.0.2" }],
     });
+    // The thread that ended had announced one already, and nobody was told.
+    expect(decode(await asker.ask(question("example.org", 4)))).toMatchObject({ id: 4 });
     expect(problems).toEqual(["the packet thread ended; starting it again"]);
   },
 );

@@ -158,6 +158,8 @@ class WorkerLoop implements PacketLoop {
   #restart(): void {
     if (Atomics.load(this.#control, CONTROL.stop) !== 0) return;
     this.#options.onProblem("the packet thread ended; starting it again");
+    // It may have ended between announcing questions and saying so; the next one would rely on the announcement for ever.
+    this.#takeQuestions();
     setTimeout(() => {
       if (Atomics.load(this.#control, CONTROL.stop) !== 0) return;
       this.start().catch(() => undefined);
