@@ -8,6 +8,12 @@ const id = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+/** Removed servers of one request. */
+export const MAX_COLLECTED = 1000;
+
+/** Members of one request whose agents are asked through another's. */
+export const MAX_RECHECKED = 300;
+
 /** `jiji node gc`: which rows of the store may be stale as one server sees it, and what to do about them. */
 export const gcRequestSchema = z.discriminatedUnion("action", [
   /** never writes */
@@ -18,13 +24,13 @@ export const gcRequestSchema = z.discriminatedUnion("action", [
      * servers that were removed: their numbers become free in this server's members.json. An empty name: only the store says
      * so, and members.json is left alone
      */
-    removed: z.array(z.object({ id, name: z.string().max(100) })).max(1000),
+    removed: z.array(z.object({ id, name: z.string().max(100) })).max(MAX_COLLECTED),
     /** delete their rows through this server's store, too */
     deleteRows: z.boolean(),
     /** have this server's agent compare its own rows with its engine */
     recheckOwn: z.boolean(),
     /** members whose agents are asked to do so through this one's */
-    recheckOthers: z.array(id).max(300),
+    recheckOthers: z.array(id).max(MAX_RECHECKED),
   }),
 ]);
 

@@ -13,6 +13,7 @@ let rows: Record<string, GcRow[]>;
 /** the number that the removed server still holds on each */
 let held: Record<string, number | null>;
 let unlisted: number;
+let tombstones: string[];
 let done: Partial<GcDone>;
 
 beforeEach(async () => {
@@ -23,6 +24,7 @@ beforeEach(async () => {
   rows = { web1: [], home: [] };
   held = { web1: null, home: null };
   unlisted = 0;
+  tombstones = [old1.id];
   done = {};
   for (const name of ["web1", "home"]) {
     world.servers[name]!.answers.set("gc", (request: GcRequest) =>
@@ -46,7 +48,7 @@ function observed(name: string): GcLine[] {
     unlisted,
     members,
     removed: [{ id: old1.id, name: "old1", subnet: held[name] }],
-    tombstones: [old1.id],
+    tombstones,
     uncompared: null,
   };
   return [{ type: "rows", rows: rows[name]! }, seen as never];
@@ -124,6 +126,17 @@ test("no number is freed before rows are gone that a flood of others kept from b
   unlisted = 1;
   await world.run("network", "gc", "--force", "--yes");
   expect(collected.map(({ request }) => request.deleteRows)).toEqual([true, false]);
+});
+
+test("a store full of made-up removals leaves room for the operators'", async () => {
+  staleEverywhere();
+  tombstones = Array.from({ length: 1000 }, (_, n) => `${old1.id.slice(0, -4)}${1000 + n}`);
+  expect((await world.run("network", "gc", "--force", "--yes")).code).toBe(0);
+  expect(collected).toHaveLength(2);
+  for (const { request } of collected) {
+    expect(request.removed).toHaveLength(1000);
+    expect(request.removed[0]).toEqual({ id: old1.id, name: "old1" });
+  }
 });
 
 test("who says no deletes nothing: exit 130; without a terminal it needs --yes: exit 2", async () => {

@@ -1,5 +1,13 @@
 import { JijiError } from "../../model/errors.ts";
-import { gcDoneSchema, gcLineSchema, type GcDone, type GcRequest, type GcRow } from "../../model/node-gc.ts";
+import {
+  gcDoneSchema,
+  gcLineSchema,
+  MAX_COLLECTED,
+  MAX_RECHECKED,
+  type GcDone,
+  type GcRequest,
+  type GcRow,
+} from "../../model/node-gc.ts";
 import { findGarbage, type Garbage, type GcView } from "../../plan/garbage.ts";
 import {
   answersOf,
@@ -102,6 +110,9 @@ async function collect(
     throw new JijiError("cancelled", "nothing was deleted");
   }
   const done: GcOutcome = { servers: [], failed: [] };
+  // Operators' removals first: what anybody has written into the store must not push them out of the request.
+  const isOnlyStored = ({ name }: Garbage["removed"][number]): number => (name === "" ? 1 : 0);
+  const removed = garbage.removed.toSorted((a, b) => isOnlyStored(a) - isOnlyStored(b)).slice(0, MAX_COLLECTED);
   // The rows first, through the first store that takes it; each server frees the numbers after that only.
   // Somebody's many rows may have kept a removed server's from being listed.
   const areAllListed = garbage.removed.length === 0 || views.every(({ seen }) => seen.unlisted === 0);
@@ -110,10 +121,10 @@ async function collect(
     const own = garbage.stale.some(({ by, owner }) => by === "owner" && owner === seen.self);
     const request: GcRequest = {
       action: "collect",
-      removed: garbage.removed.map(({ id, name }) => ({ id, name })),
+      removed: removed.map(({ id, name }) => ({ id, name })),
       deleteRows: !hasDeleted,
       recheckOwn: own,
-      recheckOthers: done.servers.length === 0 ? others : [],
+      recheckOthers: done.servers.length === 0 ? others.slice(0, MAX_RECHECKED) : [],
     };
     const outcome = await askOne(context, asked, server, request);
     if (outcome instanceof JijiError) {
