@@ -51,6 +51,11 @@ export async function restartDocker(context: ApplyContext): Promise<void> {
   const { host } = context;
   context.progress("restarting Docker");
   const daemon = await observeDaemon(host);
+  if (daemon.state === "unknown") {
+    throw new JijiError("remote", `Docker does not say what runs in it, so it is not restarted: ${daemon.why}`, {
+      hint: `docker info; journalctl -u ${DOCKER_UNIT} -n 50`,
+    });
+  }
   const keepsContainers =
     daemon.state === "found" &&
     daemon.value.runningContainers > 0 &&

@@ -146,8 +146,8 @@ async function restart(context: ApplyContext): Promise<void> {
     const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, PATHS.dockerDaemon);
     if (entry !== undefined) {
       await restoreManaged(host, PATHS.dockerDaemon, entry.before);
-      // One that answers was not stopped, or is up again: what runs in it would end with another restart.
-      if ((await observeDaemon(host)).state !== "found") {
+      // One that runs was not stopped, or is up again, whether it answers or not: what runs in it would end.
+      if ((await observeDaemon(host)).state === "absent") {
         await host.programs.run(["systemctl", "reset-failed", DOCKER_UNIT]);
         await host.programs.run(["systemctl", "restart", DOCKER_UNIT], { timeoutMs: RESTART_TIMEOUT_MS });
       }

@@ -123,6 +123,14 @@ test("the store's word does not count for a server that answers itself, whoever 
   expect({ stale, removed }).toEqual({ stale: [], removed: [] });
 });
 
+test("one server's word that another was removed does not count against that one's own answer", () => {
+  const rows = [row("home", 0, "not a member")];
+  const all = [view("web1", { members: ["web1"], removed: { home: 1 }, rows }), view("home")];
+  const { stale, kept, removed } = findGarbage(all);
+  expect({ stale, removed }).toEqual({ stale: [], removed: [] });
+  expect(kept).toMatchObject([{ ownerName: "home", why: expect.stringContaining("it answers") }]);
+});
+
 const names = ["web1", "home", "db1", "old1", "old2", "stranger"] as const;
 const name = fc.constantFrom(...names);
 const someNames = fc.uniqueArray(name, { maxLength: 5 });

@@ -49,7 +49,8 @@ export interface RemovedServer {
 /**
  * What is stale, from what the servers see. Pure, and the order of the views does not matter. A server was removed when the
  * operator's word stands in the members.json of one of them, or the store says so and none of them counts it as a member
- * (any member can write to the store). Only a removed server's rows are ever to be deleted. Every other row is its owner's:
+ * (any member can write to the store); but one that answers itself as a member is none: a single server's word would cost
+ * a living one everything. Only a removed server's rows are ever to be deleted. Every other row is its owner's:
  * it is stale only when that owner itself, with its engine answering, says so, and then its own agent is asked. So a server
  * that is silent keeps its rows.
  */
@@ -98,11 +99,17 @@ function namesOf(views: readonly GcView[]): ReadonlyMap<string, string> {
   );
 }
 
+/** A server that answers, and has not heard of its own removal. */
+function answersAsMember(views: readonly GcView[], id: string): boolean {
+  return views.some(({ seen }) => seen.self === id && !seen.removed.some((each) => each.id === id));
+}
+
 function removedServers(views: readonly GcView[]): ReadonlyMap<string, RemovedServer> {
   const members = new Set<string | null>(views.flatMap(({ seen }) => [seen.self, ...seen.members.map(({ id }) => id)]));
   const names = namesOf(views);
   const removed = new Map<string, RemovedServer>();
   for (const { id } of views.flatMap(({ seen }) => seen.removed)) {
+    if (answersAsMember(views, id)) continue;
     const own = views.flatMap(({ seen }) => seen.removed.filter((each) => each.id === id));
     const numbers = own.flatMap(({ subnet }) => subnet ?? []).toSorted((a, b) => a - b);
     const isDone = ({ seen }: GcView): boolean =>
@@ -124,13 +131,19 @@ function keptUnknown(kept: ReadonlyMap<string, ReadonlySet<string>>): KeptRows[]
     .toSorted((a, b) => (a.owner < b.owner ? -1 : 1));
 }
 
-/** Servers that the store calls removed, and somebody counts as members. */
+/** Servers that the store or another server calls removed, and that somebody counts as members, if only they themselves. */
 function keptPending(
   views: readonly GcView[],
   removed: ReadonlyMap<string, unknown>,
   names: ReadonlyMap<string, string>,
 ): KeptRows[] {
-  const ids = new Set(views.flatMap(({ seen }) => seen.tombstones).filter((id) => !removed.has(id)));
-  const why = "the store calls it removed, but no operator's command has; its servers count it as a member";
-  return [...ids].toSorted().map((owner) => ({ owner, ownerName: names.get(owner) ?? null, rows: 0, why }));
+  const called = views.flatMap(({ seen }) => [...seen.tombstones, ...seen.removed.map(({ id }) => id)]);
+  const ids = new Set(called.filter((id) => !removed.has(id)));
+  const whyOf = (id: string): string =>
+    answersAsMember(views, id)
+      ? "another server calls it removed, but it answers, and counts itself as a member"
+      : "the store calls it removed, but no operator's command has; its servers count it as a member";
+  return [...ids]
+    .toSorted()
+    .map((owner) => ({ owner, ownerName: names.get(owner) ?? null, rows: 0, why: whyOf(owner) }));
 }
