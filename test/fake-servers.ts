@@ -277,7 +277,7 @@ export class FakeServer {
       const verified = verifyServerRecord(signed);
       return verified.ok ? [verified.member] : [];
     });
-    const status = {
+    const status: Omit<NodeStatus, "problems"> = {
       identity,
       version: "0.1.0",
       members: members.map(({ id, name, subnet }) => ({ id, name, subnet, firstSeenMs: null })),
