@@ -123,6 +123,9 @@ function commandLine(
   }
 }
 
+/** As in jiji-dns.service, where this process may give it. */
+const SERVICE_NICE = process.getuid?.() === 0 ? ["nice", "-n", "-10"] : [];
+
 /** As jiji-dns.service runs it, but for the socket that systemd would hand over and the agent, who hides nobody here. */
 async function jijiCommand(program: string, { host, port }: Place, job: Job, folder: string) {
   const { upstream } = job;
@@ -141,7 +144,7 @@ async function jijiCommand(program: string, { host, port }: Place, job: Job, fol
     controlSocket: join(folder, "control.sock"),
   };
   await writeFile(join(folder, "settings.json"), JSON.stringify(settings));
-  return [program, "dns", "serve", "--settings", join(folder, "settings.json")];
+  return [...SERVICE_NICE, program, "dns", "serve", "--settings", join(folder, "settings.json")];
 }
 
 async function knotCommand(program: string, { host, port }: Place, job: Job, folder: string) {

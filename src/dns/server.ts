@@ -20,6 +20,7 @@ import { Resolvers } from "./forward/resolvers.ts";
 import { openSockets, type OpenSockets } from "./packets/sockets.ts";
 import { SourceLimit } from "./forward/source-limit.ts";
 import { startStoreFeed } from "./feed/store-feed.ts";
+import { takeUsualPriority, type ThreadPriority } from "./operation/thread-priority.ts";
 import { startMetrics } from "./operation/metrics.ts";
 import { StatusReport } from "./operation/status-report.ts";
 import { Zone } from "./zone/zone.ts";
@@ -37,6 +38,8 @@ export interface DnsServerPorts {
   readonly pid: number;
   /** Called when starting is over, after a snapshot, and every few seconds: what only the past has needed may be given back. */
   readonly releaseMemory?: () => void;
+  /** of the main thread: it is the packet thread that needs to be better than usual, once there is a table to answer from */
+  readonly priority?: ThreadPriority;
 }
 
 export interface DnsServer {
@@ -182,6 +185,7 @@ class Server implements DnsServer {
     });
     this.#resolvers = this.#makeResolvers();
     this.#report.attach(this.#sockets, this.#forwarder);
+    void this.#hasTable.promise.then(() => this.#takeUsualPriority());
     this.#startFeeds();
     await this.#startOperations();
     this.#tidySoon();
@@ -290,6 +294,14 @@ class Server implements DnsServer {
     await this.#sockets?.close();
     await this.#mesh.save();
     this.#ports.store.close();
+  }
+
+  #takeUsualPriority(): void {
+    try {
+      if (this.#ports.priority !== undefined) takeUsualPriority(this.#ports.priority);
+    } catch (error) {
+      this.#log.warn("priority", `the main thread keeps its priority: ${String(error)}`);
+    }
   }
 
   #tellTime(): void {

@@ -57,6 +57,8 @@ export function renderDnsUnit(): string {
       ["Restart", "always"],
       ["RestartSec", "1s"],
       ["LimitNOFILE", "65536"],
+      // for the thread that answers; the main thread takes the usual priority itself (src/dns/operation/thread-priority.ts)
+      ["Nice", "-10"],
       ["StateDirectory", "jiji-dns"],
       ["StateDirectoryMode", "0750"],
       ["RuntimeDirectory", "jiji/dns"],
@@ -71,6 +73,7 @@ export function renderDnsUnit(): string {
       ["RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"],
       ["SystemCallFilter", "@system-service"],
       ["SystemCallFilter", "~@privileged @resources"],
+      ["SystemCallFilter", "setpriority"],
       ["SystemCallErrorNumber", "EPERM"],
     ],
     Install: [["WantedBy", "multi-user.target"]],

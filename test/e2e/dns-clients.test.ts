@@ -3,6 +3,7 @@ import { expectSuccess, runJiji, writeDeployFile } from "../../lab/jiji.ts";
 import { startLab, type Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { addressesOf } from "../../lab/workload.ts";
+import { PORTS } from "../../src/model/ports.ts";
 import { buildExecutable } from "../../scripts/build.ts";
 import { clientImage, hasGo, loadClientImage } from "./dns-clients/image.ts";
 
@@ -24,6 +25,11 @@ let addresses: readonly string[] = [];
 beforeAll(async () => {
   await buildExecutable({});
   lab = await startLab({ servers: SERVERS });
+  for (const { name } of SERVERS) {
+    // A provider's search domain, which containers had before and must keep.
+    const add = 'printf "search lab.example\\n" >> /etc/resolv.conf';
+    expectSuccess(await lab.exec(name, ["sh", "-c", add]), `${name}: a search domain`);
+  }
   writeDeployFile(lab, { project: "shop", network: { store: { embedded: "web1" } } });
   expectSuccess(await runJiji(lab, ["network", "setup", "--yes"]), "setup");
   for (const { name, engine } of SERVERS) {
@@ -127,6 +133,12 @@ describe.each(SERVERS)("in a container of $engine", (server) => {
     }
   });
 
+  test("the host's own search domain is searched too", async () => {
+    // Not its own name, which Podman copies from the server's /etc/hosts.
+    const [other, address] = server.name === "web1" ? ["home", "198.51.100.12"] : ["web1", "198.51.100.11"];
+    expect(await addressesFrom(server, ...(HOST["glibc"] ?? []), other)).toEqual([address]);
+  });
+
   test.each(Object.entries(RECORDS))("%s gets SRV and TXT, and over TCP what does not fit", async (_client, argv) => {
     const places = (await ask(server, ...argv("SRV", `_80._tcp.${NAME}`))).lines.map((line) =>
       line.replace(/^0 0 |\.$/g, ""),
@@ -160,6 +172,35 @@ describe.each(SERVERS)("in a container of $engine", (server) => {
       expect(await addressesFrom(server, program, "+tcp", "+short", NAME)).toEqual(addresses);
     }
   });
+});
+
+test("a stranger's UDP packets are dropped and counted", async () => {
+  const [{ name }] = SERVERS;
+  const server = dnsOf[name] ?? "";
+  const strangers = async (): Promise<number> => {
+    const { stdout } = await lab.exec(name, ["curl", "-sS", `http://${server}:${PORTS.metrics}/metrics`]);
+    return Number(/^jiji_dns_dropped_total\{[^}]*"stranger"[^}]*\} (\d+)/m.exec(stdout)?.[1] ?? "NaN");
+  };
+  const shown = await lab.exec(name, ["ip", "-4", "-o", "address", "show", "scope", "global"]);
+  const own = /inet (198\.51\.100\.\d+)/.exec(shown.stdout)?.[1] ?? "";
+  const before = await strangers();
+  // The server's public address is neither loopback, nor in the cluster, nor in an engine's network.
+  const asked = await lab.exec(name, ["dig", "-b", own, `@${server}`, "+time=1", "+tries=2", "+short", NAME]);
+  expect(asked.code).toBe(9); // no answer
+  expect(await strangers()).toBe(before + 2);
+  expect(await addressesOf(lab, name, server, NAME)).toHaveLength(SERVERS.length);
+});
+
+test("only the packet thread of jiji-dns has a better priority than usual", async () => {
+  for (const { name } of SERVERS) {
+    const shown = await lab.exec(name, ["systemctl", "show", "-p", "MainPID", "--value", "jiji-dns.service"]);
+    const threads = await lab.exec(name, ["ps", "-T", "-o", "ni=,tid=,comm=", "-p", shown.stdout.trim()]);
+    const nices = threads.stdout.split("\n").map((line) => line.trim().split(/\s+/));
+    const niceOf = (which: (tid: string, comm: string) => boolean) =>
+      nices.filter(([, tid = "", comm = ""]) => which(tid, comm)).map(([nice]) => nice);
+    expect([name, niceOf((tid) => tid === shown.stdout.trim())]).toEqual([name, ["0"]]);
+    expect([name, niceOf((_, comm) => comm === "Worker")]).toEqual([name, ["-10"]]);
+  }
 });
 
 test("the sandbox of jiji-dns is at 2.0 or better", async () => {

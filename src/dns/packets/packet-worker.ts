@@ -2,10 +2,11 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { AccessList } from "./access.ts";
 import { AnswerCache } from "../forward/answer-cache.ts";
 import { COUNTER, Counters } from "../operation/counters.ts";
-import { DatagramBatch } from "./datagram-batch.ts";
+import { BATCH_PACKETS, DatagramBatch } from "./datagram-batch.ts";
 import { HandOver } from "./hand-over.ts";
 import { EAGAIN, EINTR, errno, MSG_DONTWAIT, MSG_WAITFORONE } from "./libc.ts";
 import { ASK_ZONE, DROPPED, FORWARD, Responder } from "./responder.ts";
+import { NOT_A_QUESTION, Question, readQuestion } from "../wire/question.ts";
 import { TableReader } from "../zone/table.ts";
 import {
   accessWords,
@@ -19,6 +20,9 @@ import {
 
 /** Told to stop, the thread answers what has come already, but not for ever. */
 const MAX_LAST_BATCHES = 64;
+
+/** In the place of a verdict: the packet gets no answer, and has been counted. */
+const PASSED_OVER = NOT_A_QUESTION - 1;
 
 /** One batch in this many, and one, is measured. */
 const SAMPLE_MASK = 63;
@@ -34,6 +38,9 @@ class PacketThread {
   readonly #handOver: HandOver;
   readonly #responder: Responder;
   readonly #batch: DatagramBatch;
+  /** what each packet of the batch asks, and what `readQuestion` says of it */
+  readonly #questions: readonly Question[];
+  readonly #verdicts = new Int32Array(BATCH_PACKETS);
   readonly #port: NonNullable<typeof parentPort>;
   #messages = 0;
   #batches = 0;
@@ -48,6 +55,7 @@ class PacketThread {
     this.#responder = new Responder(start.seed, start.cluster, cache);
     if (start.table !== undefined) this.#responder.use(new TableReader(start.table));
     this.#batch = new DatagramBatch(start.descriptor);
+    this.#questions = Array.from({ length: BATCH_PACKETS }, () => new Question(start.seed));
     this.#port = port;
   }
 
@@ -72,6 +80,9 @@ class PacketThread {
     const isSampled = (this.#batches++ & SAMPLE_MASK) === 0;
     const startMs = isSampled ? performance.now() : 0;
     let hasHandedOver = false;
+    // All are read before the first is answered, so that what the table has for them can be fetched together.
+    for (let i = 0; i < count; i++) this.#read(i);
+    if (count > 1) this.#responder.warm(this.#questions, count);
     for (let i = 0; i < count; i++) {
       try {
         if (this.#answer(i)) hasHandedOver = true;
@@ -90,31 +101,42 @@ class PacketThread {
       this.say({ type: "questions" });
   }
 
+  #read(i: number): void {
+    const batch = this.#batch;
+    this.#verdicts[i] = PASSED_OVER;
+    if (!this.#access.mayAsk(batch.sourceOf(i))) {
+      this.#counters.add(COUNTER.droppedStranger);
+    } else if (batch.isCut(i)) {
+      this.#counters.add(COUNTER.droppedTooLong);
+    } else {
+      try {
+        const question = this.#questions[i] as Question;
+        this.#verdicts[i] = readQuestion(batch.view, batch.startOf(i), batch.lengthOf(i), question);
+      } catch (error) {
+        this.#fault(error);
+      }
+    }
+  }
+
   /** True when the packet went to the main thread. */
   #answer(i: number): boolean {
+    const verdict = this.#verdicts[i] as number;
+    if (verdict === PASSED_OVER) return false;
     const batch = this.#batch;
     const counters = this.#counters;
-    if (!this.#access.mayAsk(batch.sourceOf(i))) {
-      counters.add(COUNTER.droppedStranger);
-      return false;
-    }
-    if (batch.isCut(i)) {
-      counters.add(COUNTER.droppedTooLong);
-      return false;
-    }
+    const question = this.#questions[i] as Question;
     const start = batch.startOf(i);
-    const length = batch.lengthOf(i);
-    const answered = this.#responder.answer(batch.view, start, length, false);
+    const answered = this.#responder.answerRead(batch.view, start, question, verdict, false);
     if (answered > 0) {
-      counters.question(this.#responder.question.type);
+      counters.question(question.type);
       counters.answer(this.#responder.rcode);
       if (this.#responder.isCached) counters.add(COUNTER.cacheHits);
       batch.reply(i, answered);
       return false;
     }
     if (answered === FORWARD || answered === ASK_ZONE) {
-      counters.question(this.#responder.question.type);
-      const isTaken = this.#handOver.write(batch.view, start, length, batch.addressOf(i), batch.portOf(i));
+      counters.question(question.type);
+      const isTaken = this.#handOver.write(batch.view, start, batch.lengthOf(i), batch.addressOf(i), batch.portOf(i));
       counters.add(isTaken ? COUNTER.handedOver : COUNTER.droppedBusy);
       return isTaken;
     }

@@ -45,7 +45,8 @@ const UNDERSCORE = 0x5f;
  * nothing per question. The same object must not be used by two threads.
  */
 export class Responder {
-  readonly question: Question;
+  /** what was asked last */
+  question: Question;
   /** RCODE of the answer that was made last */
   rcode = 0;
   /** whether it was a resolver's, from the cache */
@@ -68,6 +69,11 @@ export class Responder {
     this.#table = table;
   }
 
+  /** Has the table's entries for the first `count` of these questions near when they are answered. */
+  warm(questions: readonly Question[], count: number): void {
+    this.#table?.warm(questions, count);
+  }
+
   /**
    * Answers the message of `length` octets at `start`. Gives the length of the answer, which stands in its place (there
    * must be room for EDNS_UDP_BYTES, over TCP for MAX_MESSAGE_BYTES), or {@link DROPPED}, {@link FORWARD} or
@@ -75,8 +81,13 @@ export class Responder {
    */
   answer(view: DataView, start: number, length: number, isTcp: boolean): number {
     const { question } = this;
+    return this.answerRead(view, start, question, readQuestion(view, start, length, question), isTcp);
+  }
+
+  /** As {@link answer}, for a message that was read: `verdict` is what `readQuestion` gave, `question` what it filled. */
+  answerRead(view: DataView, start: number, question: Question, verdict: number, isTcp: boolean): number {
+    this.question = question;
     this.isCached = false;
-    const verdict = readQuestion(view, start, length, question);
     if (verdict === NOT_A_QUESTION) return DROPPED;
     if (verdict !== RCODE.NOERROR) return this.refuse(view, start, verdict);
     if (this.#isJiji()) return this.#answerJiji(view, start, isTcp);

