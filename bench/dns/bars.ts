@@ -35,11 +35,6 @@ export function middle(runs: Runs, name: ContenderName, value: (measured: Measur
   return median((runs[name] ?? []).map(value));
 }
 
-/** The lowest of a value over rounds, of one server: for latencies, which other work on the machine can only raise. */
-export function best(runs: Runs, name: ContenderName, value: (measured: Measured) => number): number {
-  return Math.min(...(runs[name] ?? []).map(value));
-}
-
 /** jiji-dns's value by another's, round by round, the median of these. */
 export function ratio(runs: Runs, other: ContenderName, value: (measured: Measured) => number): number {
   const others = runs[other] ?? [];
@@ -52,7 +47,6 @@ export function ratio(runs: Runs, other: ContenderName, value: (measured: Measur
 }
 
 const processorUs = (measured: Measured): number => measured.processorUsPerAnswer;
-const p99Us = (measured: Measured): number => measured.p99Us;
 
 /** The bars that the results say something about. */
 export function barsOf({ plain, many, changes, forward }: Results): readonly Bar[] {
@@ -74,14 +68,19 @@ export function barsOf({ plain, many, changes, forward }: Results): readonly Bar
     }
     if (plain.full.knot !== undefined) {
       const time = ratio(plain.fixed, "knot", processorUs);
-      const latency = best(plain.half, "jiji", p99Us) / best(plain.half, "knot", p99Us);
       bars.push({
         what: "processor time per answer at 60,000/s / knot",
         reached: time,
         unit: "×",
         asked: { atMost: 1 },
       });
-      bars.push({ what: `p99 at ${plain.halfRate}/s / knot`, reached: latency, unit: "×", asked: { atMost: 1 } });
+      for (const [what, value] of [
+        ["p99", (m: Measured) => m.p99Us],
+        ["p99 of the usual tenth of a second", (m: Measured) => m.usualP99Us],
+      ] as const) {
+        const reached = middle(plain.half, "jiji", value) / middle(plain.half, "knot", value);
+        bars.push({ what: `${what} at ${plain.halfRate}/s / knot`, reached, unit: "×", asked: { atMost: 1 } });
+      }
     }
     const reached = Math.max(plain.memory.jiji?.rss ?? Number.NaN, plain.memoryAfter.jiji?.rss ?? 0);
     bars.push({ what: "memory, 1,000 names", reached, unit: "MB", asked: { atMost: 60 } });
@@ -113,15 +112,18 @@ function manyBars({ few, many, memory, memoryAfter, fromRows, fromSaved }: ManyR
 }
 
 function changeBars({ quiet, changing, swapping, changeMs }: ChangesResult): readonly Bar[] {
-  const steady = (runs: readonly Measured[]): number =>
-    median(runs.map(({ worstSlice, medianSlice }) => worstSlice / medianSlice));
+  const share = (slice: (measured: Measured) => number): number =>
+    median(swapping.map(slice)) / median(quiet.map(slice));
   const pairs = changing.map((run, round) => run.answersPerSecond / (quiet[round] ?? run).answersPerSecond);
   return [
     { what: "one change, from its row to its answer", reached: median(changeMs), unit: "ms", asked: { atMost: 2 } },
     { what: "answers with 50 changes/s / without", reached: median(pairs), unit: "×", asked: { atLeast: 0.95 } },
     {
-      what: "worst tenth of a second, tables swapped / not",
-      reached: steady(swapping) / steady(quiet),
+      what: "answers in a tenth of a second, the usual or a low one, tables swapped / not",
+      reached: Math.min(
+        share((m) => m.medianSlice),
+        share((m) => m.lowSlice),
+      ),
       unit: "×",
       asked: { atLeast: 0.9 },
     },

@@ -124,7 +124,7 @@ function commandLine(
 }
 
 /** As in jiji-dns.service, where this process may give it. */
-const SERVICE_NICE = process.getuid?.() === 0 ? ["nice", "-n", "-10"] : [];
+const SERVICE_NICE = process.getuid?.() === 0 ? ["nice", "-n", "-12"] : [];
 
 /** As jiji-dns.service runs it, but for the socket that systemd would hand over and the agent, who hides nobody here. */
 async function jijiCommand(program: string, { host, port }: Place, job: Job, folder: string) {

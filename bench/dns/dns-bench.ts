@@ -85,9 +85,23 @@ async function runSoak(world: World, seconds: number | true, isJson: boolean): P
   const result = await soak(world, seconds === true ? SOAK_SECONDS : seconds);
   if (isJson) console.log(JSON.stringify(result, null, 2));
   else {
-    const { questions, answers, wrong, lost, changes, snapshots, start, end, p99Us } = result;
+    const {
+      questions,
+      answers,
+      wrong,
+      lost,
+      late,
+      droppedQuestions,
+      droppedAnswers,
+      changes,
+      snapshots,
+      start,
+      end,
+      p99Us,
+    } = result;
     console.log(
       `${result.seconds} s: ${questions} questions, ${answers} right answers, ${wrong} wrong, ${lost} lost, p99 ${p99Us} µs\n` +
+        `of the lost, ${late} came late, ${droppedQuestions} questions and ${droppedAnswers} answers found a socket full\n` +
         `${changes} changes, ${snapshots} snapshots\n` +
         `RSS ${start.rss.toFixed(1)} MB at the start, ${end.rss.toFixed(1)} MB at the end (${result.rssMegabytes.join(" ")})`,
     );

@@ -7,13 +7,22 @@ interface LoadReport {
   readonly sent: number;
   readonly answered: number;
   readonly wrong: number;
+  /** without an answer within a second */
   readonly lost: number;
+  /** answers that came later than that */
+  readonly late: number;
+  /** answers that the load's own sockets had no room for */
+  readonly droppedHere: number;
   readonly seconds: number;
+  /** a question that is lost counts as one that took longest */
   readonly p50Us: number;
   readonly p99Us: number;
+  /** the median of the p99s of all tenths of a second */
+  readonly usualP99Us: number;
   readonly p999Us: number;
-  /** answers in the worst and in the usual tenth of a second */
+  /** answers in the worst tenth of a second, in that which nine of ten are better than, and in the usual one */
   readonly worstSlice: number;
+  readonly lowSlice: number;
   readonly medianSlice: number;
   readonly firstWrong: string;
 }

@@ -88,6 +88,17 @@ function processorMs(pid: number, threads: Map<string, number>): number {
   return threads.values().reduce((sum, nanoseconds) => sum + nanoseconds, 0) / 1e6;
 }
 
+/** Datagrams that the kernel dropped because sockets at this port had no room for them, since these were opened (proc_net(5)). */
+export function droppedAtPort(port: number): number {
+  const [, ...sockets] = readFileSync("/proc/net/udp", "utf8").trim().split("\n");
+  const atPort = sockets
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local = ""]) => {
+      return Number.parseInt(local.split(":")[1] ?? "", 16) === port;
+    });
+  return atPort.reduce((sum, fields) => sum + Number(fields.at(-1)), 0);
+}
+
 function memoryOf(pid: number): Memory {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const megabytes = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+)`, "m").exec(status)?.[1]) / 1000;

@@ -1,5 +1,5 @@
 import { median, measure, untilAnswered } from "./measure.ts";
-import type { Memory } from "./processes.ts";
+import { droppedAtPort, type Memory } from "./processes.ts";
 import { FULL } from "./scenarios.ts";
 import type { World } from "./world.ts";
 
@@ -10,6 +10,10 @@ export interface SoakResult {
   readonly answers: number;
   readonly wrong: number;
   readonly lost: number;
+  /** of the lost: questions that the server's socket, and answers that the load's sockets had no room for; the rest came late or not at all */
+  readonly droppedQuestions: number;
+  readonly droppedAnswers: number;
+  readonly late: number;
   readonly changes: number;
   readonly snapshots: number;
   readonly firstWrong: string;
@@ -53,7 +57,14 @@ export async function soak(world: World, seconds: number): Promise<SoakResult> {
       sample.source.cut();
       snapshots++;
     }
-    runs.push(await load(Math.min(SLICE_SECONDS, seconds)));
+    const run = await load(Math.min(SLICE_SECONDS, seconds));
+    runs.push(run);
+    if (run.lost > 0) {
+      world.say(
+        `soak: ${(slice + 1) * SLICE_SECONDS} s: ${run.lost} lost, ${run.late} late, ${run.droppedHere} answers dropped, ` +
+          `${droppedAtPort(server.port)} questions dropped so far, worst tenth ${run.worstSlice} of ${run.medianSlice}`,
+      );
+    }
     if (slice % 6 === 5) {
       rssMegabytes.push(Math.round(server.memory().rss));
       world.say(`soak: ${(slice + 1) * SLICE_SECONDS} s, ${rssMegabytes.at(-1)} MB`);
@@ -64,6 +75,7 @@ export async function soak(world: World, seconds: number): Promise<SoakResult> {
   const end = server.memory();
   const last = asked.at(-1);
   if (last !== undefined) await untilAnswered(server, last, 5_000);
+  const droppedQuestions = droppedAtPort(server.port);
   await server.stop();
   const total = (value: (run: (typeof runs)[number]) => number): number =>
     runs.reduce((sum, run) => sum + value(run), 0);
@@ -73,6 +85,9 @@ export async function soak(world: World, seconds: number): Promise<SoakResult> {
     answers: total((run) => run.answered),
     wrong: total((run) => run.wrong),
     lost: total((run) => run.lost),
+    droppedQuestions,
+    droppedAnswers: total((run) => run.droppedHere),
+    late: total((run) => run.late),
     changes,
     snapshots,
     firstWrong: runs.find(({ firstWrong }) => firstWrong !== "")?.firstWrong ?? "",

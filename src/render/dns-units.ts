@@ -58,7 +58,7 @@ export function renderDnsUnit(): string {
       ["RestartSec", "1s"],
       ["LimitNOFILE", "65536"],
       // for the thread that answers; the main thread takes the usual priority itself (src/dns/operation/thread-priority.ts)
-      ["Nice", "-10"],
+      ["Nice", "-12"],
       ["StateDirectory", "jiji-dns"],
       ["StateDirectoryMode", "0750"],
       ["RuntimeDirectory", "jiji/dns"],

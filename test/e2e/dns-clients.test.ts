@@ -199,7 +199,7 @@ test("only the packet thread of jiji-dns has a better priority than usual", asyn
     const niceOf = (which: (tid: string, comm: string) => boolean) =>
       nices.filter(([, tid = "", comm = ""]) => which(tid, comm)).map(([nice]) => nice);
     expect([name, niceOf((tid) => tid === shown.stdout.trim())]).toEqual([name, ["0"]]);
-    expect([name, niceOf((_, comm) => comm === "Worker")]).toEqual([name, ["-10"]]);
+    expect([name, niceOf((_, comm) => comm === "Worker")]).toEqual([name, ["-12"]]);
   }
 });
 

@@ -8,7 +8,7 @@ function threadAt(nice: number) {
 
 describe("the main thread's priority", () => {
   test("comes down to the usual one", () => {
-    const thread = threadAt(-10);
+    const thread = threadAt(-12);
     takeUsualPriority(thread);
     expect(thread.get()).toBe(0);
   });
