@@ -1,6 +1,6 @@
 import type { ContenderName } from "./contenders.ts";
 import { median, type Measured } from "./measure.ts";
-import type { ChangesResult, ForwardResult, ManyResult, PlainResult, Runs } from "./scenarios.ts";
+import type { BusyResult, ChangesResult, ForwardResult, ManyResult, PlainResult, Runs } from "./scenarios.ts";
 
 /** Everything that one run has measured; a part that was not asked for is missing. */
 export interface Results {
@@ -8,6 +8,7 @@ export interface Results {
   readonly many?: ManyResult;
   readonly changes?: ChangesResult;
   readonly forward?: ForwardResult;
+  readonly busy?: BusyResult;
 }
 
 /** One bar of jiji-dns: what was reached and what is asked for. */

@@ -2,11 +2,20 @@ import { availableParallelism } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { barsOf, isMet, type Results } from "./bars.ts";
 import { formatResults } from "./report.ts";
-import { FULL, measureChanges, measureForwards, measureMany, measurePlain, SMOKE, type Effort } from "./scenarios.ts";
+import {
+  FULL,
+  measureBusy,
+  measureChanges,
+  measureForwards,
+  measureMany,
+  measurePlain,
+  SMOKE,
+  type Effort,
+} from "./scenarios.ts";
 import { soak } from "./soak.ts";
 import { openWorld, type World } from "./world.ts";
 
-const PARTS = ["plain", "forward", "many", "changes"] as const;
+const PARTS = ["plain", "busy", "forward", "many", "changes"] as const;
 
 interface Options {
   readonly rounds: number;
@@ -75,6 +84,7 @@ async function measureParts(
   const effort: Effort = smoke === true ? SMOKE : { ...FULL, rounds, seconds };
   return {
     ...(parts.includes("plain") && { plain: await measurePlain(world, effort) }),
+    ...(parts.includes("busy") && { busy: await measureBusy(world, effort) }),
     ...(parts.includes("forward") && { forward: await measureForwards(world, effort) }),
     ...(parts.includes("many") && { many: await measureMany(world, effort) }),
     ...(parts.includes("changes") && { changes: await measureChanges(world, effort) }),

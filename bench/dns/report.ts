@@ -2,13 +2,14 @@ import { renderTable } from "../../src/cli/table.ts";
 import { answersPerCoreSecond, barsOf, isMet, middle, type Bar, type Results } from "./bars.ts";
 import type { ContenderName } from "./contenders.ts";
 import { median, type Measured } from "./measure.ts";
-import type { ForwardResult, PlainResult, Runs } from "./scenarios.ts";
+import type { BusyResult, ForwardResult, PlainResult, Runs } from "./scenarios.ts";
 
 /** The results as tables for people. */
 export function formatResults(results: Results): string {
-  const { plain, many, changes, forward } = results;
+  const { plain, busy, many, changes, forward } = results;
   const parts: string[] = [];
   if (plain !== undefined) parts.push(plainTable(plain));
+  if (busy !== undefined) parts.push(busyTable(busy));
   if (forward !== undefined) parts.push(forwardTable(forward));
   if (many !== undefined) {
     const { memory, memoryAfter, fromRows, fromSaved } = many;
@@ -32,6 +33,7 @@ export function formatResults(results: Results): string {
       return [
         kind,
         of((m) => m.answersPerSecond),
+        of((m) => m.medianSlice * 10),
         of((m) => m.lowSlice * 10),
         of((m) => m.worstSlice * 10),
         of((m) => m.p99Us),
@@ -53,7 +55,8 @@ export function formatResults(results: Results): string {
       `one change, from its row to its answer: p50 ${median(sorted).toFixed(2)} ms, p99 ${(sorted.at(-2) ?? 0).toFixed(2)} ms`,
     );
   }
-  parts.push(barTable(barsOf(results)));
+  const bars = barsOf(results);
+  if (bars.length > 0) parts.push(barTable(bars));
   return parts.join("\n\n");
 }
 
@@ -84,6 +87,14 @@ function plainTable({ full, fixed, half, halfRate, memory, memoryAfter }: PlainR
     ],
     rows,
   );
+}
+
+function busyTable({ runs, rate }: BusyResult): string {
+  const rows = namesOf(runs).map((name) => {
+    const of = (value: (measured: Measured) => number): string => whole(middle(runs, name, value));
+    return [name, of((m) => m.p50Us), of((m) => m.usualP99Us), of((m) => m.p99Us), of((m) => m.lost)];
+  });
+  return renderTable([`${rate}/s beside busy programs`, "p50 µs", "usual p99 µs", "p99 µs", "lost"], rows);
 }
 
 function forwardTable({ full, fixed }: ForwardResult): string {

@@ -1,6 +1,6 @@
 import type { Contender, ContenderName, Job } from "./contenders.ts";
 import { measure, untilAnswered, type Measured } from "./measure.ts";
-import { LOAD_CORE, SERVER_CORE, type Memory } from "./processes.ts";
+import { LOAD_CORE, SERVER_CORE, startPinned, type Memory } from "./processes.ts";
 import { makeForwardedNames, type SampleName } from "./sample.ts";
 import type { LoadedSample, World } from "./world.ts";
 
@@ -49,6 +49,10 @@ const FIXED_RATE = 60_000;
 
 const CHANGES_PER_SECOND = 50;
 
+/** The rate beside busy containers, which is what a few of them ask, and how many of those there are. */
+const BUSY_RATE = 5_000;
+const BUSY_PROGRAMS = 2;
+
 /** Runs by server, in the order of rounds; a server that is missing was not there. */
 export type Runs = Partial<Record<ContenderName, readonly Measured[]>>;
 
@@ -89,26 +93,26 @@ export interface PlainResult {
   readonly memoryAfter: Partial<Record<ContenderName, Memory>>;
 }
 
+export interface BusyResult {
+  readonly rate: number;
+  readonly runs: Runs;
+}
+
+/** 1,000 own names, asked at a low rate, while programs that never pause use the server's core, as containers may. */
+export async function measureBusy(world: World, effort: Effort): Promise<BusyResult> {
+  const { contenders, load } = await startPlain(world, effort);
+  const spin = ["sh", "-c", "while :; do :; done"];
+  const programs = Array.from({ length: BUSY_PROGRAMS }, () => startPinned(spin, world.folder, [SERVER_CORE]));
+  const runs = await inRounds(world, `${BUSY_RATE}/s beside busy programs`, contenders, effort.rounds, load(BUSY_RATE));
+  await Promise.all([...programs, ...contenders].map((one) => one.stop()));
+  return { rate: BUSY_RATE, runs };
+}
+
 /** Own names, 1,000 of them with three addresses each: full load, a fixed rate, half load, memory before all that. */
 export async function measurePlain(world: World, effort: Effort): Promise<PlainResult> {
-  const sample = await world.sample(effort.few, false);
-  const job: Job = { names: sample.names, upstream: undefined, rows: sample.source.path };
-  const contenders: Contender[] = [];
-  for (const name of ["c-loop", "jiji", ...world.peers.keys()] as const) {
-    contenders.push(await world.start(name, job, name === "c-loop" ? { awaits: anyName() } : {}));
-  }
-  // What a start leaves behind is given back within a few seconds.
-  await Bun.sleep(effort.settleMs);
+  const { contenders, load } = await startPlain(world, effort);
   const memoryNow = () => Object.fromEntries(contenders.map((contender) => [contender.name, contender.memory()]));
   const memory = memoryNow();
-  const cLoopQuestions = await world.questions(sample.names.map(({ name }) => ({ ...anyName(), name })));
-  const load = (rate: number) => (contender: Contender) =>
-    measure(contender, {
-      program: world.programs.load,
-      questions: contender.name === "c-loop" ? cLoopQuestions : sample.questions,
-      seconds: effort.seconds,
-      rate,
-    });
   const full = await inRounds(world, "full load", contenders, effort.rounds, load(0));
   const fixed = await inRounds(world, "60,000/s", contenders, effort.rounds, load(FIXED_RATE));
   const limit = Math.max(...(full["c-loop"] ?? []).map(({ answersPerSecond }) => answersPerSecond));
@@ -118,6 +122,27 @@ export async function measurePlain(world: World, effort: Effort): Promise<PlainR
   const memoryAfter = memoryNow();
   await Promise.all(contenders.map((contender) => contender.stop()));
   return { full, fixed, halfRate, half, memory, memoryAfter };
+}
+
+/** Starts everybody with the same names; `load` puts one of them under load, at a rate or, with 0, as it can. */
+async function startPlain(world: World, effort: Effort) {
+  const sample = await world.sample(effort.few, false);
+  const job: Job = { names: sample.names, upstream: undefined, rows: sample.source.path };
+  const contenders: Contender[] = [];
+  for (const name of ["c-loop", "jiji", ...world.peers.keys()] as const) {
+    contenders.push(await world.start(name, job, name === "c-loop" ? { awaits: anyName() } : {}));
+  }
+  // What a start leaves behind is given back within a few seconds.
+  await Bun.sleep(effort.settleMs);
+  const cLoopQuestions = await world.questions(sample.names.map(({ name }) => ({ ...anyName(), name })));
+  const load = (rate: number) => (contender: Contender) =>
+    measure(contender, {
+      program: world.programs.load,
+      questions: contender.name === "c-loop" ? cLoopQuestions : sample.questions,
+      seconds: effort.seconds,
+      rate,
+    });
+  return { contenders, load };
 }
 
 /** The C loop gives everybody the same three addresses. */
