@@ -64,6 +64,7 @@ export async function openWorld(options: {
   const programs = {
     cLoop: await compile("c-loop.c", "c-loop"),
     load: await compile("dns/load.c", "load"),
+    socketRoom: await compile("dns/socket-room.c", "socket-room"),
     jiji: options.jiji === undefined ? join(REPOSITORY, "dist", "jiji") : resolve(options.jiji),
   };
   if (options.jiji === undefined) await buildExecutable({ onProgress: say });
@@ -104,6 +105,8 @@ export async function openWorld(options: {
       closing.push(() => contender.stop());
       const last = awaits ?? job.names.at(-1);
       if (last !== undefined) await untilAnswered(contender, last, START_MS);
+      // jiji-dns sees to that itself, and its start is timed.
+      if (name !== "jiji") await giveRoom(programs.socketRoom, contender);
       return contender;
     },
     close: async () => {
@@ -111,6 +114,14 @@ export async function openWorld(options: {
       if (existsSync(folder)) await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** What jiji-dns.socket asks for (ReceiveBuffer=). */
+const SOCKET_ROOM_BYTES = 4 * 1024 * 1024;
+
+/** Without the right to do so, each keeps what it has set up itself. */
+async function giveRoom(program: string, { pid, port }: Contender): Promise<void> {
+  if (process.getuid?.() === 0) await runProgram([program, `${pid}`, `${port}`, `${SOCKET_ROOM_BYTES}`]);
 }
 
 async function peersOf(say: (line: string) => void): Promise<ReadonlyMap<ContenderName, string>> {
