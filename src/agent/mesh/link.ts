@@ -99,6 +99,8 @@ class AgentLink implements Link {
   readonly dropped: Record<string, number> = {};
   #socket: UdpSocket | undefined;
   #isBatched: boolean | undefined;
+  /** how often a socket was asked for: only the last asked for is kept */
+  #opened = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #said = "";
@@ -117,6 +119,7 @@ class AgentLink implements Link {
 
   /** The address comes with the tunnel or the engine's bridge, which may be later than this agent. */
   async #open(isBatched: boolean): Promise<void> {
+    const turn = ++this.#opened;
     const { udp, clock, log } = this.#options;
     const address = this.#address;
     const backoff = new Backoff(100, 1_000);
@@ -125,12 +128,12 @@ class AgentLink implements Link {
       onData: (data, port, from, waitedMs) => this.#receive(data, port, from, waitedMs),
       onError: () => undefined,
     };
-    while (!this.#stop.signal.aborted) {
+    while (!this.#stop.signal.aborted && turn === this.#opened) {
       try {
         const socket = await (isBatched
           ? udp.bindBatched(address, PORTS.agent, PROBES_WAIT, handlers)
           : udp.bind(address, PORTS.agent, handlers));
-        if (this.#stop.signal.aborted || isBatched !== this.#isBatched) return socket.close();
+        if (this.#stop.signal.aborted || turn !== this.#opened) return socket.close();
         this.#socket = socket;
         if (hasComplained) log.info(`link: listening on ${address}:${PORTS.agent}`);
         return;

@@ -19,8 +19,10 @@ const [self, newcomer, old1, old2] = [
 let store: MemoryStore;
 let host: FakeHost;
 let watch: MemberWatch | undefined;
+let lines: string[] = [];
 
 beforeEach(() => {
+  lines = [];
   store = new MemoryStore();
   const removed = [old1, old2].map(({ identity }) => ({
     id: identity.id,
@@ -46,7 +48,7 @@ function start(): void {
     store,
     files: host.files,
     clock: systemClock,
-    log: { info: say, warn: say },
+    log: { info: say, warn: (line) => void lines.push(line) },
     peers: { reconcile: async () => undefined },
     onChange: say,
     lookMs: 20,
@@ -79,4 +81,26 @@ test("a number that gc has freed while this server slept is free here, too, and 
   await until(() => members().members.length === 2);
   expect(numbers()).toEqual([null, 3]);
   expect(members().removed).toHaveLength(2);
+});
+
+test("a flood of rows costs neither memory nor the log, and keeps a newcomer out only while it lasts", async () => {
+  const forge =
+    "INSERT INTO servers (id, record, sig) WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM i WHERE n < 5000) " +
+    "SELECT printf('%032x', n), 'forged', 'x' FROM i";
+  store.change(forge);
+  store.change("INSERT INTO servers (id, record, sig) VALUES (?, ?, ?)", [
+    newcomer.signed.id,
+    newcomer.signed.record,
+    newcomer.signed.sig,
+  ]);
+  store.change("DELETE FROM removed_servers");
+  host.put(PATHS.members, encodeMembersFile({ version: 1, members: [self.signed], removed: [] }));
+  start();
+  await until(() => store.rows("SELECT count(*) FROM servers")[0]?.[0] === 5002);
+  await until(() => lines.some((line) => line.includes("more than 2048 rows")));
+  expect(members().members).toHaveLength(1);
+  expect(lines.length).toBeLessThan(30);
+  expect(lines.filter((line) => line.includes("more of the store's rows are not believed"))).toHaveLength(1);
+  store.change("DELETE FROM servers WHERE record = 'forged'");
+  await until(() => members().members.length === 2);
 });

@@ -16,7 +16,7 @@ import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../../store/store.ts";
 import type { Clock, Files } from "../../system/host.ts";
 import { OnceLog, type Log } from "../log.ts";
-import { learnMembers, rememberFirstSeen } from "./membership.ts";
+import { learnMembers, rememberFirstSeen, type Refusal } from "./membership.ts";
 import { nextRev } from "../containers/mirror.ts";
 import { Backoff, Wake } from "../wake.ts";
 
@@ -47,6 +47,22 @@ export interface MemberWatch {
   close(): Promise<void>;
 }
 
+/**
+ * Rows of the store that are looked at: eight times what a cluster has numbers for. Any member can write more of them, and each
+ * costs memory and a signature's check on every server.
+ */
+const MAX_ROWS = 2_048;
+
+/** Refusals that one look names; of more there is only the number. */
+const MAX_REFUSALS = 20;
+
+/**
+ * Judging the store's rows for longer than this is followed by a pause, so that it takes one part in so many of the time: whoever
+ * changes rows without end must not keep a core busy.
+ */
+const LONG_MS = 50;
+const JUDGING_SHARE = 20;
+
 const LOOK_MS = 60_000;
 const RETRY_MS = [100, 5_000] as const;
 
@@ -75,8 +91,12 @@ class Watch implements MemberWatch {
   #known: MembersFile = EMPTY_MEMBERS;
   #members: readonly Member[] = [];
   readonly #firstSeenMs = new Map<string, number>();
-  /** the store's rows by id; undefined until the first whole snapshot, and while the store is away */
+  /** the subscription's rows; undefined until the first whole snapshot, and while the store is away */
+  #stored: StoredRows | undefined;
+  /** the same by id, as they were when looking began */
   #rows: ReadonlyMap<string, SignedServerRecord> | undefined;
+  /** how long the store's rows took when they were judged last */
+  #judgingMs = 0;
   #reconciledText = "";
   #complaint = "";
 
@@ -104,6 +124,9 @@ class Watch implements MemberWatch {
         await this.#lookOnce();
         this.#complaint = "";
         backoff.reset();
+        if (this.#judgingMs > LONG_MS) {
+          await clock.sleep(this.#judgingMs * JUDGING_SHARE, this.#stop.signal).catch(() => undefined);
+        }
         const isCalm = !(await this.#wake.sleep(clock, lookMs, this.#stop.signal));
         // Not in a hurry, since setup writes the same file: not while it has just changed, and from what it says now.
         if (isCalm && !this.#stop.signal.aborted) {
@@ -121,6 +144,8 @@ class Watch implements MemberWatch {
   }
 
   async #lookOnce(): Promise<void> {
+    this.#judgingMs = 0;
+    this.#rows = this.#stored?.byId();
     await this.#readFile();
     await this.#freeNumbers();
     await this.#learn();
@@ -166,13 +191,22 @@ class Watch implements MemberWatch {
   async #learn(): Promise<void> {
     const { identity, cluster } = this.#options;
     if (this.#rows === undefined) return;
+    const startMs = this.#options.clock.monotonicMs();
     const learned = learnMembers(this.#known, [...this.#rows.values()], identity.id, cluster);
-    for (const { id, why } of learned.refusals) {
-      this.#refusals.warn(id, why, `members: the store's row of ${id} is not believed: ${why}`);
-    }
+    this.#judgingMs = this.#options.clock.monotonicMs() - startMs;
+    this.#refuse(learned.refusals);
     if (learned.file === this.#known) return;
     await this.#writeFile(this.#withTimes(learned.file));
     this.#show();
+  }
+
+  #refuse(refusals: readonly Refusal[]): void {
+    for (const { id, why } of refusals.slice(0, MAX_REFUSALS)) {
+      this.#refusals.warn(id, why, `members: the store's row of ${id} is not believed: ${why}`);
+    }
+    const more = refusals.length - MAX_REFUSALS;
+    if (more > 0) this.#refusals.warn("", "more", `members: ${more} more of the store's rows are not believed`);
+    this.#refusals.retain(new Set([...refusals.map(({ id }) => id), ...(more > 0 ? [""] : [])]));
   }
 
   async #writeOwnRow(): Promise<void> {
@@ -228,31 +262,62 @@ class Watch implements MemberWatch {
         const subscription = await store.subscribe({ sql: SUBSCRIPTIONS.servers }, { signal });
         const close = (): void => subscription.close();
         signal.addEventListener("abort", close, { once: true });
-        const rows = new Map<number, SignedServerRecord>();
+        const rows = new StoredRows((id) => this.#known.members.some((member) => member.id === id));
         let isWhole = false;
+        let hasSaid = false;
         for await (const event of subscription) {
           backoff.reset();
           if (event.type === "ready") isWhole = true;
-          applyToRows(rows, event);
+          rows.apply(event);
           if (!isWhole) continue;
-          this.#rows = new Map([...rows.values()].map((row) => [row.id, row]));
+          if (rows.hasRoomAgain) break;
+          this.#stored = rows;
+          if (rows.leftOut > 0 && !hasSaid) {
+            const many = `members: the store has more than ${MAX_ROWS} rows of servers`;
+            this.#options.log.warn(`${many}; those of strangers beyond that are left out`);
+            hasSaid = true;
+          }
           this.#wake.call();
         }
+        subscription.close();
         signal.removeEventListener("abort", close);
       } catch {
         // the container rows' writer says that the store is away; one voice is enough
       }
-      this.#rows = undefined;
+      this.#stored = undefined;
       if (!signal.aborted) await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
     }
   }
 }
 
-function applyToRows(rows: Map<number, SignedServerRecord>, event: SubscriptionEvent): void {
-  if (event.type !== "row" && event.type !== "change") return;
-  const row = event.type === "change" && event.change === "delete" ? undefined : parseServerRow(event.values);
-  if (row === undefined) rows.delete(event.rowId);
-  else rows.set(event.rowId, row);
+/** The store's rows of servers, as many as are looked at; a member's has its place however many there are. */
+class StoredRows {
+  readonly #rows = new Map<number, SignedServerRecord>();
+  readonly #isMember: (id: string) => boolean;
+  /** rows that there was no room for */
+  leftOut = 0;
+
+  constructor(isMember: (id: string) => boolean) {
+    this.#isMember = isMember;
+  }
+
+  /** Whether rows were left out that there would be room for now: only another subscription tells them again. */
+  get hasRoomAgain(): boolean {
+    return this.leftOut > 0 && this.#rows.size < MAX_ROWS / 2;
+  }
+
+  apply(event: SubscriptionEvent): void {
+    if (event.type !== "row" && event.type !== "change") return;
+    const row = event.type === "change" && event.change === "delete" ? undefined : parseServerRow(event.values);
+    if (row === undefined) this.#rows.delete(event.rowId);
+    else if (this.#rows.size < MAX_ROWS || this.#rows.has(event.rowId) || this.#isMember(row.id)) {
+      this.#rows.set(event.rowId, row);
+    } else this.leftOut++;
+  }
+
+  byId(): ReadonlyMap<string, SignedServerRecord> {
+    return new Map([...this.#rows.values()].map((row) => [row.id, row]));
+  }
 }
 
 function parseServerRow([idText, record, sig]: Row): SignedServerRecord | undefined {
