@@ -2,7 +2,7 @@ import { splitHostPort } from "../model/address.ts";
 import { dnsSettingsSchema, type DnsSettings } from "../model/dns-settings.ts";
 import { JijiError } from "../model/errors.ts";
 import { startDnsServer, type DnsServer } from "../dns/server.ts";
-import { OWN_THREAD } from "../dns/operation/thread-priority.ts";
+import { OWN_THREADS } from "../dns/operation/thread-priority.ts";
 import { releaseStartPages } from "../dns/operation/start-pages.ts";
 import { openStoreClient } from "../store/client.ts";
 import { parseStoreUrl } from "../store/store-url.ts";
@@ -50,7 +50,7 @@ export async function startDnsService(options: DnsServeOptions): Promise<DnsServ
     workerUrl: process.platform === "linux" ? new URL("./dns-worker.ts", import.meta.url) : undefined,
     environment: process.env,
     pid: process.pid,
-    ...(process.platform === "linux" && { releaseMemory: releaseStartPages, priority: OWN_THREAD }),
+    ...(process.platform === "linux" && { releaseMemory: releaseStartPages, threads: OWN_THREADS }),
   });
   process.on("SIGHUP", () => {
     // A file that cannot be read must not end a server that answers.

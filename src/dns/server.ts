@@ -20,7 +20,7 @@ import { Resolvers } from "./forward/resolvers.ts";
 import { openSockets, type OpenSockets } from "./packets/sockets.ts";
 import { SourceLimit } from "./forward/source-limit.ts";
 import { startStoreFeed } from "./feed/store-feed.ts";
-import { takeUsualPriority, type ThreadPriority } from "./operation/thread-priority.ts";
+import { leavePriorityTo, type Threads } from "./operation/thread-priority.ts";
 import { startMetrics } from "./operation/metrics.ts";
 import { StatusReport } from "./operation/status-report.ts";
 import { Zone } from "./zone/zone.ts";
@@ -38,8 +38,8 @@ export interface DnsServerPorts {
   readonly pid: number;
   /** Called when starting is over, after a snapshot, and every few seconds: what only the past has needed may be given back. */
   readonly releaseMemory?: () => void;
-  /** of the main thread: it is the packet thread that needs to be better than usual, once there is a table to answer from */
-  readonly priority?: ThreadPriority;
+  /** of this process: those that read packets keep the priority that it has, once there is a table to answer from */
+  readonly threads?: Threads;
 }
 
 export interface DnsServer {
@@ -185,7 +185,7 @@ class Server implements DnsServer {
     });
     this.#resolvers = this.#makeResolvers();
     this.#report.attach(this.#sockets, this.#forwarder);
-    void this.#hasTable.promise.then(() => this.#takeUsualPriority());
+    void this.#hasTable.promise.then(() => this.#leavePriority());
     this.#startFeeds();
     await this.#startOperations();
     this.#tidySoon();
@@ -296,11 +296,14 @@ class Server implements DnsServer {
     this.#ports.store.close();
   }
 
-  #takeUsualPriority(): void {
+  #leavePriority(): void {
+    const { threads } = this.#ports;
+    const packetThreads = (this.#sockets?.loops ?? []).flatMap(({ thread }) => thread ?? []);
+    if (threads === undefined || packetThreads.length === 0) return;
     try {
-      if (this.#ports.priority !== undefined) takeUsualPriority(this.#ports.priority);
+      leavePriorityTo(new Set(packetThreads), threads);
     } catch (error) {
-      this.#log.warn("priority", `the main thread keeps its priority: ${String(error)}`);
+      this.#log.warn("priority", `all threads keep their priority: ${String(error)}`);
     }
   }
 

@@ -57,7 +57,9 @@ export function renderDnsUnit(): string {
       ["Restart", "always"],
       ["RestartSec", "1s"],
       ["LimitNOFILE", "65536"],
-      // for the thread that answers; the main thread takes the usual priority itself (src/dns/operation/thread-priority.ts)
+      // beside containers that use all processors (weight of each: 100), and among its own threads for those that read
+      // packets: the others come down to the usual priority themselves (src/dns/operation/thread-priority.ts)
+      ["CPUWeight", "1000"],
       ["Nice", "-12"],
       ["StateDirectory", "jiji-dns"],
       ["StateDirectoryMode", "0750"],

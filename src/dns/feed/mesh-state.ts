@@ -189,7 +189,8 @@ export class MeshState {
   async save(): Promise<void> {
     await this.#saving;
     const { settings, zone, log, clock, pause } = this.#options;
-    if (settings.stateFile === null || !this.#isUnsaved || this.#source === "none") return;
+    if (settings.stateFile === null || !this.#isUnsaved || this.#source === "none" || zone.turning !== undefined)
+      return;
     this.#isUnsaved = false;
     this.#savedMs = clock.monotonicMs();
     const mesh = { self: this.#self ?? null, networks: this.#networks, savedAtMs: clock.nowMs() };

@@ -1,25 +1,49 @@
+import { readdirSync, readlinkSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
 
 /** Of any program that asks for nothing else. */
 const USUAL_NICE = 0;
 
-/** The nice value of the calling thread: Linux keeps one for each, which a new thread has from its creator (setpriority(2)). */
-export interface ThreadPriority {
-  get(): number;
+/** The threads of this process and their nice values: Linux keeps one for each (setpriority(2), proc(5)). */
+export interface Threads {
+  /** numbers of all threads */
+  list(): readonly number[];
+  nice(thread: number): number;
   /** Throws when it is not allowed. */
-  set(nice: number): void;
+  setNice(thread: number, nice: number): void;
 }
 
-export const OWN_THREAD: ThreadPriority = {
-  get: () => getPriority(0),
-  set: (nice) => setPriority(0, nice),
+export const OWN_THREADS: Threads = {
+  list: () => readdirSync("/proc/self/task").map(Number),
+  nice: (thread) => getPriority(thread),
+  setNice: (thread, nice) => setPriority(thread, nice),
 };
 
+/** The number of the thread that calls it; undefined where threads have none (not Linux). */
+export function ownThread(): number | undefined {
+  try {
+    return Number(readlinkSync("/proc/thread-self").split("/").at(-1));
+  } catch {
+    return undefined;
+  }
+}
+
 /**
- * Gives the calling thread the usual priority, if it has a better one. jiji-dns.service runs at a better one, for the sake
- * of the packet thread alone: with that done, containers that use all processors do not delay its answers, nor does the main
- * thread where both share a core and a snapshot is taken in. There is no way back, and none is needed.
+ * Has all threads but the packet threads come down to the usual priority. jiji-dns.service starts at a better one, for these
+ * alone: taking in a whole snapshot costs no answers then, should both have to share a core. Later threads have the priority
+ * of those that make them, and there is no way back up: a packet thread that had to be started again has the usual one.
  */
-export function takeUsualPriority(thread: ThreadPriority): void {
-  if (thread.get() < USUAL_NICE) thread.set(USUAL_NICE);
+export function leavePriorityTo(packetThreads: ReadonlySet<number>, threads: Threads): void {
+  for (const thread of threads.list()) {
+    if (packetThreads.has(thread)) continue;
+    try {
+      if (threads.nice(thread) < USUAL_NICE) threads.setNice(thread, USUAL_NICE);
+    } catch (error) {
+      // Threads come and go; one that has ended since needs nothing.
+      if (
+        !(error instanceof Error && "code" in error && error.code === "ERR_SYSTEM_ERROR" && /ESRCH/.test(error.message))
+      )
+        throw error;
+    }
+  }
 }

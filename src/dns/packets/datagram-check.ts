@@ -1,12 +1,5 @@
 import { DatagramBatch } from "./datagram-batch.ts";
-import {
-  bindDatagram,
-  boundAddress,
-  closeDescriptor,
-  DatagramSender,
-  MSG_WAITFORONE,
-  prepareDatagram,
-} from "./libc.ts";
+import { bindDatagram, boundAddress, closeDescriptor, DatagramSender, MSG_WAITFORONE, waitAtMost } from "./libc.ts";
 
 const LOOPBACK = 0x7f000001;
 
@@ -20,8 +13,8 @@ export function checkDatagramCalls(): string | undefined {
   try {
     receiver = bindDatagram(LOOPBACK, 0);
     sender = bindDatagram(LOOPBACK, 0);
-    prepareDatagram(receiver, 1000, 65_536);
-    prepareDatagram(sender, 1000, 65_536);
+    waitAtMost(receiver, 1000);
+    waitAtMost(sender, 1000);
     return compare(receiver, sender);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -24,6 +24,7 @@ export async function startEventLoop(options: PacketLoopOptions): Promise<Packet
 
 class EventLoop implements PacketLoop {
   readonly kind = "event loop";
+  readonly thread = undefined;
   readonly counters = new Counters(new ArrayBuffer(COUNTER_BYTES));
   host = "";
   port = 0;

@@ -107,15 +107,19 @@ export function bindDatagram(address: number, port: number): number {
   return descriptor;
 }
 
-/** Has reads wait, at most `timeoutMs` each, and asks for large buffers; the system's own limits hold. */
-export function prepareDatagram(descriptor: number, timeoutMs: number, bufferBytes: number): void {
+/** Has reads wait, at most `timeoutMs` each. */
+export function waitAtMost(descriptor: number, timeoutMs: number): void {
   const flags = check(libc().fcntl(descriptor, F_GETFL, 0), "fcntl");
   check(libc().fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK), "fcntl");
   const time = new DataView(new ArrayBuffer(16));
   time.setBigInt64(0, BigInt(Math.floor(timeoutMs / 1000)), true);
   time.setBigInt64(8, BigInt((timeoutMs % 1000) * 1000), true);
   check(libc().setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, ptr(time), 16), "setsockopt");
-  const size = Int32Array.of(bufferBytes);
+}
+
+/** Asks for large buffers; the system's own limits hold (net.core.rmem_max), also where the socket had more before. */
+export function askForBuffers(descriptor: number, bytes: number): void {
+  const size = Int32Array.of(bytes);
   libc().setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, ptr(size), 4);
   libc().setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, ptr(size), 4);
 }

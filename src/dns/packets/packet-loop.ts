@@ -35,6 +35,8 @@ export interface PacketLoop {
   readonly host: string;
   readonly port: number;
   readonly counters: Counters;
+  /** number of the thread that does nothing else, on Linux; undefined: there is none */
+  readonly thread: number | undefined;
   /** From the next batch of packets on, questions are answered from this table. */
   useTable(table: SharedArrayBuffer): void;
   /** Who may ask from now on, besides loopback. */

@@ -7,6 +7,7 @@ import { HandOver } from "./hand-over.ts";
 import { EAGAIN, EINTR, errno, MSG_DONTWAIT, MSG_WAITFORONE } from "./libc.ts";
 import { ASK_ZONE, DROPPED, FORWARD, Responder } from "./responder.ts";
 import { NOT_A_QUESTION, Question, readQuestion } from "../wire/question.ts";
+import { ownThread } from "../operation/thread-priority.ts";
 import { TableReader } from "../zone/table.ts";
 import {
   accessWords,
@@ -104,17 +105,17 @@ class PacketThread {
   #read(i: number): void {
     const batch = this.#batch;
     this.#verdicts[i] = PASSED_OVER;
-    if (!this.#access.mayAsk(batch.sourceOf(i))) {
-      this.#counters.add(COUNTER.droppedStranger);
-    } else if (batch.isCut(i)) {
-      this.#counters.add(COUNTER.droppedTooLong);
-    } else {
-      try {
+    try {
+      if (!this.#access.mayAsk(batch.sourceOf(i))) {
+        this.#counters.add(COUNTER.droppedStranger);
+      } else if (batch.isCut(i)) {
+        this.#counters.add(COUNTER.droppedTooLong);
+      } else {
         const question = this.#questions[i] as Question;
         this.#verdicts[i] = readQuestion(batch.view, batch.startOf(i), batch.lengthOf(i), question);
-      } catch (error) {
-        this.#fault(error);
       }
+    } catch (error) {
+      this.#fault(error);
     }
   }
 
@@ -184,7 +185,7 @@ export function runPacketThread(): void {
   const port = parentPort;
   if (port === null) throw new Error("the packet thread was not started as a thread");
   const thread = new PacketThread(workerData as WorkerStart, port);
-  thread.say({ type: "ready" });
+  thread.say({ type: "ready", thread: ownThread() });
   thread.run();
   port.close();
 }

@@ -71,6 +71,11 @@ export class QuestionService {
       return this.#bytes.slice(0, answered);
     }
     if (answered !== ASK_ZONE && answered !== FORWARD) return undefined;
+    const { turning } = this.#options.zone;
+    if (answered === ASK_ZONE && turning !== undefined) {
+      await turning;
+      return await this.answer(message, address, isTcp);
+    }
     if (isTcp) counters.question(responder.question.type);
     return answered === ASK_ZONE ? this.#askZone(address, isTcp) : await this.#forward(message, address, isTcp);
   }

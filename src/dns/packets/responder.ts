@@ -45,12 +45,11 @@ const UNDERSCORE = 0x5f;
  * nothing per question. The same object must not be used by two threads.
  */
 export class Responder {
-  /** what was asked last */
-  question: Question;
   /** RCODE of the answer that was made last */
   rcode = 0;
   /** whether it was a resolver's, from the cache */
   isCached = false;
+  #question: Question;
   readonly #cluster: ClusterRange;
   readonly #cache: AnswerCache | undefined;
   #table: TableReader | undefined;
@@ -59,9 +58,14 @@ export class Responder {
 
   /** @param cache what resolvers have answered; undefined: every such question is {@link FORWARD} */
   constructor(seed: number, cluster: ClusterRange, cache?: AnswerCache) {
-    this.question = new Question(seed);
+    this.#question = new Question(seed);
     this.#cluster = cluster;
     this.#cache = cache;
+  }
+
+  /** What was asked last. */
+  get question(): Question {
+    return this.#question;
   }
 
   /** Questions are answered from this table on; undefined: nothing is known yet, own names give SERVFAIL. */
@@ -80,13 +84,13 @@ export class Responder {
    * {@link ASK_ZONE}, with the message left as it was and `question` filled.
    */
   answer(view: DataView, start: number, length: number, isTcp: boolean): number {
-    const { question } = this;
+    const question = this.#question;
     return this.answerRead(view, start, question, readQuestion(view, start, length, question), isTcp);
   }
 
   /** As {@link answer}, for a message that was read: `verdict` is what `readQuestion` gave, `question` what it filled. */
   answerRead(view: DataView, start: number, question: Question, verdict: number, isTcp: boolean): number {
-    this.question = question;
+    this.#question = question;
     this.isCached = false;
     if (verdict === NOT_A_QUESTION) return DROPPED;
     if (verdict !== RCODE.NOERROR) return this.refuse(view, start, verdict);
@@ -102,34 +106,34 @@ export class Responder {
    * {@link FORWARD} again when there is nothing.
    */
   answerStale(view: DataView, start: number, length: number, isTcp: boolean): number {
-    const verdict = readQuestion(view, start, length, this.question);
+    const verdict = readQuestion(view, start, length, this.#question);
     return verdict === RCODE.NOERROR ? this.#answerCached(view, start, isTcp, true) : DROPPED;
   }
 
   /** Makes the answer that says nothing but `rcode`. FORMERR and NOTIMP repeat no question, as it may not be one. */
   refuse(view: DataView, start: number, rcode: number): number {
     const isBare = rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP;
-    const at = start + (isBare ? HEADER_BYTES : this.question.end);
-    if (isBare) this.question.hasOpt = false;
+    const at = start + (isBare ? HEADER_BYTES : this.#question.end);
+    if (isBare) this.#question.hasOpt = false;
     return this.#finish(view, start, at, rcode, 0, isBare ? 0 : 1, 0, 0);
   }
 
   /** After {@link ASK_ZONE}: NXDOMAIN or an empty answer, with the SOA of the zone that the name is in. */
   answerNothing(view: DataView, start: number, rcode: number): number {
-    const apexAt = this.#isJiji() ? this.question.topLabelAt : this.#place.apexAt;
+    const apexAt = this.#isJiji() ? this.#question.topLabelAt : this.#place.apexAt;
     return this.#answerNegative(view, start, rcode, apexAt);
   }
 
   /** How long an answer to this question may be. */
   limit(isTcp: boolean): number {
     if (isTcp) return MAX_MESSAGE_BYTES;
-    const { hasOpt, udpPayloadBytes } = this.question;
+    const { hasOpt, udpPayloadBytes } = this.#question;
     if (!hasOpt || udpPayloadBytes <= PLAIN_UDP_BYTES) return PLAIN_UDP_BYTES;
     return udpPayloadBytes < EDNS_UDP_BYTES ? udpPayloadBytes : EDNS_UDP_BYTES;
   }
 
   #isJiji(): boolean {
-    const { name, topLabelAt } = this.question;
+    const { name, topLabelAt } = this.#question;
     return (
       topLabelAt >= 0 && name.getUint8(topLabelAt) === JIJI_LENGTH && name.getInt32(topLabelAt + 1, true) === JIJI_WORD
     );
@@ -137,7 +141,7 @@ export class Responder {
 
   #answerJiji(view: DataView, start: number, isTcp: boolean): number {
     const table = this.#table;
-    const { question } = this;
+    const question = this.#question;
     if (table === undefined) return this.refuse(view, start, RCODE.SERVFAIL);
     const record = table.find(question);
     if (record === 0) {
@@ -157,7 +161,7 @@ export class Responder {
 
   #answerCached(view: DataView, start: number, isTcp: boolean, isStale: boolean): number {
     const cache = this.#cache;
-    const { question } = this;
+    const question = this.#question;
     if (cache === undefined) return FORWARD;
     const place = cache.find(question, isStale);
     if (place === 0) return FORWARD;
@@ -180,7 +184,7 @@ export class Responder {
 
   #answerAddresses(view: DataView, start: number, record: number, isTcp: boolean): number {
     const table = this.#table as TableReader;
-    const { question } = this;
+    const question = this.#question;
     let at = start + question.end;
     const room = this.limit(isTcp) - question.end - (question.hasOpt ? OPT_BYTES : 0);
     const count = table.addressCount(record);
@@ -207,7 +211,7 @@ export class Responder {
   }
 
   #answerApex(view: DataView, start: number, apexAt: number): number {
-    const { question } = this;
+    const question = this.#question;
     const at = start + question.end;
     if (question.type === TYPE.SOA || question.type === TYPE.ANY) {
       const end = this.#writeSoa(view, at, apexAt);
@@ -222,12 +226,12 @@ export class Responder {
 
   /** NXDOMAIN or NODATA with the SOA of the zone whose name begins at `apexAt` within the question's (RFC 2308). */
   #answerNegative(view: DataView, start: number, rcode: number, apexAt: number): number {
-    const end = this.#writeSoa(view, start + this.question.end, apexAt);
+    const end = this.#writeSoa(view, start + this.#question.end, apexAt);
     return this.#finish(view, start, end, rcode, FLAG.AA, 1, 0, 1);
   }
 
   #answerReverse(view: DataView, start: number, isTcp: boolean): number {
-    const { question } = this;
+    const question = this.#question;
     const table = this.#table;
     const place = this.#place;
     if (table === undefined) return this.refuse(view, start, RCODE.SERVFAIL);
@@ -282,7 +286,7 @@ export class Responder {
     authorities: number,
     additionals = 0,
   ): number {
-    const { question } = this;
+    const question = this.#question;
     this.rcode = rcode;
     const copied = question.flags & (FLAG.OPCODE | FLAG.RD | FLAG.CD);
     view.setUint16(start + 2, FLAG.QR | copied | flags | FLAG.RA | (rcode & 15));

@@ -3,7 +3,7 @@ import { ipv4FromNumber, ipv4ToNumber } from "../../model/address.ts";
 import { AccessList } from "./access.ts";
 import { Counters } from "../operation/counters.ts";
 import { HandOver } from "./hand-over.ts";
-import { bindDatagram, boundAddress, closeDescriptor, DatagramSender, prepareDatagram } from "./libc.ts";
+import { askForBuffers, bindDatagram, boundAddress, closeDescriptor, DatagramSender, waitAtMost } from "./libc.ts";
 import type { PacketLoop, PacketLoopOptions } from "./packet-loop.ts";
 import {
   accessWords,
@@ -38,7 +38,9 @@ export async function startWorkerLoop(options: PacketLoopOptions, workerUrl: URL
   const descriptor = "descriptor" in socket ? socket.descriptor : bindDatagram(socket.address, socket.port);
   try {
     const { host, port } = boundAddress(descriptor);
-    prepareDatagram(descriptor, RECEIVE_TIMEOUT_MS, SOCKET_BUFFER_BYTES);
+    waitAtMost(descriptor, RECEIVE_TIMEOUT_MS);
+    // What is inherited has the buffers that jiji-dns.socket asks for, beyond what this user may have.
+    if (!("descriptor" in socket)) askForBuffers(descriptor, SOCKET_BUFFER_BYTES);
     const loop = new WorkerLoop(options, workerUrl, descriptor, host, port);
     await loop.start();
     return loop;
@@ -53,6 +55,7 @@ class WorkerLoop implements PacketLoop {
   readonly host: string;
   readonly port: number;
   readonly counters: Counters;
+  thread: number | undefined;
   readonly #options: PacketLoopOptions;
   readonly #workerUrl: URL;
   readonly #descriptor: number;
@@ -95,8 +98,10 @@ class WorkerLoop implements PacketLoop {
     this.#worker = worker;
     return new Promise((resolve, reject) => {
       worker.on("message", (message: WorkerMessage) => {
-        if (message.type === "ready") resolve();
-        else if (message.type === "questions") this.#takeQuestions();
+        if (message.type === "ready") {
+          this.thread = message.thread;
+          resolve();
+        } else if (message.type === "questions") this.#takeQuestions();
         else onProblem(message.text);
       });
       worker.on("error", (error) => {

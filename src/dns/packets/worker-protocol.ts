@@ -57,6 +57,7 @@ export function accessWords(shared: SharedArrayBuffer): Int32Array {
 
 /** What the packet thread says to the main thread. */
 export type WorkerMessage =
-  | { readonly type: "ready" }
+  /** `thread`: its number on Linux */
+  | { readonly type: "ready"; readonly thread: number | undefined }
   | { readonly type: "questions" }
   | { readonly type: "problem"; readonly text: string };

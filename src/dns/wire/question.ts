@@ -70,6 +70,8 @@ export function readQuestion(view: DataView, start: number, length: number, ques
   const flags = view.getUint16(start + 2);
   if ((flags & FLAG.QR) !== 0) return NOT_A_QUESTION;
   question.flags = flags;
+  question.type = 0;
+  question.hash = 0;
   question.hasOpt = false;
   question.isDnssecOk = false;
   question.udpPayloadBytes = 0;

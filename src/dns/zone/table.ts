@@ -108,7 +108,7 @@ export class TableReader {
   /**
    * Reads where the names of the first `count` questions should stand: all their slots, then all their records. The
    * reads of each kind do not depend on each other, so the processor waits for memory twice for a batch of questions,
-   * not twice for each of them. With 86,000 names that is 80 ns of an answer's 3 µs.
+   * not twice for each of them (docs/performance.md has what that gains). Any hash will do.
    */
   warm(questions: readonly Question[], count: number): void {
     const { words, slotMask } = this;

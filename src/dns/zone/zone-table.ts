@@ -74,8 +74,10 @@ export class ZoneTable {
   /** Takes over what has changed in the zone since the last call; nothing before the first {@link rebuild}. */
   flush(): void {
     const table = this.#table;
-    if (table === undefined || !this.#options.zone.hasChanges) return;
-    const changes = this.#options.zone.takeChanges();
+    const { zone } = this.#options;
+    // What a snapshot has taken away may be about to come back elsewhere; its end brings a whole new table.
+    if (table === undefined || zone.turning !== undefined || !zone.hasChanges) return;
+    const changes = zone.takeChanges();
     this.#missed?.merge(changes);
     if (changes.everything) {
       if (this.#missed === undefined) void this.rebuild();
@@ -97,6 +99,7 @@ export class ZoneTable {
   async #build(): Promise<void> {
     const { onTable } = this.#options;
     for (let spare = 1; ;) {
+      while (this.#options.zone.turning !== undefined) await this.#options.zone.turning;
       this.#options.zone.takeChanges();
       this.#missed = new Changes();
       const table = await this.#writeWhole(spare);
@@ -141,6 +144,7 @@ export class ZoneTable {
       else writer.setReverseRecord(distance, record);
       if (++names % SLICE_NAMES === 0) await pause();
     }
+    while (zone.turning !== undefined) await zone.turning;
     // What changed during the pauses is written again, in one go.
     const missed = this.#missed ?? new Changes();
     missed.merge(zone.takeChanges());

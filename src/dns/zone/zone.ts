@@ -59,6 +59,7 @@ export class Zone {
   #seen = new Set<Place>();
   #awaited = new Map<Place, ContainerFacts>();
   #isApart = false;
+  #turning: Promise<void> | undefined;
 
   constructor(options: ZoneOptions) {
     this.#nowMs = options.nowMs;
@@ -80,6 +81,11 @@ export class Zone {
   /** Rows that count, whatever their state. */
   get rowCount(): number {
     return this.#countingRows;
+  }
+
+  /** While a snapshot takes the place of what was known, step by step, and names are not to be read: until that is over. */
+  get turning(): Promise<void> | undefined {
+    return this.#turning;
   }
 
   get hasChanges(): boolean {
@@ -215,6 +221,21 @@ export class Zone {
     const seen = this.#seen;
     const awaited = this.#awaited;
     this.beginSnapshot(true);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turning = promise;
+    try {
+      await this.#replace(seen, awaited, pause);
+    } finally {
+      this.#turning = undefined;
+      resolve();
+    }
+  }
+
+  async #replace(
+    seen: ReadonlySet<Place>,
+    awaited: ReadonlyMap<Place, ContainerFacts>,
+    pause: () => Promise<void>,
+  ): Promise<void> {
     for (const owner of this.owners.all()) {
       for (const n of [...owner.rows.keys()]) {
         const place = this.owners.place(owner.id, n);
