@@ -79,7 +79,7 @@ export function barsOf({ plain, many, changes, forward }: Results): readonly Bar
         ["p99", (m: Measured) => m.p99Us],
         ["p99 of the usual tenth of a second", (m: Measured) => m.usualP99Us],
       ] as const) {
-        const reached = middle(plain.half, "jiji", value) / middle(plain.half, "knot", value);
+        const reached = ratio(plain.half, "knot", value);
         bars.push({ what: `${what} at ${plain.halfRate}/s / knot`, reached, unit: "×", asked: { atMost: 1 } });
       }
     }

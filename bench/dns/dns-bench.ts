@@ -111,7 +111,7 @@ async function runSoak(world: World, seconds: number | true, isJson: boolean): P
     } = result;
     console.log(
       `${result.seconds} s: ${questions} questions, ${answers} right answers, ${wrong} wrong, ${lost} lost, p99 ${p99Us} µs\n` +
-        `of the lost, ${late} came late, ${droppedQuestions} questions and ${droppedAnswers} answers found a socket full\n` +
+        `${late} answers came late, ${droppedQuestions} questions and ${droppedAnswers} answers found a socket full\n` +
         `${changes} changes, ${snapshots} snapshots\n` +
         `RSS ${start.rss.toFixed(1)} MB at the start, ${end.rss.toFixed(1)} MB at the end (${result.rssMegabytes.join(" ")})`,
     );

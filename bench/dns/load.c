@@ -21,8 +21,8 @@
 #include <time.h>
 
 enum { BATCH = 64, PACKET = 1500, SLOTS = 1024, MAX_CLIENTS = 64, MAX_QUESTION = 280, SLICES = 36000, MAX_US = 200000 };
-// Latencies of one tenth of a second are kept to a sixteenth of their size.
-enum { FINE = 16, BUCKETS = FINE * 20 };
+// Latencies of one tenth of a second are kept to less than a hundredth of their size.
+enum { FINE = 128, BUCKETS = FINE * 12 };
 
 struct question { const unsigned char *packet; unsigned length, rcode, answers; uint32_t sum; };
 struct slot { uint64_t due_ns; uint32_t question; uint16_t id; char taken; };
@@ -90,7 +90,7 @@ static const char *check(const struct question *q, const unsigned char *packet, 
 // Below FINE each has its own; then each doubling has FINE of them.
 static unsigned bucket_of(uint64_t us) {
   if (us < FINE) return (unsigned)us;
-  unsigned doublings = 59 - (unsigned)__builtin_clzll(us);
+  unsigned doublings = 56 - (unsigned)__builtin_clzll(us); // 63 - log2(FINE) is the highest bit's place below FINE
   unsigned bucket = FINE * (doublings + 1) + (unsigned)(us >> doublings) - FINE;
   return bucket < BUCKETS ? bucket : BUCKETS - 1;
 }
@@ -101,14 +101,15 @@ static double us_of(unsigned bucket) {
 }
 
 static void count_latency(uint64_t due_ns, uint64_t us) {
-  histogram[us > MAX_US ? MAX_US : us]++;
+  if (us > MAX_US) us = MAX_US;
+  histogram[us]++;
   uint64_t slice = (due_ns - begin_ns) / 100000000u;
   if (slice < slice_count) latencies[slice][bucket_of(us)]++;
 }
 
-static void lose(const struct slot *slot) {
+static void lose(uint64_t due_ns) {
   lost++;
-  count_latency(slot->due_ns, UINT32_MAX);
+  count_latency(due_ns, MAX_US);
 }
 
 static void take(struct client *c, const unsigned char *packet, unsigned length, uint64_t now) {
@@ -183,7 +184,7 @@ static void forget_lost(unsigned client_count, uint64_t now) {
       if (!slot->taken || now < slot->due_ns + 1000000000u) continue;
       slot->taken = 0;
       clients[i].open--;
-      lose(slot);
+      lose(slot->due_ns);
     }
   }
 }
@@ -253,6 +254,8 @@ static void run(unsigned client_count, double seconds, double rate, unsigned win
     }
     if (now - clean_ns > 100000000u) forget_lost(client_count, clean_ns = now);
   }
+  // What was due and could not be asked, as all places were taken by what is not answered, is lost as well.
+  for (; rate > 0 && due_ns < end_ns; due_ns += step_ns) lose(due_ns);
   // What is under way still counts, a little while longer.
   for (uint64_t last = now_ns() + 200000000u, open = 1; open > 0 && now_ns() < last;) {
     open = 0;
@@ -263,7 +266,7 @@ static void run(unsigned client_count, double seconds, double rate, unsigned win
   }
   for (unsigned i = 0; i < client_count; i++) {
     for (unsigned s = 0; s < SLOTS; s++) {
-      if (clients[i].slots[s].taken) lose(&clients[i].slots[s]);
+      if (clients[i].slots[s].taken) lose(clients[i].slots[s].due_ns);
     }
   }
 }

@@ -7,9 +7,9 @@ interface LoadReport {
   readonly sent: number;
   readonly answered: number;
   readonly wrong: number;
-  /** without an answer within a second */
+  /** without an answer within a second, or soon after the end, or not even asked as too many others were unanswered */
   readonly lost: number;
-  /** answers that came later than that */
+  /** answers that came after that, or to nothing that was asked; those after the load's end are not seen */
   readonly late: number;
   /** answers that the load's own sockets had no room for */
   readonly droppedHere: number;
@@ -20,7 +20,7 @@ interface LoadReport {
   /** the median of the p99s of all tenths of a second */
   readonly usualP99Us: number;
   readonly p999Us: number;
-  /** answers in the worst tenth of a second, in that which nine of ten are better than, and in the usual one */
+  /** answers in the worst tenth of a second, in the worst of all but a tenth of them, and in the usual one */
   readonly worstSlice: number;
   readonly lowSlice: number;
   readonly medianSlice: number;

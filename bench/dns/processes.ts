@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 /** The server's core, and the load's. */
 export const SERVER_CORE = 0;
@@ -33,12 +33,16 @@ process.on("exit", () => {
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 
-/** Starts a server on these cores, with an environment of nothing but PATH. */
+/**
+ * Starts a program on these cores, with an environment of nothing but PATH, in a session of its own: as services and
+ * containers do, it shares the processor with the others as a group (sched(7), autogroup).
+ */
 export function startPinned(argv: readonly string[], folder: string, cores: readonly number[]): Running {
   const child = spawn("taskset", ["-c", cores.join(","), ...argv], {
     cwd: folder,
     env: { PATH: process.env["PATH"] ?? "" },
     stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
   });
   alive.add(child);
   let output = "";
@@ -86,6 +90,12 @@ function processorMs(pid: number, threads: Map<string, number>): number {
     }
   }
   return threads.values().reduce((sum, nanoseconds) => sum + nanoseconds, 0) / 1e6;
+}
+
+/** Gives the session of a process, as a group, the weight of a nice value; nothing happens where the kernel has no such groups. */
+export function weighMore(pid: number, nice: number): void {
+  const path = `/proc/${pid}/autogroup`;
+  if (existsSync(path)) writeFileSync(path, `${nice}`);
 }
 
 /** Datagrams that the kernel dropped because sockets at this port had no room for them, since these were opened (proc_net(5)). */

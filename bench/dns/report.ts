@@ -39,7 +39,10 @@ export function formatResults(results: Results): string {
         of((m) => m.p99Us),
       ];
     });
-    const sorted = changes.changeMs.toSorted((a, b) => a - b);
+    const spread = (milliseconds: readonly number[]): string => {
+      const sorted = milliseconds.toSorted((a, b) => a - b);
+      return `p50 ${median(sorted).toFixed(2)} ms, p99 ${(sorted.at(-2) ?? 0).toFixed(2)} ms`;
+    };
     parts.push(
       renderTable(
         [
@@ -52,7 +55,7 @@ export function formatResults(results: Results): string {
         ],
         rows,
       ),
-      `one change, from its row to its answer: p50 ${median(sorted).toFixed(2)} ms, p99 ${(sorted.at(-2) ?? 0).toFixed(2)} ms`,
+      `one change, from its row to its answer: ${spread(changes.changeMs)}; under full load ${spread(changes.busyChangeMs)}`,
     );
   }
   const bars = barsOf(results);

@@ -8,6 +8,8 @@ import type { LoadedSample, World } from "./world.ts";
 export interface Effort {
   readonly rounds: number;
   readonly seconds: number;
+  /** enough for a snapshot to be taken in beside full load on the same core */
+  readonly swapSeconds: number;
   /** services of the small and of the large mesh, of three containers each */
   readonly few: number;
   readonly many: number;
@@ -24,6 +26,7 @@ export interface Effort {
 export const FULL: Effort = {
   rounds: 9,
   seconds: 1,
+  swapSeconds: 20,
   few: 1_000,
   many: 21_505,
   forwarded: 1_000,
@@ -36,6 +39,7 @@ export const FULL: Effort = {
 export const SMOKE: Effort = {
   rounds: 1,
   seconds: 0.1,
+  swapSeconds: 2,
   few: 50,
   many: 100,
   forwarded: 50,
@@ -48,6 +52,9 @@ export const SMOKE: Effort = {
 const FIXED_RATE = 60_000;
 
 const CHANGES_PER_SECOND = 50;
+
+/** Snapshots that are taken in under load; each takes a while. */
+const SWAPS = 3;
 
 /** The rate beside busy containers, which is what a few of them ask, and how many of those there are. */
 const BUSY_RATE = 5_000;
@@ -100,7 +107,7 @@ export interface BusyResult {
 
 /** 1,000 own names, asked at a low rate, while programs that never pause use the server's core, as containers may. */
 export async function measureBusy(world: World, effort: Effort): Promise<BusyResult> {
-  const { contenders, load } = await startPlain(world, effort);
+  const { contenders, load } = await startPlain(world, effort, { isService: true });
   const spin = ["sh", "-c", "while :; do :; done"];
   const programs = Array.from({ length: BUSY_PROGRAMS }, () => startPinned(spin, world.folder, [SERVER_CORE]));
   const runs = await inRounds(world, `${BUSY_RATE}/s beside busy programs`, contenders, effort.rounds, load(BUSY_RATE));
@@ -110,7 +117,7 @@ export async function measureBusy(world: World, effort: Effort): Promise<BusyRes
 
 /** Own names, 1,000 of them with three addresses each: full load, a fixed rate, half load, memory before all that. */
 export async function measurePlain(world: World, effort: Effort): Promise<PlainResult> {
-  const { contenders, load } = await startPlain(world, effort);
+  const { contenders, load } = await startPlain(world, effort, { isService: false });
   const memoryNow = () => Object.fromEntries(contenders.map((contender) => [contender.name, contender.memory()]));
   const memory = memoryNow();
   const full = await inRounds(world, "full load", contenders, effort.rounds, load(0));
@@ -125,13 +132,14 @@ export async function measurePlain(world: World, effort: Effort): Promise<PlainR
 }
 
 /** Starts everybody with the same names; `load` puts one of them under load, at a rate or, with 0, as it can. */
-async function startPlain(world: World, effort: Effort) {
+async function startPlain(world: World, effort: Effort, { isService }: { readonly isService: boolean }) {
   const sample = await world.sample(effort.few, false);
   const job: Job = { names: sample.names, upstream: undefined, rows: sample.source.path };
   const contenders: Contender[] = [];
   for (const name of ["c-loop", "jiji", ...world.peers.keys()] as const) {
-    contenders.push(await world.start(name, job, name === "c-loop" ? { awaits: anyName() } : {}));
+    contenders.push(await world.start(name, job, { isService, ...(name === "c-loop" && { awaits: anyName() }) }));
   }
+  for (const contender of contenders) await world.giveRoom(contender);
   // What a start leaves behind is given back within a few seconds.
   await Bun.sleep(effort.settleMs);
   const cLoopQuestions = await world.questions(sample.names.map(({ name }) => ({ ...anyName(), name })));
@@ -233,23 +241,25 @@ async function measureStarts(world: World, many: LoadedSample, starts: number) {
 export interface ChangesResult {
   readonly quiet: readonly Measured[];
   readonly changing: readonly Measured[];
-  /** a whole snapshot came and a new table took the place of the old during each of these */
+  /** a whole snapshot came, and a new table took the place of the old, during each of these */
   readonly swapping: readonly Measured[];
-  /** from the row's arrival to its answer, without load */
+  /** from the row's arrival to its answer, without load, and under full load */
   readonly changeMs: readonly number[];
+  readonly busyChangeMs: readonly number[];
 }
 
 /** 64,515 containers under full load while rows change, and while the whole table is swapped. */
 export async function measureChanges(world: World, effort: Effort): Promise<ChangesResult> {
   const sample = await world.sample(effort.many, true);
-  const server = await world.start("jiji", { names: sample.names, upstream: undefined, rows: sample.source.path });
+  const job: Job = { names: sample.names, upstream: undefined, rows: sample.source.path };
+  const server = await world.start("jiji", job, { isService: true });
   await Bun.sleep(effort.settleMs);
   const changeMs: number[] = [];
   for (let i = 0; i < effort.changes; i++) changeMs.push(await timeChange(sample, server, i));
   // Names that are asked for stay as they are, so that their answers can be checked; the last tenth changes.
   const changed = Math.ceil(sample.names.length / 10);
   const questions = await world.questions(sample.names.slice(0, -changed));
-  const load = { program: world.programs.load, questions, seconds: effort.seconds, rate: 0 };
+  const load = (seconds: number) => measure(server, { program: world.programs.load, questions, seconds, rate: 0 });
   let turn = 0;
   const changeOne = (): void => {
     const container = sample.containers.length - 1 - ((turn >> 1) % changed);
@@ -257,26 +267,45 @@ export async function measureChanges(world: World, effort: Effort): Promise<Chan
     else sample.source.put(container);
   };
   const runs = { quiet: [] as Measured[], changing: [] as Measured[], swapping: [] as Measured[] };
+  const say = (kind: keyof typeof runs, run: Measured): void => {
+    runs[kind].push(run);
+    world.say(
+      `${kind} ${runs[kind].length}: ${Math.round(run.answersPerSecond)}/s, worst tenth ${run.worstSlice}, ` +
+        `usual ${run.medianSlice}, p99 ${run.p99Us} µs, ${run.wrong} wrong, ${run.lost} lost`,
+    );
+  };
   for (let round = 0; round < effort.rounds; round++) {
-    runs.quiet.push(await measure(server, load));
+    say("quiet", await load(effort.seconds));
     const changing = setInterval(changeOne, 1_000 / CHANGES_PER_SECOND);
-    runs.changing.push(await measure(server, load));
-    const swap = setTimeout(() => sample.source.cut(), (effort.seconds * 1_000) / 4);
-    runs.swapping.push(await measure(server, load));
+    say("changing", await load(effort.seconds));
     clearInterval(changing);
-    clearTimeout(swap);
-    // Taking a snapshot in lasts longer than that under full load on one core, and must not reach into the next round.
-    await Bun.sleep(effort.settleMs);
-    for (const [kind, list] of Object.entries(runs)) {
-      const last = list.at(-1) as Measured;
-      world.say(
-        `${kind} ${round + 1}/${effort.rounds}: ${Math.round(last.answersPerSecond)}/s, worst tenth ` +
-          `${last.worstSlice}, usual ${last.medianSlice}, p99 ${last.p99Us} µs, ${last.wrong} wrong, ${last.lost} lost`,
-      );
-    }
   }
+  for (let round = 0; round < SWAPS; round++) {
+    const before = await tablesOf(server);
+    const swap = setTimeout(() => sample.source.cut(), effort.seconds * 250);
+    say("swapping", await load(effort.swapSeconds));
+    clearTimeout(swap);
+    if ((await tablesOf(server)) === before)
+      throw new Error(`no new table within ${effort.swapSeconds} s of full load`);
+    await Bun.sleep(effort.settleMs);
+  }
+  const busyChangeMs: number[] = [];
+  const busy = load(effort.swapSeconds / 2);
+  const endMs = performance.now() + (effort.swapSeconds / 2) * 900;
+  for (let i = 0; performance.now() < endMs; i++) {
+    // Of those that the load does not ask for.
+    busyChangeMs.push(await timeChange(sample, server, sample.names.length - 1 - (i % changed)));
+  }
+  await busy;
   await server.stop();
-  return { ...runs, changeMs };
+  return { ...runs, changeMs, busyChangeMs };
+}
+
+/** Whole tables that jiji-dns has written since its start, from its metrics. */
+async function tablesOf(server: Contender): Promise<number> {
+  const { metrics } = JSON.parse(server.output()) as { metrics: { host: string; port: number } };
+  const page = await (await fetch(`http://${metrics.host}:${metrics.port}/metrics`)).text();
+  return Number(/^jiji_dns_tables_total (\d+)/m.exec(page)?.[1]);
 }
 
 async function timeChange(sample: LoadedSample, server: Contender, index: number): Promise<number> {

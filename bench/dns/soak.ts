@@ -10,7 +10,7 @@ export interface SoakResult {
   readonly answers: number;
   readonly wrong: number;
   readonly lost: number;
-  /** of the lost: questions that the server's socket, and answers that the load's sockets had no room for; the rest came late or not at all */
+  /** what may be behind lost ones: questions that the server's socket, and answers that the load's sockets had no room for; late answers */
   readonly droppedQuestions: number;
   readonly droppedAnswers: number;
   readonly late: number;

@@ -28,8 +28,16 @@ export interface World {
   start(
     name: ContenderName,
     job: Job,
-    options?: { readonly awaits?: SampleName; readonly folder?: string; readonly cores?: readonly number[] },
+    options?: {
+      readonly awaits?: SampleName;
+      readonly folder?: string;
+      readonly cores?: readonly number[];
+      /** jiji-dns has the priority that its service has */
+      readonly isService?: boolean;
+    },
   ): Promise<Contender>;
+  /** Gives a server's socket the room for questions that jiji-dns.socket asks for, where this process may. */
+  giveRoom(contender: Contender): Promise<void>;
   /** A new folder. */
   fresh(what: string): Promise<string>;
   /** A file of questions for load.c. */
@@ -99,16 +107,15 @@ export async function openWorld(options: {
       closing.push(() => source.close());
       return { ...sample, source, questions: await questions(sample.names) };
     },
-    start: async (name, job, { awaits, folder, cores = [SERVER_CORE] } = {}) => {
+    start: async (name, job, { awaits, folder, cores = [SERVER_CORE], isService = false } = {}) => {
       const place = folder ?? (await fresh(name));
-      const contender = await startContender(name, program(name), ++port, job, place, cores);
+      const contender = await startContender(name, program(name), ++port, job, place, { cores, isService });
       closing.push(() => contender.stop());
       const last = awaits ?? job.names.at(-1);
       if (last !== undefined) await untilAnswered(contender, last, START_MS);
-      // jiji-dns sees to that itself, and its start is timed.
-      if (name !== "jiji") await giveRoom(programs.socketRoom, contender);
       return contender;
     },
+    giveRoom: (contender) => giveRoom(programs.socketRoom, contender),
     close: async () => {
       await Promise.all(closing.toReversed().map((close) => close()));
       if (existsSync(folder)) await rm(folder, { recursive: true, force: true });
@@ -119,9 +126,11 @@ export async function openWorld(options: {
 /** What jiji-dns.socket asks for (ReceiveBuffer=). */
 const SOCKET_ROOM_BYTES = 4 * 1024 * 1024;
 
-/** Without the right to do so, each keeps what it has set up itself. */
-async function giveRoom(program: string, { pid, port }: Contender): Promise<void> {
-  if (process.getuid?.() === 0) await runProgram([program, `${pid}`, `${port}`, `${SOCKET_ROOM_BYTES}`]);
+/** Without the right to do so, each keeps what it has set up itself. Throws when the server has no such socket. */
+async function giveRoom(program: string, { name, pid, port }: Contender): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const changed = await runProgram([program, `${pid}`, `${port}`, `${SOCKET_ROOM_BYTES}`]);
+  if (Number(changed) === 0) throw new Error(`${name} has no UDP socket at port ${port}`);
 }
 
 async function peersOf(say: (line: string) => void): Promise<ReadonlyMap<ContenderName, string>> {
