@@ -195,15 +195,13 @@ test("only the packet thread of jiji-dns has a better priority than usual", asyn
   for (const { name } of SERVERS) {
     const shown = await lab.exec(name, ["systemctl", "show", "-p", "MainPID", "--value", "jiji-dns.service"]);
     const threads = await lab.exec(name, ["ps", "-T", "-o", "ni=,tid=,comm=", "-p", shown.stdout.trim()]);
-    const nices = threads.stdout.split("\n").map((line) => line.trim().split(/\s+/));
-    const niceOf = (which: (tid: string, comm: string) => boolean) =>
-      nices.filter(([, tid = "", comm = ""]) => which(tid, comm)).map(([nice]) => nice);
-    expect([name, niceOf((_, comm) => comm === "Worker")]).toEqual([name, ["-12"]]);
+    const found = [...threads.stdout.matchAll(/^ *(-?\d+) +\d+ +(.+)$/gm)];
+    const nicesOf = (isWanted: (thread: string) => boolean) =>
+      new Set(found.filter(([, , thread = ""]) => isWanted(thread)).map(([, nice]) => nice));
+    expect([name, nicesOf((thread) => thread === "Worker")]).toEqual([name, new Set(["-12"])]);
     // All of the rest, but what the packet thread itself has started since: its collector of garbage.
-    expect([name, new Set(niceOf((_, comm) => comm !== "Worker" && comm !== "ollector Thread"))]).toEqual([
-      name,
-      new Set(["0"]),
-    ]);
+    const rest = nicesOf((thread) => thread !== "Worker" && thread !== "ollector Thread");
+    expect([name, rest]).toEqual([name, new Set(["0"])]);
   }
 });
 
