@@ -29,6 +29,13 @@ export async function findCorrosion(say: (line: string) => void): Promise<Corros
   return { kind: "embedded" };
 }
 
+/** The Corrosion that `npm run corrosion` has built, or what is used in its place; throws where there is none. */
+export async function mustFindCorrosion(): Promise<string> {
+  const choice = await findCorrosion(() => undefined);
+  if (choice.kind !== "binary") throw new Error("no Corrosion: `npm run corrosion` builds it");
+  return choice.path;
+}
+
 async function fetchOfficial(say: (line: string) => void): Promise<string | undefined> {
   try {
     const { fetchCorrosionRelease } = await import("../src/cli/setup/corrosion-release.ts");

@@ -1,4 +1,5 @@
 import { findProblems } from "../src/cli/node/status-problems.ts";
+import { makeFacts } from "./mesh-makers.ts";
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import { PATHS } from "../src/model/paths.ts";
@@ -59,23 +60,7 @@ export class FakeServer {
       staged: new Set<string>(),
       spec: "",
     };
-    this.facts = {
-      hostname: name,
-      arch: "x64",
-      os: { id: "debian", versionId: "13", prettyName: "Debian GNU/Linux 13 (trixie)" },
-      systemd: found("257"),
-      glibc: found("2.41"),
-      packageManager: "apt",
-      engines: { docker: found({ kind: "docker", version: "28.5.2" }), podman: ABSENT },
-      identity: ABSENT,
-      publicKey: ABSENT,
-      spec: ABSENT,
-      members: ABSENT,
-      release: { jiji: ABSENT, corrosion: ABSENT },
-      networks: [],
-      listeners: [],
-      obstacles: [],
-    };
+    this.facts = makeFacts({ hostname: name });
   }
 
   change(facts: Partial<NodeFacts>): void {

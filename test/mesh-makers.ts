@@ -52,7 +52,7 @@ export function makeFacts(facts: Partial<NodeFacts> = {}): NodeFacts {
     systemd: found("257"),
     glibc: found("2.41"),
     packageManager: "apt",
-    engines: { docker: found({ kind: "docker", version: "28.5" }), podman: ABSENT },
+    engines: { docker: found({ kind: "docker", version: "28.5.2" }), podman: ABSENT },
     identity: ABSENT,
     publicKey: ABSENT,
     spec: ABSENT,

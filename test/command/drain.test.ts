@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import type { EngineSide } from "../../src/model/node-inspect.ts";
 import { ABSENT, found, unknown, type Reading } from "../../src/model/reading.ts";
 import { ConnectError } from "../../src/system/connection.ts";
+import { API_ID as ID, apiContainer } from "./api-container.ts";
 import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";
 
 let world: CommandWorld;
@@ -10,30 +11,7 @@ let drains: { server: string; container: string; undo: boolean }[];
 
 afterEach(() => world.close());
 
-const ID = `abc123${"0".repeat(58)}`;
-
-const api: EngineSide = {
-  rank: 0,
-  id: ID,
-  name: "api-1",
-  image: "nginx:1.27",
-  state: "running",
-  health: "none",
-  address: "10.210.1.2",
-  isOnNetwork: true,
-  published: {
-    project: "shop",
-    service: "api",
-    instance: "one",
-    address: "10.210.1.2",
-    state: "healthy",
-    ports: ["80/tcp"],
-    name: "api-1",
-    image: "nginx:1.27",
-  },
-  hasCheck: false,
-  problems: [],
-};
+const api: EngineSide = { ...apiContainer, health: "none" };
 
 /** Servers whose first one has the container; each answers as `addressesOf` says. */
 async function startMesh(names: readonly string[], engine: Reading<EngineSide[]> = found([api])): Promise<void> {

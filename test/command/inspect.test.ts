@@ -1,41 +1,17 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { TracedRow } from "../../src/model/dns-trace.ts";
-import type { EngineSide, InspectAnswer, RowSide } from "../../src/model/node-inspect.ts";
+import type { InspectAnswer, RowSide } from "../../src/model/node-inspect.ts";
 import { ABSENT, found, unknown } from "../../src/model/reading.ts";
 import { ConnectError } from "../../src/system/connection.ts";
+import { API_ID as ID, apiContainer } from "./api-container.ts";
 import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";
 
 let world: CommandWorld;
 
 afterEach(() => world.close());
 
-const ID = `abc123${"0".repeat(58)}`;
-
-const engineSide: EngineSide = {
-  rank: 0,
-  id: ID,
-  name: "api-1",
-  image: "nginx:1.27",
-  state: "running",
-  health: "healthy",
-  address: "10.210.1.2",
-  isOnNetwork: true,
-  published: {
-    project: "shop",
-    service: "api",
-    instance: "one",
-    address: "10.210.1.2",
-    state: "healthy",
-    ports: ["80/tcp"],
-    name: "api-1",
-    image: "nginx:1.27",
-  },
-  hasCheck: false,
-  problems: [],
-};
-
 const row: RowSide = {
-  ...engineSide.published!,
+  ...apiContainer.published!,
   rank: 0,
   serverId: "id-web1",
   server: "web1",
@@ -90,7 +66,7 @@ const inspect = (text: string, ...words: string[]) => world.run("network", "insp
 
 describe("inspect", () => {
   test("engine, store and DNS side by side, on all servers: exit 0 when all is well", async () => {
-    await startMesh({ web1: { engine: found([engineSide]) }, home: {} });
+    await startMesh({ web1: { engine: found([apiContainer]) }, home: {} });
     const result = await inspect("api-1");
     expect(result).toMatchObject({ code: 0, stderr: "" });
     expect(result.stdout).toMatchSnapshot();
@@ -110,7 +86,7 @@ describe("inspect", () => {
     await startMesh({
       web1: {
         engine: found([
-          { ...engineSide, health: "unhealthy", published: { ...engineSide.published!, state: "unhealthy" } },
+          { ...apiContainer, health: "unhealthy", published: { ...apiContainer.published!, state: "unhealthy" } },
         ]),
       },
       home: { dns: found({ source: "store", rows: [{ ...traced, isAnswered: false, why: reason }] }) },
@@ -130,7 +106,7 @@ describe("inspect", () => {
     const draining = { ...row, state: "draining" };
     const drained = { ...traced, state: "draining", isAnswered: false, why: "it is draining" };
     const sides = { store: found([draining]), dns: found({ source: "store" as const, rows: [drained] }) };
-    await startMesh({ web1: { engine: found([engineSide]), ...sides }, home: sides });
+    await startMesh({ web1: { engine: found([apiContainer]), ...sides }, home: sides });
     const result = await inspect("api-1");
     expect(result.code).toBe(0);
     expect(result.stdout).toContain("it is draining, by jiji network drain");
@@ -142,10 +118,10 @@ describe("inspect", () => {
         rows: [{ ...traced, state: "unhealthy", isAnswered: false, why: "it is unhealthy" }],
       }),
     };
-    knows("web1", { engine: found([{ ...engineSide, hasCheck: true }]), ...illSides });
+    knows("web1", { engine: found([{ ...apiContainer, hasCheck: true }]), ...illSides });
     knows("home", illSides);
     expect((await inspect("api-1")).code).toBe(0);
-    const exited = { ...engineSide, state: "exited", published: { ...engineSide.published!, state: "stopped" } };
+    const exited = { ...apiContainer, state: "exited", published: { ...apiContainer.published!, state: "stopped" } };
     knows("web1", { engine: found([exited]), store: found([row]) });
     expect((await inspect("api-1")).code).toBe(5);
   });
@@ -154,7 +130,7 @@ describe("inspect", () => {
     const hidden = { ...traced, isAnswered: false, why: "its server cannot be reached from here" };
     const isNat = (name: string, nat: boolean) => ({ server: { id: `id-${name}`, name, isNat: nat } });
     await startMesh({ web1: {}, home: {} });
-    knows("web1", { engine: found([engineSide]), ...isNat("web1", true) });
+    knows("web1", { engine: found([apiContainer]), ...isNat("web1", true) });
     knows("home", { dns: found({ source: "store", rows: [hidden] }), ...isNat("home", true) });
     const result = await inspect("api-1");
     expect([result.code, result.stdout]).toEqual([0, expect.stringContaining("both servers are behind NAT")]);
@@ -169,14 +145,14 @@ describe("inspect", () => {
     expect(stale.stdout).toMatch(/state +no such container +healthy +healthy +≠/);
     expect(stale.stdout).toContain("its engine has no such container: the row is stale");
     const none = { store: found([]), dns: found({ source: "store" as const, rows: [] }) };
-    knows("web1", { engine: found([engineSide]), ...none });
+    knows("web1", { engine: found([apiContainer]), ...none });
     knows("home", none);
     const unwritten = await inspect("api-1");
     expect(unwritten.code).toBe(5);
     expect(unwritten.stdout).toMatch(/state +running, healthy +no row +≠/);
     const problems = ["it is not on the network jiji"];
     knows("web1", {
-      engine: found([{ ...engineSide, isOnNetwork: false, published: null, address: null, problems }]),
+      engine: found([{ ...apiContainer, isOnNetwork: false, published: null, address: null, problems }]),
       ...none,
     });
     const beside = await inspect("api-1");
@@ -207,8 +183,8 @@ describe("inspect", () => {
   });
 
   test("an ambiguous text lists what fits: exit 1, also as JSON", async () => {
-    const other = { ...engineSide, id: `abc1ff${"0".repeat(58)}`, name: "api-2", rank: 4 };
-    await startMesh({ web1: { engine: found([{ ...engineSide, rank: 4 }, other]), store: found([]) } });
+    const other = { ...apiContainer, id: `abc1ff${"0".repeat(58)}`, name: "api-2", rank: 4 };
+    await startMesh({ web1: { engine: found([{ ...apiContainer, rank: 4 }, other]), store: found([]) } });
     const result = await inspect("abc1");
     expect(result).toMatchObject({ code: 1, stdout: "" });
     expect(result.stderr).toMatchSnapshot();
@@ -233,12 +209,12 @@ describe("inspect", () => {
 
   test("hostile rows: escaped, and no other server can make a container ambiguous", async () => {
     const claim = { ...row, serverId: "id-evil\u001b[31m", server: "evil\u202e", name: "\u001b[2Jx\n y" };
-    await startMesh({ web1: { engine: found([engineSide]), store: found([row, claim]) } });
+    await startMesh({ web1: { engine: found([apiContainer]), store: found([row, claim]) } });
     const result = await inspect(ID);
     expect(result.code).toBe(0);
     expect(result.stdout).toContain("evil\\u202e has a row with this container's id, which is not its own");
     const stranger = { ...row, serverId: "stranger", server: null, containerId: "e".repeat(64), rank: 0 };
-    knows("web1", { engine: found([engineSide]), store: found([row, stranger]) });
+    knows("web1", { engine: found([apiContainer]), store: found([row, stranger]) });
     expect((await inspect("api-1")).stdout).toContain("abc123000000 on web1");
     knows("web1", { store: found([stranger]), dns: found({ source: "store", rows: [] }) });
     const unowned = await inspect("api-1");

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { buildExecutable } from "../../scripts/build.ts";
-import { findCorrosion } from "../../lab/corrosion-choice.ts";
+import { mustFindCorrosion } from "../../lab/corrosion-choice.ts";
 import { expectSuccess, runJiji, writeDeployFile } from "../../lab/jiji.ts";
 import { startLab, type Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/wait.ts";
@@ -36,9 +36,8 @@ const publicPorts = new Map<string, PublicPorts>();
 
 beforeAll(async () => {
   await buildExecutable({});
-  const corrosion = await findCorrosion(() => undefined);
-  if (corrosion.kind !== "binary") throw new Error("no Corrosion: `npm run corrosion` builds it");
-  setup = ["network", "setup", "--yes", "--corrosion-binary", corrosion.path];
+  const corrosion = await mustFindCorrosion();
+  setup = ["network", "setup", "--yes", "--corrosion-binary", corrosion];
   lab = await startLab({
     servers: [...MEMBERS, { name: OUTSIDER, release: "trixie", engine: "none" }],
   });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildExecutable } from "../../scripts/build.ts";
-import { findCorrosion } from "../../lab/corrosion-choice.ts";
+import { mustFindCorrosion } from "../../lab/corrosion-choice.ts";
 import { startDetached } from "../../lab/detached.ts";
 import { expectSuccess, jijiExecutable, writeDeployFile } from "../../lab/jiji.ts";
 import { startLab, type Lab } from "../../lab/lab.ts";
@@ -25,9 +25,8 @@ let tampered: { readonly code: number; readonly stderr: string };
 
 beforeAll(async () => {
   await buildExecutable({});
-  const corrosion = await findCorrosion(() => undefined);
-  if (corrosion.kind !== "binary") throw new Error("no Corrosion: `npm run corrosion` builds it");
-  setup = ["network", "setup", "--yes", "--corrosion-binary", corrosion.path];
+  const corrosion = await mustFindCorrosion();
+  setup = ["network", "setup", "--yes", "--corrosion-binary", corrosion];
   lab = await startLab({
     servers: [
       { name: "web1", release: "trixie", engine: "docker" },

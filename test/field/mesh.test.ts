@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
 import { buildExecutable } from "../../scripts/build.ts";
-import { findCorrosion } from "../../lab/corrosion-choice.ts";
+import { mustFindCorrosion } from "../../lab/corrosion-choice.ts";
 import { expectSuccess, runJiji, writeDeployFile } from "../../lab/jiji.ts";
 import { startLab, type Lab } from "../../lab/lab.ts";
 import { diffSnapshots, snapshotServer, type ServerSnapshot } from "../../lab/snapshot.ts";
@@ -67,9 +67,8 @@ async function answerOn(
 
 beforeAll(async () => {
   await buildExecutable({});
-  const corrosion = await findCorrosion(() => undefined);
-  if (corrosion.kind !== "binary") throw new Error("no Corrosion: `npm run corrosion` builds it");
-  setupArguments = ["network", "setup", "--yes", "--corrosion-binary", corrosion.path];
+  const corrosion = await mustFindCorrosion();
+  setupArguments = ["network", "setup", "--yes", "--corrosion-binary", corrosion];
   lab = await startLab({
     servers: [
       { name: "web1", release: "trixie", engine: "docker" },

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { buildExecutable } from "../../scripts/build.ts";
-import { findCorrosion } from "../../lab/corrosion-choice.ts";
+import { mustFindCorrosion } from "../../lab/corrosion-choice.ts";
 import { expectSuccess, runJiji, writeDeployFile, type DeployRequest } from "../../lab/jiji.ts";
 import { startLab, type ExecResult, type Lab } from "../../lab/lab.ts";
 import { diffSnapshots, snapshotServer, type ServerSnapshot } from "../../lab/snapshot.ts";
@@ -14,9 +14,8 @@ let setupArguments: readonly string[];
 
 beforeAll(async () => {
   await buildExecutable({});
-  const corrosion = await findCorrosion(() => undefined);
-  if (corrosion.kind !== "binary") throw new Error("no Corrosion: `npm run corrosion` builds it");
-  setupArguments = ["network", "setup", "--yes", "--corrosion-binary", corrosion.path];
+  const corrosion = await mustFindCorrosion();
+  setupArguments = ["network", "setup", "--yes", "--corrosion-binary", corrosion];
   lab = await startLab({
     servers: [
       { name: "web1", release: "trixie", engine: "docker" },
