@@ -40,7 +40,7 @@ export async function dnsTrace(context: CliContext, name: string, options: DnsTr
       ? await askTrace(options.controlSocket, name)
       : await traceFromStore(options.store, name, options);
   const answer = showJson(told) as TraceAnswer;
-  if (options.json === true) output.json(answer);
+  if (options.json === true) output.json(EXIT.ok, answer);
   else output.data(renderTrace(answer, output.colors));
   return EXIT.ok;
 }

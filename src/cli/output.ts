@@ -1,6 +1,7 @@
 import { createColors } from "picocolors";
 import { JijiError } from "../model/errors.ts";
 import type { TextSink } from "./context.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
 
 export type Colors = ReturnType<typeof createColors>;
 
@@ -50,8 +51,9 @@ export class Output {
     return this.#stdout.isTerminal;
   }
 
-  json(value: unknown): void {
-    this.data(JSON.stringify(value, null, 2));
+  /** A command's whole result as JSON; `ok` and `exitCode` stand first in all of them. */
+  json(exitCode: ExitCode, result: object): void {
+    this.data(JSON.stringify({ ok: exitCode === EXIT.ok, exitCode, ...result }, null, 2));
   }
 
   /** What is going on, for people who wait. */

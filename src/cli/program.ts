@@ -35,10 +35,12 @@ const COMMANDS: readonly ((registrar: Registrar) => void)[] = [
  */
 export async function runCli(
   argv: readonly string[],
-  context: CliContext,
+  given: CliContext,
   addCommands: AddCommands = () => undefined,
 ): Promise<ExitCode> {
   let work: (() => Promise<ExitCode>) | undefined;
+  const state = { hasData: false };
+  const context = withWatchedData(given, () => (state.hasData = true));
   const program = buildProgram(context, (chosen) => (work = chosen));
   addCommands(program, (chosen) => (work = chosen), context);
   applyToAll(program, (command) => configure(command, context));
@@ -46,26 +48,53 @@ export async function runCli(
     await program.parseAsync([...argv], { from: "user" });
     return (await work?.()) ?? EXIT.ok;
   } catch (error) {
-    return describeFailure(error, context);
+    const failure = describeFailure(error, context);
+    // One JSON value in any case, for whoever reads it; not behind the rows of a query that failed half-way.
+    if (failure.code !== EXIT.ok && argv.includes("--json") && !state.hasData) {
+      new Output(context, context.env, "normal").json(failure.code, { error: failure.said });
+    }
+    return failure.code;
   }
 }
 
-function describeFailure(error: unknown, context: CliContext): ExitCode {
+/** The same with a standard output that says when something is written to it. */
+function withWatchedData(context: CliContext, onData: () => void): CliContext {
+  const { stdout } = context;
+  const write = (text: string): void => {
+    onData();
+    stdout.write(text);
+  };
+  const { isTerminal, columns } = stdout;
+  const room =
+    stdout.room === undefined ? {} : { room: (): Promise<boolean> => stdout.room?.() ?? Promise.resolve(true) };
+  return { ...context, stdout: { write, isTerminal, columns, ...room } };
+}
+
+/** An error as it was said. */
+interface Failure {
+  readonly code: ExitCode;
+  readonly said: { readonly message: string; readonly hint: string | null; readonly server: string | null };
+}
+
+function describeFailure(error: unknown, context: CliContext): Failure {
   const output = new Output(context, context.env, "normal");
   if (error instanceof CommanderError) {
     // Help and version were asked for and have been shown; everything else was said by commander itself.
-    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const code = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    return { code, said: { message: error.message.replace(/^error: /, ""), hint: null, server: null } };
   }
   if (context.interrupted.aborted) {
-    output.error("interrupted", "what was done is kept; running the command again goes on from there");
-    return EXIT.cancelled;
+    const hint = "what was done is kept; running the command again goes on from there";
+    output.error("interrupted", hint);
+    return { code: EXIT.cancelled, said: { message: "interrupted", hint, server: null } };
   }
   const known = asJijiError(error);
   output.failure(known);
   if (!(error instanceof JijiError) && context.env["JIJI_DEBUG"] !== undefined && error instanceof Error) {
     context.stderr.write(`${error.stack ?? ""}\n`);
   }
-  return exitCodeOf(known.kind);
+  const { message, hint, server } = known;
+  return { code: exitCodeOf(known.kind), said: { message, hint: hint ?? null, server: server ?? null } };
 }
 
 function applyToAll(command: Command, work: (command: Command) => void): void {

@@ -14,6 +14,20 @@ describe("the file", () => {
     expect(result.stderr).toContain("error: no .jiji/deploy.yml here or in any folder above\nhint: ");
   });
 
+  test("with --json an error is JSON on standard output, too", async () => {
+    world = commandWorld();
+    for (const [argv, exitCode, message] of [
+      [["setup", "--dry-run"], 3, "no .jiji/deploy.yml here or in any folder above"],
+      [["status"], 3, "no .jiji/deploy.yml here or in any folder above"],
+      [["gc", "--nothing"], 2, "unknown option '--nothing'"],
+    ] as const) {
+      const result = await world.run("network", ...argv, "--json");
+      expect(result.code).toBe(exitCode);
+      expect(JSON.parse(result.stdout)).toMatchObject({ ok: false, exitCode, error: { message } });
+      expect(result.stderr).toContain(`error: ${message}`);
+    }
+  });
+
   test("a file of another environment is looked for by its name", async () => {
     world = commandWorld();
     const result = await world.run("network", "status", "-e", "staging");

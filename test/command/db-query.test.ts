@@ -181,7 +181,8 @@ describe("what cannot be asked", () => {
     const result = await query(...argv);
     expect(result.stderr).toContain(message);
     expect(result.code).toBe(code);
-    expect(result.stdout).toBe("");
+    if (argv.includes("--json")) expect(JSON.parse(result.stdout)).toMatchObject({ ok: false, exitCode: code });
+    else expect(result.stdout).toBe("");
   });
 
   test("a value that is too large to be sent: exit 1, and how to see it", async () => {

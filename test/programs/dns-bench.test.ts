@@ -30,9 +30,10 @@ test.if(canRun)(
         ...results.plain.full["c-loop"],
         ...results.forward.full.jiji,
         ...results.many.many.fixed,
+        ...results.busy.runs.jiji,
         ...results.changes.swapping,
       ];
-      expect(runs).toHaveLength(5);
+      expect(runs).toHaveLength(8);
       for (const { answered, wrong } of runs)
         expect({ isAnswered: answered > 0, wrong }).toEqual({ isAnswered: true, wrong: 0 });
       expect(results.bars.map(({ what }: { what: string }) => what)).toContain("memory, 1,000 names");

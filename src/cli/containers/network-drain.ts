@@ -54,7 +54,8 @@ export async function networkDrain(context: CliContext, output: Output, options:
     if (engine.state !== "running") return saidAlready(output, options, search.chosen, engine);
     return await drain({ context, output, options, asked, owner, engine, container: search.chosen });
   } catch (error) {
-    if (options.json && error instanceof Ambiguous) output.json({ container: null, candidates: error.candidates });
+    if (options.json && error instanceof Ambiguous)
+      output.json(EXIT.failed, { container: null, candidates: error.candidates });
     throw error;
   } finally {
     await ssh.close();
@@ -93,7 +94,7 @@ function saidAlready(
   container: Candidate,
   { state }: EngineSide,
 ): ExitCode {
-  if (json) output.json({ container, isDraining: false, state, servers: [], names: [], exitCode: EXIT.ok });
+  if (json) output.json(EXIT.ok, { container, isDraining: false, state, servers: [], names: [] });
   else
     output.data(`${titleOf(container)} is ${state}: it is not answered anyway${undo ? ", until it is started" : ""}`);
   return EXIT.ok;
@@ -130,7 +131,7 @@ async function drain(parts: Drain): Promise<ExitCode> {
   const names = answersOf(outcomes).get(owner.name)?.answers ?? [];
   const code = seen.every(({ isSettled }) => isSettled === true) ? EXIT.ok : EXIT.partly;
   if (json) {
-    output.json({ container, isDraining, state: parts.engine.state, servers: seen, names, exitCode: code });
+    output.json(code, { container, isDraining, state: parts.engine.state, servers: seen, names });
   } else {
     output.data(describe(container, isDraining, seen, names));
     for (const { server, why } of failuresOf(outcomes).map((each) => ({

@@ -31,12 +31,12 @@ export async function networkInspect(context: CliContext, output: Output, option
     const inspection = compareSides(search);
     const unasked = failuresOf(search.outcomes).map(({ server, error }) => ({ server, why: error.message }));
     const code = inspection.differences > 0 ? EXIT.unhealthy : unasked.length > 0 ? EXIT.partly : EXIT.ok;
-    if (options.json) output.json({ ...inspection, unasked, exitCode: code });
+    if (options.json) output.json(code, { ...inspection, unasked });
     else output.data(renderInspection(inspection, output.colors));
     return code;
   } catch (error) {
     if (options.json && error instanceof Ambiguous)
-      output.json({ container: null, candidates: error.candidates, exitCode: EXIT.failed });
+      output.json(EXIT.failed, { container: null, candidates: error.candidates });
     throw error;
   } finally {
     await ssh.close();

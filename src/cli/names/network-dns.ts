@@ -61,7 +61,7 @@ function finish(output: Output, { json, name }: DnsOptions, report: DnsReport): 
   const { differences, unasked, isFound } = report;
   const isApart = differences.some(({ isByConfiguration }) => !isByConfiguration);
   const code = !isFound ? EXIT.failed : isApart ? EXIT.unhealthy : EXIT.ok;
-  if (json) output.json({ ...report.json, differences, unasked, exitCode: code });
+  if (json) output.json(code, { ...report.json, differences, unasked });
   else if (isFound) output.data(report.text());
   if (!json && differences.length > 0) output.data(renderDifferences(differences, output.colors));
   for (const { server, why } of unasked) output.warn(`${server} was not asked: ${why}`);

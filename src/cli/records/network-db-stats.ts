@@ -49,7 +49,7 @@ export async function networkDbStats(context: CliContext, output: Output, option
     const asked = connectAll(context, ssh, servers);
     const report = await look(context, output, asked);
     const code = exitCode(report);
-    if (options.json) output.json(statsJson(report, code));
+    if (options.json) output.json(code, statsJson(report));
     else output.data(renderStats(report, output.colors, output.verbosity === "verbose"));
     for (const { server, why, hint } of report.unasked) output.warn(`${server}: ${why}`, hint);
     return code;

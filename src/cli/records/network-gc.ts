@@ -186,7 +186,7 @@ function finish(output: Output, options: GcOptions, report: Report): ExitCode {
   const { garbage, views, unasked, outcome } = report;
   const problems = problemsOf(report);
   const code = problems.length === 0 && unasked.length === 0 ? EXIT.ok : EXIT.partly;
-  if (options.json) output.json(toJson(report, options, code));
+  if (options.json) output.json(code, toJson(report, options));
   for (const { server, why } of unasked)
     output.warn(`${server} was not asked, so its own rows stay as they are: ${why}`);
   for (const { server, why } of problems) output.error(`${server}: ${why}`);
@@ -205,10 +205,8 @@ function problemsOf({ outcome }: Report): readonly Unasked[] {
   return [...outcome.failed, ...inside];
 }
 
-function toJson({ garbage, views, unasked, outcome }: Report, { force }: GcOptions, code: ExitCode): unknown {
+function toJson({ garbage, views, unasked, outcome }: Report, { force }: GcOptions): object {
   return {
-    ok: code === EXIT.ok,
-    exitCode: code,
     dryRun: !force,
     asked: views.map(({ server }) => server),
     unasked,

@@ -1,7 +1,6 @@
 import type { QueryEvent } from "../../model/query-protocol.ts";
 import { DIFFERS } from "../names/dns-text.ts";
 import { formatBytes } from "../duration.ts";
-import type { ExitCode } from "../exit-codes.ts";
 import type { Colors } from "../output.ts";
 import type { StoreDifference } from "./store-differences.ts";
 import { renderTable } from "../table.ts";
@@ -138,10 +137,8 @@ function others(rows: number, expected: number): string {
 }
 
 /** The same as data. */
-export function statsJson(report: StatsReport, exitCode: ExitCode): unknown {
+export function statsJson(report: StatsReport): object {
   return {
-    ok: exitCode === 0,
-    exitCode,
     servers: report.servers,
     without: report.without,
     differences: report.differences,

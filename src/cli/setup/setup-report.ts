@@ -23,7 +23,7 @@ export interface SetupReport {
 /** Everything that forbids to begin, together. Nothing was changed. */
 export function reportProblems(output: Output, asJson: boolean, problems: readonly Problem[]): ExitCode {
   const shown = problems.toSorted((a, b) => ((a.server ?? "") < (b.server ?? "") ? -1 : 1));
-  if (asJson) output.json({ ok: false, problems: shown });
+  if (asJson) output.json(EXIT.failed, { problems: shown });
   for (const { server, message, hint } of shown) {
     output.error(server === undefined ? message : `${server}: ${message}`, hint === "" ? undefined : hint);
   }
@@ -50,7 +50,7 @@ export function reportSetup(output: Output, asJson: boolean, report: SetupReport
   const rows = [...report.planned.map((server) => rowOf(server, report)), ...report.skipped.map(skippedRow)];
   const code = exitCode(rows);
   if (asJson) {
-    output.json(toJson(report, rows, code));
+    output.json(code, toJson(report, rows));
   } else if (!report.dryRun) {
     output.data(`\n${summaryTable(rows)}`);
   }
@@ -138,10 +138,8 @@ function hintFor(verdict: Verdict | undefined): string {
   return "UDP port 31820 must be open between the servers; jiji network status shows more";
 }
 
-function toJson(report: SetupReport, rows: readonly Row[], code: ExitCode): unknown {
+function toJson(report: SetupReport, rows: readonly Row[]): object {
   return {
-    ok: code === EXIT.ok,
-    exitCode: code,
     dryRun: report.dryRun,
     clusterCidr: report.clusterCidr,
     seconds: Math.round(report.tookMs / 100) / 10,

@@ -36,7 +36,7 @@ export async function networkStatus(context: CliContext, output: Output, options
     const code = isWell ? EXIT.ok : EXIT.unhealthy;
     const store = findStore(fleet.reached, rows);
     const notes = [...notesOf(store), ...joinNotes(rows, context.clock.nowMs())];
-    if (options.json) output.json(toJson(loaded, rows, store, code));
+    if (options.json) output.json(code, toJson(loaded, rows, store));
     else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors, notes));
     return code;
   } finally {
@@ -124,10 +124,8 @@ function unreachedRow({ config, error }: UnreachedServer): StatusRow {
   };
 }
 
-function toJson({ config }: LoadedConfig, rows: readonly StatusRow[], store: MeshStore, code: ExitCode): unknown {
+function toJson({ config }: LoadedConfig, rows: readonly StatusRow[], store: MeshStore): object {
   return {
-    ok: code === EXIT.ok,
-    exitCode: code,
     project: config.project,
     clusterCidr: config.network.clusterCidr,
     store,

@@ -231,7 +231,7 @@ function report(output: Output, options: TeardownOptions, outcomes: readonly Out
   const code = outcomes.every(isWell) ? EXIT.ok : outcomes.some(isWell) ? EXIT.partly : EXIT.failed;
   const seconds = Math.round(tookMs / 100) / 10;
   if (options.json) {
-    output.json({ ok: code === EXIT.ok, exitCode: code, dryRun: options.dryRun, seconds, servers: outcomes });
+    output.json(code, { dryRun: options.dryRun, seconds, servers: outcomes });
   } else if (!options.dryRun) {
     const rows = outcomes.map(({ name, outcome, steps }) => [name, outcome, `${steps.length}`]);
     output.data(`\n${renderTable(["SERVER", "RESULT", "STEPS"], rows)}`);
