@@ -13,6 +13,8 @@ interface LoadReport {
   readonly late: number;
   /** answers that the load's own sockets had no room for */
   readonly droppedHere: number;
+  /** for which the load itself was not let run: the machine stood still, or others had its core */
+  readonly longestPauseMs: number;
   readonly seconds: number;
   /** a question that is lost counts as one that took longest */
   readonly p50Us: number;

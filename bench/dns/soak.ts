@@ -62,7 +62,8 @@ export async function soak(world: World, seconds: number): Promise<SoakResult> {
     if (run.lost > 0) {
       world.say(
         `soak: ${(slice + 1) * SLICE_SECONDS} s: ${run.lost} lost, ${run.late} late, ${run.droppedHere} answers dropped, ` +
-          `${droppedAtPort(server.port)} questions dropped so far, worst tenth ${run.worstSlice} of ${run.medianSlice}`,
+          `${droppedAtPort(server.port)} questions dropped so far, worst tenth ${run.worstSlice} of ${run.medianSlice}, ` +
+          `the load stood still for ${Math.round(run.longestPauseMs)} ms`,
       );
     }
     if (slice % 6 === 5) {
