@@ -241,11 +241,11 @@ static void run(unsigned client_count, double seconds, double rate, unsigned win
   uint64_t end_ns = begin_ns + (uint64_t)(seconds * 1e9), clean_ns = begin_ns;
   uint64_t step_ns = rate > 0 ? (uint64_t)(1e9 / rate) : 0, due_ns = begin_ns;
   unsigned turn = 0;
-  uint64_t last = begin_ns;
+  uint64_t before = begin_ns;
   for (uint64_t now = begin_ns; now < end_ns; now = now_ns()) {
     // It never waits, so this is time in which it was not let run: what is late then is not the server's fault.
-    if (now - last > longest_pause_ns) longest_pause_ns = now - last;
-    last = now;
+    if (now - before > longest_pause_ns) longest_pause_ns = now - before;
+    before = now;
     for (unsigned i = 0; i < client_count; i++) {
       receive(&clients[i]);
       if (rate == 0 && clients[i].open < window) ask(&clients[i], window - clients[i].open, now_ns(), 0);
@@ -258,8 +258,9 @@ static void run(unsigned client_count, double seconds, double rate, unsigned win
     }
     if (now - clean_ns > 100000000u) forget_lost(client_count, clean_ns = now);
   }
-  // What was due and could not be asked, as all places were taken by what is not answered, is lost as well.
-  for (; rate > 0 && due_ns < end_ns; due_ns += step_ns) lose(due_ns);
+  // What was due and could not be asked, as all places were taken by what is not answered, is lost as well; not what fell due
+  // within the last turns.
+  for (; rate > 0 && due_ns + 10000000u < end_ns; due_ns += step_ns) lose(due_ns);
   // What is under way still counts, a little while longer.
   for (uint64_t last = now_ns() + 200000000u, open = 1; open > 0 && now_ns() < last;) {
     open = 0;
