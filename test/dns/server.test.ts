@@ -1,14 +1,16 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { createConnection, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { createConnection } from "node:net";
 import { decode, encode, streamDecode, streamEncode } from "dns-packet";
 import { addresses, ask, cleanUp, cleanUps, container, setUp, until, web1, web2 } from "./dns-world.ts";
+import { FakeAgent } from "./fake-agent.ts";
+import { HalfStore } from "./half-store.ts";
+import { metric } from "./forwarding-world.ts";
 import type { StoreUrl } from "../../src/store/store-url.ts";
 import { askNames, askStatus } from "../../src/dns/operation/control-client.ts";
 
 afterEach(cleanUp);
+
+const NOWHERE = "http://127.0.0.1:1" as StoreUrl;
 
 describe("server", () => {
   test("follows the store: containers come, change, and go", async () => {
@@ -89,16 +91,29 @@ describe("server", () => {
   });
 
   test("keeps answering without the store, and after a restart without it", async () => {
-    const { start, put, closeStore } = await setUp();
+    const { start, put, closeStore, settings, lines } = await setUp();
     await put(web1, 0, container("web", "10.210.0.2"));
     const first = await start();
     await first.hasTable;
     await until(first, "shop-web.jiji", ["10.210.0.2"]);
+    const status = async () => (await askStatus(settings.controlSocket!)).store;
+    expect(await status()).toMatchObject({ connected: true, ageSeconds: 0 });
+    expect(await metric(first, "store_connected")).toBe(1);
+    expect(await metric(first, "store_age_seconds")).toBe(0);
     await closeStore();
-    await until(first, "shop-web.jiji", ["10.210.0.2"]);
+    while ((await status()).connected) await Bun.sleep(5);
+    expect(addresses(await ask(first, "A", "shop-web.jiji"))).toEqual(["10.210.0.2"]);
+    expect(await metric(first, "store_connected")).toBe(0);
+    while (!((await metric(first, "store_age_seconds")) > 0)) await Bun.sleep(50);
+    expect((await status()).ageSeconds).toBeGreaterThan(0);
+    expect((await status()).why).not.toBe("");
+    expect(lines.filter((line) => line.includes("answering what was known last"))).toHaveLength(1);
+    expect(addresses(await ask(first, "A", "shop-web.jiji"))).toEqual(["10.210.0.2"]);
     await first.close();
-    const second = await start("http://127.0.0.1:1" as StoreUrl);
+    const second = await start(NOWHERE);
     expect(addresses(await ask(second, "A", "shop-web.jiji"))).toEqual(["10.210.0.2"]);
+    expect(await metric(second, "store_connected")).toBe(0);
+    expect(await metric(second, "store_age_seconds")).toBe(-1);
   });
 
   test("without store and saved table, own names fail and others are forwarded", async () => {
@@ -123,7 +138,7 @@ describe("server", () => {
     });
     cleanUps.push(() => upstream.close());
     const { start } = await setUp({ upstreams: [`127.0.0.1:${upstream.port}` as never] });
-    const server = await start("http://127.0.0.1:1" as StoreUrl);
+    const server = await start(NOWHERE);
     expect(await ask(server, "A", "shop-web.jiji")).toMatchObject({ rcode: "SERVFAIL" });
     expect(await ask(server, "A", "Example.org")).toMatchObject({
       rcode: "NOERROR",
@@ -133,41 +148,47 @@ describe("server", () => {
     });
   });
 
+  test("a snapshot that is half in is never answered from: own names fail until it is whole", async () => {
+    const store = await HalfStore.start([[web1.id, 0, container("web", "10.210.0.2")]]);
+    const agent = await FakeAgent.start();
+    const { start, settings } = await setUp({ agentSocket: agent.path });
+    const server = await start(store.url);
+    const status = () => askStatus(settings.controlSocket!);
+    while ((await status()).rows === 0) await Bun.sleep(5);
+    expect(await status()).toMatchObject({ source: "none", servers: 2, store: { connected: false } });
+    const questions = [
+      ["A", "shop-web.jiji"],
+      ["TXT", "shop-web.jiji"],
+      ["SRV", "_80._tcp.shop-web.jiji"],
+      ["A", "shop-later.jiji"],
+      ["A", "web2.server.jiji"],
+      ["PTR", "2.0.210.10.in-addr.arpa"],
+    ] as const;
+    for (const [type, name] of questions) {
+      expect(await ask(server, type, name)).toMatchObject({ rcode: "SERVFAIL", answers: [], authorities: [] });
+    }
+    store.finish();
+    await server.hasTable;
+    expect(addresses(await ask(server, "A", "shop-web.jiji"))).toEqual(["10.210.0.2"]);
+    expect(await ask(server, "A", "shop-later.jiji")).toMatchObject({ rcode: "NXDOMAIN" });
+  });
+
   test("follows the agent: members, reachability, news, silence", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "jiji-agent-"));
-    const path = join(folder, "agent.sock");
-    cleanUps.push(() => rm(folder, { recursive: true, force: true }));
-    const sockets: Socket[] = [];
-    const state = (more = {}) =>
-      `${JSON.stringify({ type: "state", self: web1.id, networks: [], servers: [web1, web2].map(({ id, name, subnet }) => ({ id, name, subnet })), unreachable: [], ready: true, ...more })}\n`;
-    let hello = state();
-    const agent = createServer((socket) => {
-      sockets.push(socket);
-      socket.on("error", () => undefined);
-      socket.write(hello);
-    });
-    await new Promise<void>((resolve) => agent.listen(path, resolve));
-    cleanUps.push(() => {
-      for (const socket of sockets) socket.destroy();
-      return new Promise<void>((resolve) => agent.close(() => resolve()));
-    });
-    const { start, put } = await setUp({ agentSocket: path });
+    const agent = await FakeAgent.start();
+    const { start, put } = await setUp({ agentSocket: agent.path });
     await put(web1, 0, container("web", "10.210.0.2"));
     await put(web2, 0, container("web", "10.210.1.2"));
     const server = await start();
     await server.hasTable;
     await until(server, "shop-web.jiji", ["10.210.0.2", "10.210.1.2"]);
-    const say = (text: string) => sockets.at(-1)!.write(text);
-    say(state({ unreachable: [web2.id] }));
+    agent.state({ unreachable: [web2.id] });
     await until(server, "shop-web.jiji", ["10.210.0.2"]);
-    say(
-      `${JSON.stringify({ type: "news", records: [{ serverId: web1.id, n: 5, record: container("web", "10.210.0.3") }] })}\n`,
-    );
+    agent.say({ type: "news", records: [{ serverId: web1.id, n: 5, record: container("web", "10.210.0.3") }] });
     await until(server, "shop-web.jiji", ["10.210.0.2", "10.210.0.3"]);
-    say(state({ ready: false, unreachable: [web2.id] }));
+    agent.state({ ready: false });
     await until(server, "shop-web.jiji", []);
-    hello = "";
-    sockets.at(-1)!.destroy();
+    agent.mute();
+    agent.cut();
     await until(server, "shop-web.jiji", ["10.210.0.2", "10.210.0.3", "10.210.1.2"]);
   });
 
