@@ -33,8 +33,8 @@ class Client {
   #received = Buffer.alloc(0);
   #watch = (): void => {};
 
-  constructor(port: number) {
-    this.socket = createConnection({ port, host: "127.0.0.1", allowHalfOpen: true });
+  constructor(port: number, localAddress = "127.0.0.1") {
+    this.socket = createConnection({ port, host: "127.0.0.1", localAddress, allowHalfOpen: true });
     this.socket.on("error", () => undefined);
     this.ended = new Promise((resolve) => {
       this.socket.on("end", resolve);
@@ -149,7 +149,7 @@ describe("DNS over TCP", () => {
     expect((await honest.until(asked + 1)).at(-1)).toBe(9);
   });
 
-  test("more connections than the cap are turned away, and one address holds a quarter of them at most", async () => {
+  test("one address holds a quarter of the connections at most", async () => {
     const service = await start({ maxConnections: 16 });
     const clients = numbers(6).map(() => new Client(service.port));
     await untilState(() => service.refused === 2);
@@ -162,6 +162,25 @@ describe("DNS over TCP", () => {
     const late = new Client(service.port);
     late.socket.write(framed(6));
     expect(await late.until(1)).toEqual([6]);
+  });
+
+  test("more connections than the cap are turned away, whoever holds them, until some end", async () => {
+    const service = await start({ maxConnections: 16, mayAsk: () => true });
+    const held = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"].flatMap((address) =>
+      numbers(4).map(() => new Client(service.port, address)),
+    );
+    await untilState(() => service.connections === 16);
+    expect(service.refused).toBe(0);
+    const late = new Client(service.port, "127.0.0.5");
+    await late.ended;
+    expect(service.refused).toBe(1);
+    for (const client of held) client.socket.write(framed(5));
+    for (const client of held) expect(await client.until(1)).toEqual([5]);
+    held[0]?.socket.destroy();
+    await untilState(() => service.connections === 15);
+    const later = new Client(service.port, "127.0.0.5");
+    later.socket.write(framed(6));
+    expect(await later.until(1)).toEqual([6]);
   });
 
   test("strangers are turned away and counted", async () => {
