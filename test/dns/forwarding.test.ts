@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
 import { createConnection } from "node:net";
-import { encode, streamDecode, streamEncode } from "dns-packet";
-import { ask, cleanUp, cleanUps } from "./dns-world.ts";
+import { encode, streamDecode, streamEncode, type Packet } from "dns-packet";
+import { ask, cleanUp, cleanUps, container, until, web1 } from "./dns-world.ts";
 import { addressOf, FakeResolver } from "../fake-resolver.ts";
 import { metric, world } from "./forwarding-world.ts";
 import type { DnsServer } from "../../src/dns/server.ts";
@@ -13,11 +13,11 @@ const OPT = { type: "OPT", name: ".", udpPayloadSize: 1232, flags: 0 } as never;
 const OPT_DO = { type: "OPT", name: ".", udpPayloadSize: 1232, flags: 0x8000 } as never;
 
 /** Asks over TCP. */
-async function askTcp(server: DnsServer, name: string) {
+async function askTcp(server: DnsServer, name: string, more = {}) {
   const { port } = server.listening.find(({ protocol }) => protocol === "tcp")!;
   const socket = createConnection(port, "127.0.0.1");
   cleanUps.push(() => socket.destroy());
-  socket.write(streamEncode({ type: "query", id: 3, flags: 0x100, questions: [{ type: "A", name }] }));
+  socket.write(streamEncode({ type: "query", id: 3, flags: 0x100, questions: [{ type: "A", name }], ...more }));
   let received = Buffer.alloc(0);
   for await (const chunk of socket as AsyncIterable<Buffer>) {
     received = Buffer.concat([received, chunk]);
@@ -29,7 +29,8 @@ async function askTcp(server: DnsServer, name: string) {
 describe("forwarding", () => {
   test("an answer is told again for as long as its TTL says, by UDP and TCP, and then asked for again", async () => {
     const { server, upstream } = await world();
-    upstream.onQuestion = (asked) => asked.answer({ answers: [addressOf(asked, "192.0.2.1", 2)] });
+    // With AA, as one says that has the zone itself.
+    upstream.onQuestion = (asked) => asked.answer({ flags: 0x580, answers: [addressOf(asked, "192.0.2.1", 2)] });
     for (let i = 0; i < 5; i++) {
       expect(await ask(server, "A", "Example.org")).toMatchObject({
         rcode: "NOERROR",
@@ -39,13 +40,61 @@ describe("forwarding", () => {
         answers: [{ data: "192.0.2.1" }],
       });
     }
-    expect((await askTcp(server, "example.ORG")).answers).toMatchObject([{ data: "192.0.2.1" }]);
+    expect(await askTcp(server, "example.ORG")).toMatchObject({ flag_aa: false, answers: [{ data: "192.0.2.1" }] });
     expect(upstream.asked).toHaveLength(1);
     expect(await metric(server, "cache_hits_total")).toBe(5);
     while (upstream.asked.length < 2) {
       await ask(server, "A", "example.org");
       await Bun.sleep(100);
     }
+  });
+
+  test("OPT is answered with OPT, and nobody else gets one, in what is forwarded, kept, truncated, failed or from the zone", async () => {
+    const { server, upstream, put } = await world();
+    await put(web1, 0, container("web", "10.210.0.2"));
+    await until(server, "shop-web.jiji", ["10.210.0.2"]);
+    upstream.onQuestion = (asked) => {
+      const { name } = asked.packet.questions![0]!;
+      // A resolver's own OPT is of its hop (RFC 6891 §6.1.1).
+      const additionals = [{ ...(OPT as object), udpPayloadSize: 4000, ednsVersion: 0 }] as never;
+      if (name === "failing.example") asked.answer({ flags: 0x182, additionals });
+      else if (name === "large.example" && asked.protocol === "udp") asked.answer({ flags: 0x380, additionals });
+      else {
+        const count = name === "large.example" ? 120 : 1;
+        const answers = Array.from({ length: count }, (_, i) => addressOf(asked, `192.0.2.${i}`));
+        asked.answer({ answers, additionals });
+      }
+    };
+    const kinds = [
+      ["A", "other.example", { rcode: "NOERROR", flag_aa: false }],
+      ["A", "failing.example", { rcode: "SERVFAIL", flag_aa: false }],
+      ["A", "large.example", { flag_tc: true, answers: [], flag_aa: false }],
+      ["SRV", "_80._tcp.shop-web.jiji", { rcode: "NOERROR", flag_aa: true }],
+      ["TXT", "shop-web.jiji", { rcode: "NOERROR", flag_aa: true }],
+      ["SRV", "_81._tcp.shop-web.jiji", { rcode: "NXDOMAIN", flag_aa: true }],
+    ] as const;
+    const optsOf = ({ additionals = [] }: Packet) => additionals.filter(({ type }) => type === "OPT");
+    const opt = (isDo: boolean) => [
+      { type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, extendedRcode: 0, flag_do: isDo, options: [] },
+    ];
+    for (let round = 0; round < 2; round++) {
+      for (const [type, name, expected] of kinds) {
+        const plain = await ask(server, type, name);
+        expect(plain).toMatchObject(expected);
+        expect(optsOf(plain)).toEqual([]);
+        for (const [given, isDo] of [
+          [OPT, false],
+          [OPT_DO, true],
+        ] as const) {
+          const answer = await ask(server, type, name, { additionals: [given] });
+          expect(answer).toMatchObject(expected);
+          expect(optsOf(answer)).toMatchObject(opt(isDo));
+        }
+      }
+      expect(optsOf(await askTcp(server, "large.example"))).toEqual([]);
+      expect(optsOf(await askTcp(server, "large.example", { additionals: [OPT_DO] }))).toMatchObject(opt(true));
+    }
+    expect(await metric(server, "cache_hits_total")).toBeGreaterThan(0);
   });
 
   test("DO and CD are asked for apart; AD is told only to those who ask for it", async () => {
