@@ -7,6 +7,7 @@ import { startDnsServer, type DnsServer } from "../../src/dns/server.ts";
 import { encodeContainerRecord, type ContainerRecord } from "../../src/model/container-record.ts";
 import type { DnsSettings } from "../../src/model/dns-settings.ts";
 import { parseIdentityPublicKey, parseWireGuardPublicKey, serverIdOf } from "../../src/model/keys.ts";
+import type { Secret } from "../../src/model/secret.ts";
 import { signServerRecord } from "../../src/model/server-record.ts";
 import { openStoreClient } from "../../src/store/client.ts";
 import { startEmbeddedStore } from "../../src/store/embedded/embedded.ts";
@@ -29,6 +30,8 @@ interface StartOptions {
   /** the packet loop; by default the one that is used in production */
   readonly loop?: "event loop";
   readonly clock?: Clock;
+  /** what the store asks for; a server started here bears it */
+  readonly token?: Secret;
 }
 
 /** A member of the mesh with keys of its own and its signed record. */
@@ -87,6 +90,7 @@ export async function setUp(more: Partial<DnsSettings> = {}, options: StartOptio
     databasePath: join(folder, "state.db"),
     clock: systemClock,
     faults,
+    token: options.token,
   });
   let isStoreClosed = false;
   const closeStore = async () => {
@@ -94,7 +98,7 @@ export async function setUp(more: Partial<DnsSettings> = {}, options: StartOptio
     isStoreClosed = true;
   };
   cleanUps.push(closeStore);
-  const client = openStoreClient({ url: store.url });
+  const client = openStoreClient({ url: store.url, token: options.token });
   cleanUps.push(() => client.close());
   const put = (server: { id: string }, n: number, record: string) =>
     client.transact([
@@ -127,7 +131,7 @@ export async function setUp(more: Partial<DnsSettings> = {}, options: StartOptio
   const log = { info: (line: string) => void lines.push(line), warn: (line: string) => void lines.push(line) };
   const start = async (url: StoreUrl = store.url): Promise<DnsServer> => {
     const server = await startDnsServer(settings, {
-      store: openStoreClient({ url }),
+      store: openStoreClient({ url, token: options.token }),
       clock: options.clock ?? systemClock,
       log,
       workerUrl: process.platform === "linux" && options.loop !== "event loop" ? WORKER : undefined,

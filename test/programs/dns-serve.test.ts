@@ -5,8 +5,10 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import { decode, encode, streamEncode, type DecodedPacket } from "dns-packet";
 import { cleanUp, cleanUps, container, setUp, web1, web2 } from "../dns/dns-world.ts";
+import { FakeAgent } from "../dns/fake-agent.ts";
 import { FakeResolver, addressOf } from "../fake-resolver.ts";
 import { askStatus } from "../../src/dns/operation/control-client.ts";
+import { Secret } from "../../src/model/secret.ts";
 
 afterEach(cleanUp);
 
@@ -68,7 +70,12 @@ async function refusal(...words: readonly string[]): Promise<{ code: number; tex
   return { code: await child.exited, text };
 }
 
-async function ask(port: number, type: string, name: string, host = "127.0.0.1"): Promise<DecodedPacket> {
+async function ask(
+  port: number,
+  type: string,
+  name: string,
+  { host = "127.0.0.1", againMs = 1000 } = {},
+): Promise<DecodedPacket> {
   const answer = Promise.withResolvers<Buffer>();
   const socket = await Bun.udpSocket({
     connect: { hostname: host, port },
@@ -76,7 +83,7 @@ async function ask(port: number, type: string, name: string, host = "127.0.0.1")
   });
   const packet = encode({ type: "query", id: 7, flags: 0x100, questions: [{ type: type as "A", name }] });
   socket.send(packet);
-  const again = setInterval(() => socket.send(packet), 1000);
+  const again = setInterval(() => socket.send(packet), againMs);
   try {
     return decode(await answer.promise);
   } finally {
@@ -87,6 +94,41 @@ async function ask(port: number, type: string, name: string, host = "127.0.0.1")
 
 function dataOf({ answers = [] }: DecodedPacket): unknown[] {
   return answers.map((one) => (one as { data: unknown }).data);
+}
+
+/** The number in the metrics under that name and label. */
+async function metricOf({ where }: Serving, name: string): Promise<number> {
+  const { host, port } = where.metrics!;
+  const text = await (await fetch(`http://${host}:${port}/metrics`)).text();
+  const line = text.split("\n").find((one) => one.startsWith(`jiji_dns_${name} `));
+  if (line === undefined) throw new Error(`there is no ${name}`);
+  return Number(line.split(" ").at(-1));
+}
+
+/** Asks something of each type and response code, and compares what the metrics count of it. */
+async function countsEachQuestion(serving: Serving): Promise<void> {
+  const questions = [
+    ["A", "shop-web.jiji", "NOERROR"],
+    ["A", "nobody.jiji", "NXDOMAIN"],
+    ["AAAA", "shop-web.jiji", "NOERROR"],
+    ["PTR", "2.1.77.10.in-addr.arpa", "NOERROR"],
+    ["SRV", "_80._tcp.shop-web.jiji", "NOERROR"],
+    ["TXT", "shop-web.jiji", "NOERROR"],
+    ["SOA", "jiji", "NOERROR"],
+    ["NS", "jiji", "NOERROR"],
+    ["ANY", "shop-web.jiji", "NOERROR"],
+    ["MX", "shop-web.jiji", "NOERROR"],
+    ["A", "broken.example", "SERVFAIL"],
+    ["A", "refused.example", "REFUSED"],
+  ] as const;
+  for (const [type, name, rcode] of questions) {
+    const counters = [`questions_total{type="${type === "MX" ? "other" : type}"}`, `answers_total{rcode="${rcode}"}`];
+    const before = await Promise.all(counters.map((counter) => metricOf(serving, counter)));
+    // Once: what is asked again is counted again.
+    expect(await ask(serving.port, type, name, { againMs: 60_000 })).toMatchObject({ rcode });
+    const after = await Promise.all(counters.map((counter) => metricOf(serving, counter)));
+    expect({ type, name, after }).toEqual({ type, name, after: before.map((count) => count + 1) });
+  }
 }
 
 async function untilAnswered(port: number, name: string): Promise<DecodedPacket> {
@@ -101,22 +143,21 @@ describe("jiji dns serve by hand", () => {
   test("all its options do what they say", async () => {
     const upstream = await FakeResolver.start();
     cleanUps.push(() => upstream.close());
-    const { put, settings, folder } = await setUp();
+    const token = new Secret("the-store-asks-for-this");
+    upstream.onQuestion = (asked) => {
+      const rcode = { "broken.example": 2, "refused.example": 5 }[asked.packet.questions![0]!.name] ?? 0;
+      asked.answer(rcode === 0 ? { answers: [addressOf(asked, "192.0.2.1")] } : { flags: 0x180 | rcode });
+    };
+    const { put, settings, folder } = await setUp({}, { token });
+    const agent = await FakeAgent.start();
     await put(web1, 0, container("web", "10.77.0.2"));
     await put(web2, 0, container("web", "10.77.1.2"));
     const control = join(folder, "by-hand.sock");
     const state = join(folder, "by-hand.json");
-    await writeFile(join(folder, "token"), "unneeded\n");
+    await writeFile(join(folder, "token"), `${token.reveal()}\n`);
     const serving = await Serving.start(
-      ...[
-        "--listen",
-        "127.0.0.1:0",
-        "127.0.0.2:0",
-        "--store",
-        settings.store.url,
-        "--token-file",
-        join(folder, "token"),
-      ],
+      ...["--listen", "127.0.0.1:0", "127.0.0.2:0", "--store", settings.store.url],
+      ...["--token-file", join(folder, "token"), "--agent-socket", agent.path],
       ...["--self", web2.id, "--cidr", "10.77.0.0/16", "--ttl", "7", "--local-first", "--upstream", upstream.endpoint],
       ...["--state", state, "--metrics", "127.0.0.1:0", "--control-socket", control],
     );
@@ -135,10 +176,16 @@ describe("jiji dns serve by hand", () => {
       ]);
     }
     const second = serving.where.listening.find(({ host }) => host === "127.0.0.2")!;
-    expect(dataOf(await ask(second.port, "PTR", "2.1.77.10.in-addr.arpa", "127.0.0.2"))).toEqual(["shop-web.jiji"]);
+    expect(dataOf(await ask(second.port, "PTR", "2.1.77.10.in-addr.arpa", { host: "127.0.0.2" }))).toEqual([
+      "shop-web.jiji",
+    ]);
     expect(dataOf(await ask(serving.port, "A", "ns.jiji"))).toEqual(["10.77.1.1"]);
     expect(dataOf(await ask(serving.port, "A", "example.org"))).toEqual(["192.0.2.1"]);
     expect(await askStatus(control)).toMatchObject({ rows: 2, servers: 2 });
+    // The agent's word counts, but who this server is was said by the option.
+    agent.state({ unreachable: [web1.id] });
+    while ((await ask(serving.port, "A", "shop-web.jiji")).answers!.length > 1) await Bun.sleep(5);
+    expect(dataOf(await ask(serving.port, "A", "shop-web.jiji"))).toEqual(["10.77.1.2"]);
     const { host, port } = serving.where.metrics!;
     const metrics = await (await fetch(`http://${host}:${port}/metrics`)).text();
     const document = await readFile(join(import.meta.dir, "../../docs/dns.md"), "utf8");
@@ -151,6 +198,7 @@ describe("jiji dns serve by hand", () => {
     // What the document names is served; what is served besides is for contributors.
     expect(described.filter((one) => !served.some((name) => name.startsWith(one)))).toEqual([]);
     expect((await fetch(`http://${host}:${port}/`)).status).toBe(404);
+    await countsEachQuestion(serving);
     serving.process.kill("SIGTERM");
     expect(await serving.process.exited).toBe(0);
     expect(existsSync(state)).toBe(true);
@@ -182,6 +230,18 @@ describe("jiji dns serve by hand", () => {
 });
 
 describe("signals", () => {
+  test("SIGKILL, as by a power failure: what was saved while it ran is answered without the store", async () => {
+    const { put, settings, folder } = await setUp();
+    await put(web1, 0, container("web", "10.210.0.2"));
+    const state = join(folder, "by-hand.json");
+    const first = await Serving.start("--listen", "127.0.0.1:0", "--store", settings.store.url, "--state", state);
+    while (!existsSync(state)) await Bun.sleep(5);
+    first.process.kill("SIGKILL");
+    await first.process.exited;
+    const second = await Serving.start("--listen", "127.0.0.1:0", "--store", "http://127.0.0.1:1", "--state", state);
+    expect(dataOf(await ask(second.port, "A", "shop-web.jiji"))).toEqual(["10.210.0.2"]);
+  }, 30_000);
+
   test("SIGHUP reads the settings again; what cannot be read changes nothing", async () => {
     const { put, settings, folder } = await setUp();
     await put(web1, 0, container("web", "10.210.0.2"));
