@@ -44,7 +44,7 @@ function overTcp(address: string, server: DnsServer): Promise<number> {
   });
 }
 
-describe.if(OUTER !== undefined)("this server's own engine networks", () => {
+describe.if(OUTER !== undefined)("who may ask from elsewhere than loopback", () => {
   const outer = OUTER!;
   const strangers = (server: DnsServer) => metric(server, 'dropped_total{reason="stranger"}');
 
@@ -57,16 +57,28 @@ describe.if(OUTER !== undefined)("this server's own engine networks", () => {
     expect(await overTcp(outer, server)).toBe(0);
   }
 
-  async function isAnswered(server: DnsServer): Promise<void> {
+  async function isAnswered(server: DnsServer, expected = "10.210.0.2"): Promise<void> {
     const asker = await askerAt(outer, server);
     asker.send();
     while (asker.answers.length === 0) await Bun.sleep(5);
-    expect(addresses(asker.answers[0]!)).toEqual(["10.210.0.2"]);
+    expect(addresses(asker.answers[0]!)).toEqual([expected]);
     expect(await overTcp(outer, server)).toBeGreaterThan(0);
   }
 
+  test.each(["packet thread", "event loop"] as const)("the cluster, whatever the agent says (%s)", async (loop) => {
+    const [a, b] = outer.split(".");
+    const { start, put } = await setUp(
+      { clusterCidr: `${a}.${b}.0.0/16` as never },
+      loop === "event loop" ? { loop } : {},
+    );
+    await put(web1, 0, container("web", `${a}.${b}.0.2`));
+    const server = await start();
+    await until(server, NAME, [`${a}.${b}.0.2`]);
+    await isAnswered(server, `${a}.${b}.0.2`);
+  });
+
   test.each(["packet thread", "event loop"] as const)(
-    "may ask from when the agent names them until it names others, and after a start without it (%s)",
+    "own engine networks, from when the agent names them until it names others, and after a start without it (%s)",
     async (loop) => {
       const agent = await FakeAgent.start();
       const { start, put } = await setUp({ agentSocket: agent.path }, loop === "event loop" ? { loop } : {});
