@@ -75,23 +75,28 @@ export async function measure(
 const ASK_AGAIN_MS = 5;
 
 /**
- * Asks, again as soon as there is an answer, until the name has its addresses; gives the milliseconds that took. Throws
- * after `timeoutMs`.
+ * Asks, again as soon as there is an answer, or `pauseMs` after it, until the name has its addresses; gives the milliseconds
+ * that took. Throws after `timeoutMs`.
  */
 export async function untilAnswered(
   server: { readonly host: string; readonly port: number },
   wanted: SampleName,
   timeoutMs: number,
+  pauseMs = 0,
 ): Promise<number> {
   const began = performance.now();
   const question = encodeQuestion(wanted.name);
   const socket = createSocket("udp4");
   socket.on("error", () => undefined);
   const answered = Promise.withResolvers<number>();
-  const ask = (): void => socket.send(question, server.port, server.host);
+  const state = { isOver: false };
+  const ask = (): void => {
+    if (!state.isOver) socket.send(question, server.port, server.host);
+  };
   socket.on("message", (packet) => {
     if (hasAddresses(packet, question.length, wanted)) answered.resolve(performance.now() - began);
-    else ask();
+    else if (pauseMs === 0) ask();
+    else setTimeout(ask, pauseMs);
   });
   ask();
   const asking = setInterval(ask, ASK_AGAIN_MS);
@@ -101,6 +106,7 @@ export async function untilAnswered(
   } finally {
     clearInterval(asking);
     clearTimeout(timer);
+    state.isOver = true;
     socket.close();
   }
 }

@@ -52,6 +52,8 @@ export interface LoadedSample extends Sample {
 }
 
 const START_MS = 30_000;
+/** A server that starts is not kept from it by being asked. */
+const START_PAUSE_MS = 2;
 
 const REPOSITORY = join(import.meta.dir, "..", "..");
 
@@ -112,7 +114,7 @@ export async function openWorld(options: {
       const contender = await startContender(name, program(name), ++port, job, place, { cores, isService });
       closing.push(() => contender.stop());
       const last = awaits ?? job.names.at(-1);
-      if (last !== undefined) await untilAnswered(contender, last, START_MS);
+      if (last !== undefined) await untilAnswered(contender, last, START_MS, START_PAUSE_MS);
       return contender;
     },
     giveRoom: (contender) => giveRoom(programs.socketRoom, contender),
