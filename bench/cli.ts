@@ -12,6 +12,10 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
 };
 
 const [name = "", ...args] = process.argv.slice(2);
+if (name === "--help" || name === "-h") {
+  console.log(`usage: npm run bench -- ${Object.keys(BENCHES).join(" | ")} [--help]`);
+  process.exit(0);
+}
 const load = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
 if (load === undefined) {
   console.error(`error: ${name === "" ? "no measurement is named" : `no measurement is called ${name}`}`);

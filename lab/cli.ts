@@ -1,5 +1,5 @@
 // npm run lab -- …: the lab's library on the command line.
-import { Command, InvalidArgumentError } from "commander";
+import { Command, Option, InvalidArgumentError } from "commander";
 import { LabError } from "./errors.ts";
 import { ensureBaseImage } from "./base-image.ts";
 import { printStatus, statusOf } from "./cli-status.ts";
@@ -59,7 +59,11 @@ function chosenId(): string | undefined {
 }
 
 command("up", "bring servers up; they stay until `down`")
-  .option("--servers <list>", "NAME=RELEASE/ENGINE, comma-separated", parseServers, parseServers(defaultServers))
+  .addOption(
+    new Option("--servers <list>", "NAME=RELEASE/ENGINE, comma-separated")
+      .argParser(parseServers)
+      .default(parseServers(defaultServers), defaultServers),
+  )
   .option("--json", "print the lab as JSON")
   .action(async (options: { servers: ServerRequest[]; json?: true }) => {
     const started = performance.now();
