@@ -27,7 +27,10 @@ const SUFFIX_SECOND = 0x72646461;
 const SUFFIX_THIRD = 0x70726104;
 const SUFFIX_END = 0x0061;
 
-/** Whether the (lower-cased) name of the question is in-addr.arpa or below it. */
+/**
+ * Whether the (lower-cased) name of the question ends in the octets of in-addr.arpa. They may be within other labels: that
+ * is for {@link placeOfReverse} to see.
+ */
 export function isReverseName(question: Question): boolean {
   const { name, nameBytes } = question;
   const at = nameBytes - SUFFIX_BYTES;
@@ -41,19 +44,22 @@ export function isReverseName(question: Question): boolean {
 }
 
 /**
- * Whether a name under in-addr.arpa is the cluster's; if so, `place` says where. The cluster's zones are the networks of
+ * Whether a name that {@link isReverseName} is the cluster's; if so, `place` says where. The cluster's zones are the networks of
  * whole octets that it consists of, so every name is either ours or wholly somebody else's.
  */
 export function placeOfReverse(question: Question, cluster: ClusterRange, place: ReversePlace): boolean {
-  const { name } = question;
+  const { name, nameBytes } = question;
   const labels = question.labels - 2;
   const apexOctets = cluster.prefix <= 8 ? 1 : cluster.prefix <= 16 ? 2 : 3;
   if (labels < apexOctets) return false;
-  for (let label = 0, at = 0; label < labels; label++) {
+  let at = 0;
+  for (let label = 0; label < labels; label++) {
     const rank = labels - 1 - label;
     if (rank < 4) place.labelAt[rank] = at;
     at += name.getUint8(at) + 1;
   }
+  // The last two labels have other octets before these.
+  if (at !== nameBytes - SUFFIX_BYTES) return false;
   let address = 0;
   let octets = labels > 4 ? 5 : labels;
   for (let rank = 0; rank < labels && rank < 4; rank++) {
