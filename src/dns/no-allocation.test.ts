@@ -3,6 +3,7 @@ import { heapStats } from "bun:jsc";
 import { encode } from "dns-packet";
 import { AnswerCache, CACHE_BYTES } from "./forward/answer-cache.ts";
 import { Responder } from "./packets/responder.ts";
+import { Question, readQuestion } from "./wire/question.ts";
 import { allocateTable, RECORD, TableReader } from "./zone/table.ts";
 import { TableWriter } from "./zone/table-writer.ts";
 import { encodeName } from "./wire/wire.ts";
@@ -27,7 +28,8 @@ test("the measure sees what is allocated", () => {
   ).toBeGreaterThan(ROUNDS * 16);
 });
 
-test("answering allocates nothing, whatever is asked", () => {
+/** A responder with a small table, and questions of every sort, one of which it does not answer. */
+function world() {
   const table = allocateTable({
     names: 16,
     arenaBytes: 4096,
@@ -56,6 +58,11 @@ test("answering allocates nothing, whatever is asked", () => {
       ["A", "example.org"],
     ] as const
   ).map(([type, name]) => encode({ type: "query", id: 1, flags: 0x100, questions: [{ type, name, class: "IN" }] }));
+  return { responder, questions };
+}
+
+test("answering allocates nothing, whatever is asked", () => {
+  const { responder, questions } = world();
   const bytes = new Uint8Array(2048);
   const view = new DataView(bytes.buffer);
   let answered = 0;
@@ -71,4 +78,36 @@ test("answering allocates nothing, whatever is asked", () => {
   // Even the smallest object for each question would be sixteen times this.
   expect(heapGrowth(ask)).toBeLessThan(ROUNDS * questions.length);
   expect(answered).toBe(2 * ROUNDS * (questions.length - 1));
+});
+
+test("what the packet thread does with a batch allocates nothing: all are read, their names fetched, each answered", () => {
+  const { responder, questions } = world();
+  const batch = 64;
+  const view = new DataView(new ArrayBuffer(batch * 2048));
+  const bytes = new Uint8Array(view.buffer);
+  const read = Array.from({ length: batch }, () => new Question(SEED));
+  const verdicts = new Int32Array(batch);
+  const malformed = questions[0]!.subarray(0, -1);
+  const packets = Array.from(
+    { length: batch },
+    (_, i) => questions[i] ?? (i % 8 === 7 ? malformed : questions[i % 5]!),
+  );
+  let answered = 0;
+  const run = (): void => {
+    for (let round = 0; round < ROUNDS / 8; round++) {
+      for (let i = 0; i < batch; i++) bytes.set(packets[i] as Uint8Array, i * 2048);
+      for (let i = 0; i < batch; i++) {
+        const length = (packets[i] as Uint8Array).length;
+        verdicts[i] = readQuestion(view, i * 2048, length, read[i] as Question);
+      }
+      responder.warm(read, batch);
+      for (let i = 0; i < batch; i++) {
+        const verdict = verdicts[i] as number;
+        if (responder.answerRead(view, i * 2048, read[i] as Question, verdict, false) > 0) answered++;
+      }
+    }
+  };
+  run();
+  expect(heapGrowth(run)).toBeLessThan((ROUNDS / 8) * batch);
+  expect(answered).toBe(2 * (ROUNDS / 8) * (batch - 1));
 });
