@@ -21,7 +21,7 @@ export interface FuzzReport {
   readonly overTcp: number;
   /** answers that were compared */
   readonly answers: number;
-  /** valid questions that had to be asked again, since a packet was lost */
+  /** those that must be answered and had to be asked again, since a packet was lost */
   readonly askedAgain: number;
   readonly forwarded: number;
   readonly faults: number;
@@ -85,6 +85,12 @@ interface Sender {
   readonly waiting: Map<number, Sent[]>;
 }
 
+/** A packet that must be answered, and who waits for that. */
+interface Owed {
+  readonly sender: Sender;
+  readonly sent: Sent;
+}
+
 class Fuzz {
   readonly #served: Served;
   readonly #options: FuzzOptions;
@@ -93,8 +99,9 @@ class Fuzz {
   readonly #senders: Sender[] = [];
   readonly #complaints: string[] = [];
   #asker: Sender | undefined;
-  /** valid questions of the last round */
-  #open: readonly Sent[] = [];
+  /** of the last round */
+  #owed: readonly Owed[] = [];
+  #hasWaitedInVain = false;
   #nextId = 1;
   #answers = 0;
   #valid = 0;
@@ -119,7 +126,7 @@ class Fuzz {
     await this.#untilReady();
     const megabytes: number[] = [];
     let sent = 0;
-    for (let round = 0; sent < packets && this.#complaints.length < MAX_COMPLAINTS; round++) {
+    for (let round = 0; sent < packets && !this.#isOver; round++) {
       const count = Math.min(PACKETS_PER_ROUND, packets - sent);
       await this.#round(count);
       if (round % 4 === 0) await this.#roundOverTcp();
@@ -131,7 +138,7 @@ class Fuzz {
       if (round % 200 === 199)
         say(`${sent} packets, ${this.#answers} answers compared, ${this.#served.residentMegabytes} MB`);
     }
-    if (this.#served.exitCode === null) await this.#untilAnswered(this.#open);
+    if (this.#served.exitCode === null) await this.#untilAnswered(this.#owed);
     const metrics = this.#served.exitCode === null ? await this.#served.metrics() : new Map<string, number>();
     const exitCode = this.#served.exitCode ?? (await this.#served.close());
     if (exitCode !== 0) this.#complain(`exit code ${exitCode} after SIGTERM`);
@@ -150,6 +157,11 @@ class Fuzz {
       exitCode,
       complaints: this.#complaints,
     };
+  }
+
+  /** Enough was wrong; and what is not answered would be waited for in every round. */
+  get #isOver(): boolean {
+    return this.#hasWaitedInVain || this.#complaints.length >= MAX_COMPLAINTS;
   }
 
   async #openSender(hostname: string): Promise<Sender> {
@@ -199,16 +211,18 @@ class Fuzz {
 
   async #round(count: number): Promise<void> {
     const random = this.#random;
-    const valid: Sent[] = [];
+    const owed: Owed[] = [];
     for (let i = 0; i < count; i++) {
       const octets = mutated(this.#corpus, random);
       if (octets.length >= 2) [octets[0], octets[1]] = [random.next(256), random.next(256)];
-      this.#send(random.pick(this.#senders), new Sent(octets));
-      if (i % Math.ceil(PACKETS_PER_ROUND / VALID_PER_ROUND) === 0) valid.push(this.#sendValid());
+      const one = { sender: random.pick(this.#senders), sent: new Sent(octets) };
+      this.#send(one.sender, one.sent);
+      if (one.sent.mustBeAnswered((name, type) => this.#served.expected(name, type))) owed.push(one);
+      if (i % Math.ceil(PACKETS_PER_ROUND / VALID_PER_ROUND) === 0) owed.push(this.#sendValid());
     }
     // The next packets go out while the last answers are on their way.
-    await this.#untilAnswered(this.#open);
-    this.#open = valid;
+    await this.#untilAnswered(this.#owed);
+    this.#owed = owed;
     const nowMs = performance.now();
     for (const { waiting } of this.#senders) {
       for (const [id, asked] of waiting) {
@@ -238,32 +252,33 @@ class Fuzz {
     ]);
   }
 
-  #sendValid(): Sent {
-    const sent = this.#validQuestion();
+  #sendValid(): Owed {
+    const one = { sender: this.#asker!, sent: this.#validQuestion() };
     this.#valid++;
-    this.#send(this.#asker!, sent);
-    return sent;
+    this.#send(one.sender, one.sent);
+    return one;
   }
 
-  /** Valid questions are answered, whatever else comes; loopback may lose a packet, so they are asked again. */
-  async #untilAnswered(valid: readonly Sent[]): Promise<void> {
-    const { waiting, socket } = this.#asker!;
+  /** All are answered, whatever else comes; loopback may lose a packet, so they are asked again. */
+  async #untilAnswered(owed: readonly Owed[]): Promise<void> {
     const startMs = performance.now();
-    const open = () => valid.filter((sent) => waiting.get(sent.id)?.includes(sent));
+    const isOpen = ({ sender, sent }: Owed) => sender.waiting.get(sent.id)?.includes(sent) === true;
     let askedMs = startMs;
-    for (let left = open(); left.length > 0 && this.#served.exitCode === null; left = open()) {
+    let left = owed.filter(isOpen);
+    for (; left.length > 0 && this.#served.exitCode === null; left = left.filter(isOpen)) {
       const nowMs = performance.now();
       if (nowMs - startMs > GIVE_UP_MS) {
-        for (const sent of left) this.#complain(`a valid question had no answer: ${hex(sent.octets)}`);
+        for (const { sent } of left) this.#complain(`no answer to ${hex(sent.octets)}`);
+        this.#hasWaitedInVain = true;
         return;
       }
       if (nowMs - askedMs >= ASK_AGAIN_MS) {
         askedMs = nowMs;
-        for (const sent of left) {
+        for (const { sender, sent } of left) {
           this.#askedAgain++;
           // Then two answers may come.
-          waiting.get(sent.id)?.push(new Sent(sent.octets));
-          socket.send(Uint8Array.from(sent.octets));
+          sender.waiting.get(sent.id)?.push(new Sent(sent.octets));
+          sender.socket.send(Uint8Array.from(sent.octets));
         }
       }
       await Bun.sleep(left.length > 4 ? 0 : 1);

@@ -35,9 +35,11 @@ export class Sent {
     return (this.octets[0] ?? 0) * 256 + (this.octets[1] ?? 0);
   }
 
-  /** Whether an answer must come; what others are asked for may fail. */
-  get isOwn(): boolean {
-    return this.question.verdict >= 0;
+  /** Whether an answer must come: malformed ones have theirs as well; what others are asked for may fail. */
+  mustBeAnswered(expected: Expected): boolean {
+    const { verdict, type } = this.question;
+    if (verdict !== 0) return verdict > 0;
+    return expected(this.#name, TYPE_NAMES[type] ?? "other").rcode !== "FORWARD";
   }
 
   /** What is wrong with an answer; undefined when nothing is. */
