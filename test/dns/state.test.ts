@@ -17,7 +17,7 @@ async function resyncs({ settings }: World): Promise<number> {
   return (await askStatus(settings.controlSocket!)).store.resyncs;
 }
 
-describe("every end of a subscription is followed by the next one, and names stay answered meanwhile", () => {
+describe("the end of a subscription", () => {
   const ends: readonly (readonly [what: string, end: (world: World) => void])[] = [
     ["an error line", ({ faults }) => faults.failStreams("too slow")],
     ["a silent end", ({ faults }) => faults.closeStreams()],
@@ -26,7 +26,7 @@ describe("every end of a subscription is followed by the next one, and names sta
     ["a store that no longer knows the subscription", ({ faults }) => faults.forgetSubscriptions()],
   ];
 
-  test.each(ends)("%s", async (_what, end) => {
+  test.each(ends)("after %s the next one follows, and names stay answered meanwhile", async (_what, end) => {
     const world = await setUp();
     const { put, start, client } = world;
     await put(web1, 0, container("web", "10.210.0.2"));

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { decode, encode, type Packet, type StringAnswer } from "dns-packet";
+import { addressOf, FakeResolver } from "../../../test/fake-resolver.ts";
 import { ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../../model/address.ts";
 import { cidrParts, parseClusterCidr } from "../../model/cluster.ts";
 import { systemClock } from "../../system/clock.ts";
@@ -30,18 +31,22 @@ type Said = ReturnType<typeof decode> & { readonly rcode: string; readonly octet
 
 const LOOPBACK = 0x7f000001;
 
-/** A service with a zone of one server, web1, and no resolvers. */
-function make(cidr = "10.210.0.0/16", clock = systemClock, subnet = 0): Made {
+/** A service with a zone of one server, web1, and no resolvers unless a forwarder is given. */
+function make(
+  cidr = "10.210.0.0/16",
+  clock = systemClock,
+  forwarder = new Forwarder({ resolvers: async () => [], clock }),
+): Made {
   const cluster = parseClusterCidr(cidr)!;
   const zone = new Zone({ cluster, localFirst: false, nowMs: () => 0 });
-  zone.setServers([{ id: "a", name: "web1", subnet }]);
+  zone.setServers([{ id: "a", name: "web1", subnet: 0 }]);
   const counters = new Counters(new ArrayBuffer(COUNTER_BYTES));
   const service: QuestionService = new QuestionService({
     seed: 1,
     cluster: cidrParts(cluster),
     zone,
     ttlSeconds: () => 60,
-    forwarder: new Forwarder({ resolvers: async () => [], clock }),
+    forwarder,
     limit: new SourceLimit(clock),
     counters,
     cache: new AnswerCache(new SharedArrayBuffer(CACHE_BYTES)),
@@ -236,4 +241,27 @@ describe("PTR", () => {
       expect(await ask(nameOf(address), "PTR")).toMatchObject({ rcode: "SERVFAIL" });
     expect(await ask("in-addr.arpa", "PTR")).toMatchObject({ rcode: "SERVFAIL" });
   });
+});
+
+test("questions beyond what resolvers may be asked at once, and those that none answers, fail with SERVFAIL", async () => {
+  const upstream = await FakeResolver.start();
+  upstream.onQuestion = () => undefined;
+  const limits = { maxInFlight: 10, deadlineMs: 500 };
+  const forwarder = new Forwarder({ resolvers: async () => [upstream.endpoint], clock: systemClock, ...limits });
+  try {
+    const { ask, counters } = make("10.210.0.0/16", systemClock, forwarder);
+    const asked = Array.from({ length: 30 }, (_, i) => ask(`n${i}.example`, "A", { payload: 1232 }));
+    const failed = { rcode: "SERVFAIL", id: 1, flag_aa: false, flag_tc: false, answers: [], authorities: [] };
+    for (const said of await Promise.all(asked.slice(10))) {
+      expect(said).toMatchObject({ ...failed, additionals: [{ type: "OPT" }] });
+    }
+    expect(forwarder.counts).toMatchObject({ overload: 20, inFlight: 10 });
+    for (const said of await Promise.all(asked)) expect(said).toMatchObject(failed);
+    expect(counters.get("answersServfail")).toBe(30);
+    upstream.onQuestion = (one) => one.answer({ answers: [addressOf(one, "192.0.2.1")] });
+    expect(dataOf(await ask("later.example", "A"))).toEqual(["192.0.2.1"]);
+  } finally {
+    forwarder.close();
+    upstream.close();
+  }
 });
