@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import type { CliContext } from "../cli/context.ts";
 import type { AddCommands } from "../cli/program.ts";
 import { PATHS } from "../model/paths.ts";
@@ -9,10 +9,11 @@ import { untilStopped } from "./stop-signals.ts";
 /** `jiji dns`: the DNS server of a mesh, or one run by hand, and why it answers what it answers. */
 export const addDnsCommands: AddCommands = (program, run, context) => {
   const dns = program.command("dns").description("the server that answers the names of services");
-  dns
+  const settings = new Option("--settings <file>", "instead of all of the following; jiji network setup writes it");
+  const serve = dns
     .command("serve")
     .description("answer questions until SIGTERM; jiji-dns.service does this")
-    .option("--settings <file>", "all of the following, as jiji network setup writes it")
+    .addOption(settings)
     .option("--listen <ip:port...>", "where to listen, UDP and TCP; port 0 takes a free one")
     .option("--store <url>", "the store: http://IP:PORT, or unix:/path of the agent's relay")
     .option("--token-file <file>", "the store's bearer token, alone in a file")
@@ -28,6 +29,8 @@ export const addDnsCommands: AddCommands = (program, run, context) => {
     .action((options: DnsServeOptions) => {
       run(async () => untilStopped(await startDnsService(options)));
     });
+  // What the file says would win silently.
+  settings.conflicts(serve.options.filter((option) => option !== settings).map((option) => option.attributeName()));
   addTrace(dns, run, context);
 };
 

@@ -213,6 +213,8 @@ describe("jiji dns serve by hand", () => {
     [["--listen", "127.0.0.1:0", "--store", "http://127.0.0.1:1", "--upstream", "dns.example"], 2, "upstreams"],
     [["--listne", "127.0.0.1:0"], 2, "--listen"],
     [["--settings", "/nonexistent/settings.json"], 3, "/nonexistent/settings.json"],
+    [["--settings", "/nonexistent/settings.json", "--ttl", "5"], 2, "cannot be used with option '--ttl <seconds>'"],
+    [["--local-first", "--settings", "/nonexistent/settings.json"], 2, "cannot be used with option '--local-first'"],
   ])("refuses %j", async (words, code, text) => {
     const refused = await refusal(...words);
     expect(refused.text).toContain(text);
