@@ -1,4 +1,4 @@
+// Runs on the packet thread of jiji-dns, of which it is the entry point: so it is part of the compiled executable.
 import { runPacketThread } from "../dns/packets/packet-worker.ts";
 
-// The packet thread of jiji-dns: an entry point of its own, so that it is part of the compiled executable.
 runPacketThread();

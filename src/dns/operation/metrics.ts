@@ -164,6 +164,11 @@ const COUNTS: readonly Metric[] = [
     "Packets that could not be answered by a fault of ours",
     (report, own) => total(report, own, "faults"),
   ],
+  [
+    "receive_errors_total",
+    "Times that the socket could not be read",
+    (report, own) => total(report, own, "receiveErrors"),
+  ],
   ["overload_total", "Refused, too many were under way", ({ forwarder }) => forwarder?.counts.overload ?? 0],
 ];
 

@@ -1,3 +1,4 @@
+// Runs on the packet thread alone.
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { AccessList } from "./access.ts";
 import { AnswerCache } from "../forward/answer-cache.ts";
@@ -25,7 +26,7 @@ const MAX_LAST_BATCHES = 64;
 /** In the place of a verdict: the packet gets no answer, and has been counted. */
 const PASSED_OVER = NOT_A_QUESTION - 1;
 
-/** One batch in this many, and one, is measured. */
+/** One batch in 64 is measured. */
 const SAMPLE_MASK = 63;
 
 /**

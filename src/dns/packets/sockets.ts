@@ -11,6 +11,8 @@ import { startWorkerLoop } from "./worker-loop.ts";
 
 export interface SocketsOptions extends Pick<PacketLoopOptions, "seed" | "cluster" | "table" | "networks" | "cache"> {
   readonly workerUrl: URL | undefined;
+  /** says what is wrong with the calls that the packet thread needs; then there is none */
+  readonly checkCalls?: () => string | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
   readonly log: ProblemLog;
@@ -108,7 +110,7 @@ class Sockets implements OpenSockets {
   }
 
   async #openLoop(socket: PacketLoopOptions["socket"], isInherited: boolean): Promise<PacketLoop> {
-    const { seed, cluster, table, networks, cache, log, onQuestion, workerUrl } = this.#options;
+    const { seed, cluster, table, networks, cache, log, onQuestion, workerUrl, checkCalls } = this.#options;
     const started: { loop?: PacketLoop } = {};
     const options: PacketLoopOptions = {
       socket,
@@ -122,7 +124,8 @@ class Sockets implements OpenSockets {
       },
       onProblem: (text) => log.warn("packets", text),
     };
-    const why = workerUrl === undefined || process.platform !== "linux" ? "not asked for" : checkDatagramCalls();
+    const why =
+      workerUrl === undefined || process.platform !== "linux" ? "not asked for" : (checkCalls ?? checkDatagramCalls)();
     if (why !== undefined && isInherited) throw new Error(`the inherited socket cannot be used: ${why}`);
     if (why !== undefined && why !== "not asked for") log.warn("packets", `no packet thread: ${why}`);
     const loop = why === undefined ? await startWorkerLoop(options, workerUrl as URL) : await startEventLoop(options);

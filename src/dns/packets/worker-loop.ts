@@ -1,3 +1,4 @@
+// Runs on the main thread: starts the packet thread, and deals with what it hands over.
 import { Worker } from "node:worker_threads";
 import { ipv4FromNumber, ipv4ToNumber } from "../../model/address.ts";
 import { AccessList } from "./access.ts";
