@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createSocket } from "node:dgram";
 import { createConnection } from "node:net";
-import { networkInterfaces } from "node:os";
 import { decode, encode, streamEncode, type DecodedPacket } from "dns-packet";
 import { addresses, ask, cleanUp, cleanUps, container, setUp, until, web1, web2 } from "./dns-world.ts";
 import { FakeAgent } from "./fake-agent.ts";
 import { metric } from "./forwarding-world.ts";
+import { OUTER_ADDRESS } from "../outer-address.ts";
 import type { DnsServer } from "../../src/dns/server.ts";
 import type { StoreUrl } from "../../src/store/store-url.ts";
 
@@ -13,14 +13,6 @@ afterEach(cleanUp);
 
 const NOWHERE = "http://127.0.0.1:1" as StoreUrl;
 const NAME = "shop-web.jiji";
-
-/**
- * An address of this machine from which loopback can be reached, and which is not loopback's: what goes from the one to the
- * other never leaves the machine. None of 10.0.0.0/8, where meshes are.
- */
-const OUTER = Object.values(networkInterfaces())
-  .flatMap((all) => all ?? [])
-  .find(({ family, internal, address }) => family === "IPv4" && !internal && !address.startsWith("10."))?.address;
 
 const QUESTION = { type: "query" as const, id: 7, flags: 0x100, questions: [{ type: "A" as const, name: NAME }] };
 
@@ -47,8 +39,8 @@ function overTcp(address: string, server: DnsServer): Promise<number> {
   });
 }
 
-describe.if(OUTER !== undefined)("who may ask from elsewhere than loopback", () => {
-  const outer = OUTER!;
+describe.if(OUTER_ADDRESS !== undefined)("who may ask from elsewhere than loopback", () => {
+  const outer = OUTER_ADDRESS!;
   const strangers = (server: DnsServer) => metric(server, 'dropped_total{reason="stranger"}');
 
   async function isDropped(server: DnsServer): Promise<void> {
