@@ -5,7 +5,7 @@ import { SeededRandom } from "../../../test/fuzz/random.ts";
 import { OUTER_ADDRESS } from "../../../test/outer-address.ts";
 import { parseCidr, type Cidr } from "../../model/cluster.ts";
 import { COUNTERS } from "../operation/counters.ts";
-import { startEventLoop } from "./event-loop.ts";
+import { startMainThreadLoop } from "./main-thread-loop.ts";
 import type { PacketLoop, PacketLoopOptions } from "./packet-loop.ts";
 import { ASK_ZONE, FORWARD, Responder } from "./responder.ts";
 import { RECORD, TableReader, allocateTable } from "../zone/table.ts";
@@ -18,7 +18,7 @@ const CLUSTER = { first: 0x0ad20000, prefix: 16 };
 const WORKER = new URL("../../bin/dns-worker.ts", import.meta.url);
 
 const kinds = {
-  "event loop": (options: PacketLoopOptions) => startEventLoop(options),
+  "event loop": (options: PacketLoopOptions) => startMainThreadLoop(options),
   ...(process.platform === "linux" && { worker: (options: PacketLoopOptions) => startWorkerLoop(options, WORKER) }),
 };
 

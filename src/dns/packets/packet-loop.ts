@@ -28,7 +28,7 @@ export interface PacketLoopOptions {
 /**
  * Answers the questions of one UDP socket from the table, and hands the others over. There are two implementations: a
  * thread of its own that calls recvmmsg and sendmmsg (worker-loop.ts), and the runtime's sockets on the main thread
- * (event-loop.ts); both behave alike.
+ * (main-thread-loop.ts); both behave alike.
  */
 export interface PacketLoop {
   readonly kind: "worker" | "event loop";

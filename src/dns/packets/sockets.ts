@@ -2,7 +2,7 @@ import { ipv4ToNumber, parseIpv4 } from "../../model/address.ts";
 import type { DnsSettings } from "../../model/dns-settings.ts";
 import { JijiError } from "../../model/errors.ts";
 import { checkDatagramCalls } from "./datagram-check.ts";
-import { startEventLoop } from "./event-loop.ts";
+import { startMainThreadLoop } from "./main-thread-loop.ts";
 import { inheritedSockets } from "./inherited-sockets.ts";
 import type { PacketLoop, PacketLoopOptions, Peer } from "./packet-loop.ts";
 import type { ProblemLog } from "../operation/problem-log.ts";
@@ -128,7 +128,8 @@ class Sockets implements OpenSockets {
       workerUrl === undefined || process.platform !== "linux" ? "not asked for" : (checkCalls ?? checkDatagramCalls)();
     if (why !== undefined && isInherited) throw new Error(`the inherited socket cannot be used: ${why}`);
     if (why !== undefined && why !== "not asked for") log.warn("packets", `no packet thread: ${why}`);
-    const loop = why === undefined ? await startWorkerLoop(options, workerUrl as URL) : await startEventLoop(options);
+    const loop =
+      why === undefined ? await startWorkerLoop(options, workerUrl as URL) : await startMainThreadLoop(options);
     started.loop = loop;
     this.loops.push(loop);
     this.listening.push({ host: loop.host, port: loop.port, protocol: "udp" });

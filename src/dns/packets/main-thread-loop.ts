@@ -14,15 +14,15 @@ const MAX_QUESTION_BYTES = 2048;
  * Starts the packet loop on the runtime's own sockets, for systems without recvmmsg. It cannot take a descriptor over.
  * Rejects when the address cannot be bound.
  */
-export async function startEventLoop(options: PacketLoopOptions): Promise<PacketLoop> {
+export async function startMainThreadLoop(options: PacketLoopOptions): Promise<PacketLoop> {
   const { socket } = options;
   if ("descriptor" in socket) throw new Error("this packet loop cannot use an inherited socket");
-  const loop = new EventLoop(options);
+  const loop = new MainThreadLoop(options);
   await loop.bind(socket.address, socket.port);
   return loop;
 }
 
-class EventLoop implements PacketLoop {
+class MainThreadLoop implements PacketLoop {
   readonly kind = "event loop";
   readonly thread = undefined;
   readonly counters = new Counters(new ArrayBuffer(COUNTER_BYTES));
