@@ -30,6 +30,10 @@ export class OnceLog {
     this.#log = log;
   }
 
+  hasSaid(thing: string, problem: string): boolean {
+    return this.#said.get(thing)?.has(problem) === true;
+  }
+
   warn(thing: string, problem: string, line: string): void {
     const said = this.#said.get(thing) ?? new Set<string>();
     if (said.has(problem)) return;

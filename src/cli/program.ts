@@ -81,7 +81,10 @@ function describeFailure(error: unknown, context: CliContext): Failure {
   if (error instanceof CommanderError) {
     // Help and version were asked for and have been shown; everything else was said by commander itself.
     const code = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    return { code, said: { message: error.message.replace(/^error: /, ""), hint: null, server: null } };
+    const [message = "", hint = null] = withHint(error.message)
+      .replace(/^error: |\n$/g, "")
+      .split("\nhint: ");
+    return { code, said: { message, hint, server: null } };
   }
   if (context.interrupted.aborted) {
     const hint = "what was done is kept; running the command again goes on from there";

@@ -20,10 +20,12 @@ describe("the file", () => {
       [["setup", "--dry-run"], 3, "no .jiji/deploy.yml here or in any folder above"],
       [["status"], 3, "no .jiji/deploy.yml here or in any folder above"],
       [["gc", "--nothing"], 2, "unknown option '--nothing'"],
+      [["statsu"], 2, "unknown command 'statsu'"],
     ] as const) {
       const result = await world.run("network", ...argv, "--json");
       expect(result.code).toBe(exitCode);
       expect(JSON.parse(result.stdout)).toMatchObject({ ok: false, exitCode, error: { message } });
+      if (argv[0] === "statsu") expect(JSON.parse(result.stdout).error.hint).toBe("did you mean status?");
       expect(result.stderr).toContain(`error: ${message}`);
     }
   });

@@ -208,7 +208,7 @@ describe("what cannot be asked", () => {
       rowCount: 1,
       ok: false,
       exitCode: 1,
-      error: "the statement was stopped",
+      error: { message: "the statement was stopped", hint: "a LIMIT", server: "home" },
     });
   });
 

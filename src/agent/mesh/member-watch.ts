@@ -16,6 +16,7 @@ import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../../store/store.ts";
 import type { Clock, Files } from "../../system/host.ts";
 import { OnceLog, type Log } from "../log.ts";
+import { Allowance } from "./allowance.ts";
 import { learnMembers, rememberFirstSeen, type Refusal } from "./membership.ts";
 import { nextRev } from "../containers/mirror.ts";
 import { Backoff, Wake } from "../wake.ts";
@@ -53,15 +54,16 @@ export interface MemberWatch {
  */
 const MAX_ROWS = 2_048;
 
-/** Refusals that one look names; of more there is only the number. */
+/** Refusals that are named at once, and within a minute after that; of more there is only the number. */
 const MAX_REFUSALS = 20;
 
 /**
- * Judging the store's rows for longer than this is followed by a pause, so that it takes one part in so many of the time: whoever
- * changes rows without end must not keep a core busy.
+ * What the store's rows have caused is followed by a pause of at least the first, and so many times as long as it took: whoever
+ * changes rows without end must not keep a core busy. What an operator's command has caused is not kept waiting.
  */
-const LONG_MS = 50;
-const JUDGING_SHARE = 20;
+const MIN_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 5_000;
+const PAUSE_SHARE = 4;
 
 const LOOK_MS = 60_000;
 const RETRY_MS = [100, 5_000] as const;
@@ -86,7 +88,10 @@ class Watch implements MemberWatch {
   readonly #options: MemberWatchOptions;
   readonly #stop = new AbortController();
   readonly #wake = new Wake();
+  readonly #fileWake = new Wake();
   readonly #refusals: OnceLog;
+  readonly #refusalsAllowed: Allowance;
+  readonly #sumsAllowed: Allowance;
   readonly #done: Promise<unknown>;
   #known: MembersFile = EMPTY_MEMBERS;
   #members: readonly Member[] = [];
@@ -95,18 +100,24 @@ class Watch implements MemberWatch {
   #stored: StoredRows | undefined;
   /** the same by id, as they were when looking began */
   #rows: ReadonlyMap<string, SignedServerRecord> | undefined;
-  /** how long the store's rows took when they were judged last */
-  #judgingMs = 0;
+  /** ends the subscription, so that another one tells all rows again */
+  #unsubscribe: (() => void) | undefined;
+  /** whether rows of the store have changed since the last look began */
+  #hasNewRows = false;
   #reconciledText = "";
   #complaint = "";
 
   constructor(options: MemberWatchOptions) {
     this.#options = options;
     this.#refusals = new OnceLog(options.log);
+    const nowMs = options.clock.monotonicMs();
+    this.#refusalsAllowed = new Allowance(MAX_REFUSALS, MAX_REFUSALS / 60, nowMs);
+    this.#sumsAllowed = new Allowance(1, 1 / 60, nowMs);
     this.#done = Promise.all([this.#work(), this.#subscribe()]);
   }
 
   fileChanged(): void {
+    this.#fileWake.call();
     this.#wake.call();
   }
 
@@ -121,15 +132,16 @@ class Watch implements MemberWatch {
     const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
     while (!this.#stop.signal.aborted) {
       try {
+        const startMs = clock.monotonicMs();
+        const isForRows = this.#hasNewRows;
         await this.#lookOnce();
         this.#complaint = "";
         backoff.reset();
-        if (this.#judgingMs > LONG_MS) {
-          await clock.sleep(this.#judgingMs * JUDGING_SHARE, this.#stop.signal).catch(() => undefined);
-        }
+        if (isForRows) await this.#rest(clock.monotonicMs() - startMs);
         const isCalm = !(await this.#wake.sleep(clock, lookMs, this.#stop.signal));
         // Not in a hurry, since setup writes the same file: not while it has just changed, and from what it says now.
         if (isCalm && !this.#stop.signal.aborted) {
+          if (this.#stored?.hasRoom === true) this.#unsubscribe?.();
           await this.#readFile();
           await this.#writeFile(this.#withTimes(this.#known));
         }
@@ -144,7 +156,7 @@ class Watch implements MemberWatch {
   }
 
   async #lookOnce(): Promise<void> {
-    this.#judgingMs = 0;
+    this.#hasNewRows = false;
     this.#rows = this.#stored?.byId();
     await this.#readFile();
     await this.#freeNumbers();
@@ -191,9 +203,7 @@ class Watch implements MemberWatch {
   async #learn(): Promise<void> {
     const { identity, cluster } = this.#options;
     if (this.#rows === undefined) return;
-    const startMs = this.#options.clock.monotonicMs();
     const learned = learnMembers(this.#known, [...this.#rows.values()], identity.id, cluster);
-    this.#judgingMs = this.#options.clock.monotonicMs() - startMs;
     this.#refuse(learned.refusals);
     if (learned.file === this.#known) return;
     await this.#writeFile(this.#withTimes(learned.file));
@@ -201,12 +211,22 @@ class Watch implements MemberWatch {
   }
 
   #refuse(refusals: readonly Refusal[]): void {
-    for (const { id, why } of refusals.slice(0, MAX_REFUSALS)) {
+    const nowMs = this.#options.clock.monotonicMs();
+    const news = refusals.filter(({ id, why }) => !this.#refusals.hasSaid(id, why));
+    const named = news.filter(() => this.#refusalsAllowed.take(nowMs));
+    for (const { id, why } of named) {
       this.#refusals.warn(id, why, `members: the store's row of ${id} is not believed: ${why}`);
     }
-    const more = refusals.length - MAX_REFUSALS;
-    if (more > 0) this.#refusals.warn("", "more", `members: ${more} more of the store's rows are not believed`);
-    this.#refusals.retain(new Set([...refusals.map(({ id }) => id), ...(more > 0 ? [""] : [])]));
+    const more = news.length - named.length;
+    if (more > 0 && this.#sumsAllowed.take(nowMs)) {
+      this.#options.log.warn(`members: ${more} more of the store's rows are not believed`);
+    }
+    this.#refusals.retain(new Set(refusals.map(({ id }) => id)));
+  }
+
+  async #rest(tookMs: number): Promise<void> {
+    const pauseMs = Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, tookMs * PAUSE_SHARE));
+    await this.#fileWake.sleep(this.#options.clock, pauseMs, this.#stop.signal);
   }
 
   async #writeOwnRow(): Promise<void> {
@@ -261,8 +281,12 @@ class Watch implements MemberWatch {
       try {
         const subscription = await store.subscribe({ sql: SUBSCRIPTIONS.servers }, { signal });
         const close = (): void => subscription.close();
+        this.#unsubscribe = close;
         signal.addEventListener("abort", close, { once: true });
-        const rows = new StoredRows((id) => this.#known.members.some((member) => member.id === id));
+        const { identity } = this.#options;
+        const rows = new StoredRows(
+          (id) => id === identity.id || this.#known.members.some((member) => member.id === id),
+        );
         let isWhole = false;
         let hasSaid = false;
         for await (const event of subscription) {
@@ -270,8 +294,8 @@ class Watch implements MemberWatch {
           if (event.type === "ready") isWhole = true;
           rows.apply(event);
           if (!isWhole) continue;
-          if (rows.hasRoomAgain) break;
           this.#stored = rows;
+          this.#hasNewRows = true;
           if (rows.leftOut > 0 && !hasSaid) {
             const many = `members: the store has more than ${MAX_ROWS} rows of servers`;
             this.#options.log.warn(`${many}; those of strangers beyond that are left out`);
@@ -279,7 +303,6 @@ class Watch implements MemberWatch {
           }
           this.#wake.call();
         }
-        subscription.close();
         signal.removeEventListener("abort", close);
       } catch {
         // the container rows' writer says that the store is away; one voice is enough
@@ -302,8 +325,8 @@ class StoredRows {
   }
 
   /** Whether rows were left out that there would be room for now: only another subscription tells them again. */
-  get hasRoomAgain(): boolean {
-    return this.leftOut > 0 && this.#rows.size < MAX_ROWS / 2;
+  get hasRoom(): boolean {
+    return this.leftOut > 0 && this.#rows.size < MAX_ROWS;
   }
 
   apply(event: SubscriptionEvent): void {

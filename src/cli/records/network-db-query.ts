@@ -99,7 +99,8 @@ async function printRows(
     }
   } catch (error) {
     const known = context.interrupted.aborted ? new JijiError("cancelled", "interrupted") : asJijiError(error, server);
-    await print(format.end(count, { message: known.message, exitCode: exitCodeOf(known.kind) }));
+    const { message, hint = null, server: where = null } = known;
+    await print(format.end(count, { message, hint, server: where, exitCode: exitCodeOf(known.kind) }));
     throw known;
   }
   await print(format.end(count));

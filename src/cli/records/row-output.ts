@@ -7,7 +7,14 @@ export interface RowFormat {
   head(columns: readonly string[]): string | undefined;
   rows(rows: readonly (readonly QueryValue[])[]): string | undefined;
   /** the end of the answer; `error`: why it broke off */
-  end(count: number, error?: { readonly message: string; readonly exitCode: number }): string | undefined;
+  end(count: number, error?: BrokenOff): string | undefined;
+}
+
+export interface BrokenOff {
+  readonly message: string;
+  readonly hint: string | null;
+  readonly server: string | null;
+  readonly exitCode: number;
 }
 
 /** Rows that decide how wide the columns are; they are held back until so many have come. */
@@ -108,9 +115,9 @@ export function jsonFormat(server: string): RowFormat {
       return text.join("\n");
     },
     end: (count, error) => {
-      const tail = { rowCount: count, ok: error === undefined, exitCode: error?.exitCode ?? 0 };
-      const all = error === undefined ? tail : { ...tail, error: error.message };
-      return `], ${jsonText(all).slice(1)}`;
+      if (error === undefined) return `], ${jsonText({ rowCount: count, ok: true, exitCode: 0 }).slice(1)}`;
+      const { exitCode, ...said } = error;
+      return `], ${jsonText({ rowCount: count, ok: false, exitCode, error: said }).slice(1)}`;
     },
   };
 }

@@ -195,7 +195,10 @@ export class MeshState {
     this.#savedMs = clock.monotonicMs();
     const mesh = { self: this.#self ?? null, networks: this.#networks, savedAtMs: clock.nowMs() };
     try {
-      await saveTable(settings.stateFile, zone, mesh, pause);
+      await saveTable(settings.stateFile, zone, mesh, async () => {
+        await pause();
+        await zone.settled();
+      });
     } catch (error) {
       this.#isUnsaved = true;
       log.warn("save", `the table could not be saved: ${error instanceof Error ? error.message : String(error)}`);

@@ -78,8 +78,8 @@ describe("a table is written beside the last one and takes its place whole", () 
 });
 
 describe("while the server runs", () => {
-  /** Its state with a clock that a test turns. */
-  function running() {
+  /** Its state with a clock that a test turns, and a word in each of its pauses. */
+  function running(onPause: (zone: Zone) => void = () => undefined) {
     const zone = zoneWith(1);
     const time = { ms: 1_000_000 };
     const clock = { ...systemClock, monotonicMs: () => time.ms };
@@ -93,7 +93,7 @@ describe("while the server runs", () => {
       onChange: () => undefined,
       onNetworks: () => undefined,
       onReadable: atOnce,
-      pause: atOnce,
+      pause: async () => onPause(zone),
     });
     mesh.membersChanged();
     return { zone, time, mesh, warnings };
@@ -114,6 +114,39 @@ describe("while the server runs", () => {
     time.ms += 1_000;
     mesh.tick();
     await untilRows(2);
+  });
+
+  test("a snapshot that takes the place of what was known in the middle of a save is in it whole, or not at all", async () => {
+    for (let at = 1; at < 5; at++) {
+      let pauses = 0;
+      let turn: Promise<void> = Promise.resolve();
+      const { zone, mesh } = running(() => {
+        if (++pauses !== at) return;
+        // Both servers' rows get other numbers, a slice of them per turn of the event loop.
+        zone.beginSnapshot(true);
+        for (const [id, subnet] of [
+          [web1.id, 0],
+          [web2.id, 1],
+        ] as const) {
+          for (let n = 0; n < 900; n++) {
+            const facts = readFacts(container(`s${n}`, `10.210.${subnet}.${2 + (n % 250)}`));
+            zone.snapshotRow(zone.owners.place(id, 1_000 + n)!, facts);
+          }
+        }
+        turn = zone.endSnapshot(() => Bun.sleep(1));
+      });
+      for (let n = 0; n < 900; n++) {
+        put(zone, n);
+        zone.set(zone.owners.place(web2.id, n)!, readFacts(container(`s${n}`, `10.210.1.${2 + (n % 250)}`)));
+      }
+      const before = zone.rowCount;
+      await mesh.snapshotDone();
+      await mesh.save();
+      await turn;
+      expect(zone.rowCount).toBe(1_800);
+      const saved = await rowsOnDisk();
+      expect([at, saved === before || saved === 1_800]).toEqual([at, true]);
+    }
   });
 
   test("a table that could not be saved is said, and saved later", async () => {

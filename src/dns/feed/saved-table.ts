@@ -64,6 +64,7 @@ export async function saveTable(
   const temporary = `${path}.new`;
   const file = await open(temporary, "w", 0o640);
   try {
+    await pause();
     const { owners, texts, columns } = await collect(zone, pause);
     const head = { version: 1, cluster: zone.cluster, ...mesh, servers: zone.servers, owners };
     await file.writeFile(`${JSON.stringify(head).slice(0, -1)},"texts":${JSON.stringify(texts)}`);

@@ -55,6 +55,7 @@ export class StatusReport {
   async answer(request: ReturnType<typeof controlRequestSchema.parse>, ttlSeconds: number): Promise<ControlAnswer> {
     const { zone } = this;
     if (request.type === "status") return this.status();
+    await zone.settled();
     if (request.type === "trace") {
       const hasTable = this.#mesh.source !== "none";
       const resolvers = (this.#forwarder?.resolvers ?? []).map(({ endpoint }) => endpoint);

@@ -36,6 +36,9 @@ const HOPELESS_AFTER_MS = 100;
 const LONG_MS = 1;
 const QUESTIONS_PER_MS = 5;
 
+/** Questions that wait for a snapshot to have taken the place of the last; further ones are dropped. */
+const MAX_WAITING = 1_024;
+
 /**
  * Answers what the packet loop does not: everything over TCP, records that are not in the table, and, by asking the
  * resolvers, names that are not ours.
@@ -44,6 +47,7 @@ export class QuestionService {
   readonly #options: QuestionServiceOptions;
   readonly #responder: Responder;
   readonly #effort: SourceLimit;
+  #waiting = 0;
   readonly #bytes = new Uint8Array(2 * MAX_MESSAGE_BYTES + 8);
   readonly #view = new DataView(this.#bytes.buffer);
 
@@ -71,9 +75,15 @@ export class QuestionService {
       return this.#bytes.slice(0, answered);
     }
     if (answered !== ASK_ZONE && answered !== FORWARD) return undefined;
-    const { turning } = this.#options.zone;
-    if (answered === ASK_ZONE && turning !== undefined) {
-      await turning;
+    const { zone } = this.#options;
+    if (answered === ASK_ZONE && zone.turning !== undefined) {
+      if (this.#waiting >= MAX_WAITING) {
+        counters.add(COUNTER.droppedBusy);
+        return undefined;
+      }
+      this.#waiting++;
+      await zone.settled();
+      this.#waiting--;
       return await this.answer(message, address, isTcp);
     }
     if (isTcp) counters.question(responder.question.type);

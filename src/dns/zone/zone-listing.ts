@@ -48,7 +48,10 @@ export async function listNames(zone: Zone, filter: string): Promise<readonly Li
   const names = new Map<string, ListedName>();
   let looked = 0;
   for (const claim of zone.claims.winners()) {
-    if (++looked % SLICE_NAMES === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    if (++looked % SLICE_NAMES === 0) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      await zone.settled();
+    }
     const label = zone.claims.label(claim);
     const name = `${label}.${SERVICE_DOMAIN}`;
     if (!name.includes(filter)) continue;

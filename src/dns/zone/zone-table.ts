@@ -99,7 +99,7 @@ export class ZoneTable {
   async #build(): Promise<void> {
     const { onTable } = this.#options;
     for (let spare = 1; ;) {
-      while (this.#options.zone.turning !== undefined) await this.#options.zone.turning;
+      await this.#options.zone.settled();
       this.#options.zone.takeChanges();
       this.#missed = new Changes();
       const table = await this.#writeWhole(spare);
@@ -144,7 +144,7 @@ export class ZoneTable {
       else writer.setReverseRecord(distance, record);
       if (++names % SLICE_NAMES === 0) await pause();
     }
-    while (zone.turning !== undefined) await zone.turning;
+    await zone.settled();
     // What changed during the pauses is written again, in one go.
     const missed = this.#missed ?? new Changes();
     missed.merge(zone.takeChanges());

@@ -88,6 +88,11 @@ export class Zone {
     return this.#turning;
   }
 
+  /** Resolves when names may be read. */
+  async settled(): Promise<void> {
+    while (this.#turning !== undefined) await this.#turning;
+  }
+
   get hasChanges(): boolean {
     return !this.#changes.isEmpty;
   }
