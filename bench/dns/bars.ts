@@ -112,9 +112,9 @@ function manyBars({ few, many, memory, memoryAfter, fromRows, fromSaved }: ManyR
   ];
 }
 
-function changeBars({ quiet, changing, swapping, changeMs }: ChangesResult): readonly Bar[] {
+function changeBars({ quiet, changing, beside, swapping, changeMs }: ChangesResult): readonly Bar[] {
   const share = (slice: (measured: Measured) => number): number =>
-    median(swapping.map(slice)) / median(quiet.map(slice));
+    median(swapping.map((run, round) => slice(run) / slice(beside[round] ?? run)));
   const pairs = changing.map((run, round) => run.answersPerSecond / (quiet[round] ?? run).answersPerSecond);
   return [
     { what: "one change, from its row to its answer", reached: median(changeMs), unit: "ms", asked: { atMost: 2 } },

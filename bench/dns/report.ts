@@ -28,7 +28,7 @@ export function formatResults(results: Results): string {
     );
   }
   if (changes !== undefined) {
-    const rows = (["quiet", "changing", "swapping"] as const).map((kind) => {
+    const rows = (["quiet", "changing", "beside", "swapping"] as const).map((kind) => {
       const of = (value: (measured: Measured) => number): string => whole(median(changes[kind].map(value)));
       return [
         kind,

@@ -241,6 +241,8 @@ async function measureStarts(world: World, many: LoadedSample, starts: number) {
 export interface ChangesResult {
   readonly quiet: readonly Measured[];
   readonly changing: readonly Measured[];
+  /** without changes, right before each of the next */
+  readonly beside: readonly Measured[];
   /** a whole snapshot came, and a new table took the place of the old, during each of these */
   readonly swapping: readonly Measured[];
   /** from the row's arrival to its answer, without load, and under full load */
@@ -266,7 +268,8 @@ export async function measureChanges(world: World, effort: Effort): Promise<Chan
     if (turn++ % 2 === 0) sample.source.remove(container);
     else sample.source.put(container);
   };
-  const runs = { quiet: [] as Measured[], changing: [] as Measured[], swapping: [] as Measured[] };
+  const none = (): Measured[] => [];
+  const runs = { quiet: none(), changing: none(), beside: none(), swapping: none() };
   const say = (kind: keyof typeof runs, run: Measured): void => {
     runs[kind].push(run);
     world.say(
@@ -279,9 +282,13 @@ export async function measureChanges(world: World, effort: Effort): Promise<Chan
     const changing = setInterval(changeOne, 1_000 / CHANGES_PER_SECOND);
     say("changing", await load(effort.seconds));
     clearInterval(changing);
+    // What was taken away is put back, or its name would lack an address later.
+    if (turn % 2 !== 0) changeOne();
   }
   for (let round = 0; round < SWAPS; round++) {
     const before = await tablesOf(server);
+    // Compared with what is right beside it, for a machine that others share has faster and slower minutes.
+    say("beside", await load(effort.swapSeconds / 5));
     const swap = setTimeout(() => sample.source.cut(), effort.seconds * 250);
     say("swapping", await load(effort.swapSeconds));
     clearTimeout(swap);
