@@ -278,9 +278,10 @@ class Watch implements MemberWatch {
     const signal = this.#stop.signal;
     const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
     while (!signal.aborted) {
+      let close = (): void => undefined;
       try {
         const subscription = await store.subscribe({ sql: SUBSCRIPTIONS.servers }, { signal });
-        const close = (): void => subscription.close();
+        close = (): void => subscription.close();
         this.#unsubscribe = close;
         signal.addEventListener("abort", close, { once: true });
         const { identity } = this.#options;
@@ -303,10 +304,10 @@ class Watch implements MemberWatch {
           }
           this.#wake.call();
         }
-        signal.removeEventListener("abort", close);
       } catch {
         // the container rows' writer says that the store is away; one voice is enough
       }
+      signal.removeEventListener("abort", close);
       this.#stored = undefined;
       if (!signal.aborted) await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
     }
