@@ -1,5 +1,5 @@
-// The direction of imports (docs/architecture.md): bin > cli > agent, dns > apply > plan > render, desired > config,
-// store, engine > system > model. A folder may import its own files and those of every layer below it.
+// The direction of imports (docs/architecture.md): bin > cli, node > agent, dns > apply > plan > render, desired >
+// config, store, engine > system > model. A folder may import its own files and those of every layer below it.
 const layers = [
   ["model"],
   ["system"],
@@ -8,7 +8,7 @@ const layers = [
   ["plan"],
   ["apply"],
   ["agent", "dns"],
-  ["cli"],
+  ["cli", "node"],
   ["bin"],
 ];
 

@@ -1,4 +1,4 @@
-import { findProblems } from "../src/cli/node/status-problems.ts";
+import { findProblems } from "../src/node/status-problems.ts";
 import { makeFacts } from "./mesh-makers.ts";
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { gunzipSync } from "node:zlib";
@@ -7,7 +7,7 @@ import { EMPTY_MEMBERS } from "../src/model/members-file.ts";
 import { parseIdentityPublicKey, serverIdOf, type WireGuardPublicKey } from "../src/model/keys.ts";
 import type { Identity } from "../src/model/identity.ts";
 import type { MembersFile } from "../src/model/members.ts";
-import { digestOf, linesOf } from "../src/cli/node/dns.ts";
+import { digestOf, linesOf } from "../src/node/dns.ts";
 import type { DnsListing, DnsListLine, ResolveLine } from "../src/model/node-dns.ts";
 import type { ApplyEvent, ApplyRequest, NodeFacts, NodeStatus } from "../src/model/node-protocol.ts";
 import type { NodeSpec } from "../src/model/node-spec.ts";

@@ -6,7 +6,7 @@ import {
   type AttachedContainer,
   type DesiredNetwork,
   type ObservedNetwork,
-} from "../plan/engine-network.ts";
+} from "../plan/kinds/engine-network.ts";
 import { ProgramMissing, type Host } from "../system/host.ts";
 import { look, readJson } from "./look.ts";
 import { runChecked } from "./run-checked.ts";

@@ -3,7 +3,7 @@ import { JijiError } from "../model/errors.ts";
 import { PATHS } from "../model/paths.ts";
 import { UNITS } from "../model/units.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
-import { DOCKER_UNIT, ENGINE_DNS_KIND, INTERRUPTED_RESTART, type DockerDaemon } from "../plan/engine-dns.ts";
+import { DOCKER_UNIT, ENGINE_DNS_KIND, INTERRUPTED_RESTART, type DockerDaemon } from "../plan/kinds/engine-dns.ts";
 import { manifestEntry } from "../plan/manifest.ts";
 import { withLiveRestore } from "../render/daemon-json.ts";
 import type { Host } from "../system/host.ts";

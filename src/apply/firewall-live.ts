@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { NodeGoal } from "../plan/goal.ts";
-import type { FirewallObserved } from "../plan/firewall.ts";
-import { frameFilterText, packetFilterText } from "../plan/firewall.ts";
+import type { FirewallObserved } from "../plan/kinds/firewall.ts";
+import { frameFilterText, packetFilterText } from "../plan/kinds/firewall.ts";
 import { parseFilterTable, type FilterTable } from "../plan/iptables-filter.ts";
 import { PATHS } from "../model/paths.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";

@@ -4,9 +4,9 @@ import { PATHS } from "../model/paths.ts";
 import type { SignedServerRecord } from "../model/server-record.ts";
 import type { JoinGoal } from "../plan/goal.ts";
 import { known } from "../plan/managed-file.ts";
-import { mergeMembers, verifiedMembers } from "../plan/members.ts";
+import { mergeMembers, verifiedMembers } from "../plan/kinds/members.ts";
 import type { Files } from "../system/host.ts";
-import { readMembers } from "./members-kind.ts";
+import { readMembers } from "./kinds/members.ts";
 
 /**
  * The goal of a join: the members that this server knows and those that are brought, verified and merged. Throws when

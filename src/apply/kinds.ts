@@ -1,20 +1,20 @@
-import { engineDnsKind } from "./engine-dns.ts";
-import { engineNetworkKind } from "./engine-network.ts";
-import { executableKind } from "./executable-kind.ts";
-import { fileKind } from "./file-kind.ts";
-import { firewallKind } from "./firewall.ts";
-import { folderKind } from "./folder-kind.ts";
-import { identityKind } from "./identity-kind.ts";
+import { engineDnsKind } from "./kinds/engine-dns.ts";
+import { engineNetworkKind } from "./kinds/engine-network.ts";
+import { executableKind } from "./kinds/executable.ts";
+import { fileKind } from "./kinds/file.ts";
+import { firewallKind } from "./kinds/firewall.ts";
+import { folderKind } from "./kinds/folder.ts";
+import { identityKind } from "./kinds/identity.ts";
 import type { AnyResourceKind } from "./kind.ts";
-import { membersKind } from "./members-kind.ts";
-import { packageKind } from "./package-kind.ts";
+import { membersKind } from "./kinds/members.ts";
+import { packageKind } from "./kinds/package.ts";
 import type { Probes } from "./probes.ts";
-import { routeKind } from "./route.ts";
-import { sysctlKind } from "./sysctl.ts";
-import { tokenKind } from "./token-kind.ts";
-import { agentUnitKind, dnsUnitKind, retiredUnitKind, storeUnitKind } from "./unit-kind.ts";
-import { userKind } from "./user-kind.ts";
-import { wireguardKind } from "./wireguard.ts";
+import { routeKind } from "./kinds/route.ts";
+import { sysctlKind } from "./kinds/sysctl.ts";
+import { tokenKind } from "./kinds/token.ts";
+import { agentUnitKind, dnsUnitKind, retiredUnitKind, storeUnitKind } from "./kinds/unit.ts";
+import { userKind } from "./kinds/user.ts";
+import { wireguardKind } from "./kinds/wireguard.ts";
 
 /**
  * Every kind of resource, in the order in which setup works; teardown goes through them backwards. The firewall stands

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { found, type Reading } from "../model/reading.ts";
-import type { ObservedRoute } from "../plan/route.ts";
+import type { ObservedRoute } from "../plan/kinds/route.ts";
 import type { Host } from "../system/host.ts";
 import { lookJson } from "./look.ts";
 

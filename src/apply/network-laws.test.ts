@@ -7,14 +7,14 @@ import { sampleMember, sampleSpec } from "../../test/sample-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { UNITS } from "../model/units.ts";
 import type { JoinGoal, NodeGoal } from "../plan/goal.ts";
-import { engineDnsKind } from "./engine-dns.ts";
-import { engineNetworkKind } from "./engine-network.ts";
-import { firewallKind } from "./firewall.ts";
+import { engineDnsKind } from "./kinds/engine-dns.ts";
+import { engineNetworkKind } from "./kinds/engine-network.ts";
+import { firewallKind } from "./kinds/firewall.ts";
 import { applyGoal, planGoal } from "./loop.ts";
-import { routeKind } from "./route.ts";
-import { sysctlKind } from "./sysctl.ts";
+import { routeKind } from "./kinds/route.ts";
+import { sysctlKind } from "./kinds/sysctl.ts";
 import { makeWireGuardKey, publicHalf } from "./wireguard-key.ts";
-import { wireguardKind } from "./wireguard.ts";
+import { wireguardKind } from "./kinds/wireguard.ts";
 
 const KINDS = [firewallKind, sysctlKind, engineNetworkKind, wireguardKind, routeKind, engineDnsKind];
 

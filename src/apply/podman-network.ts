@@ -7,7 +7,7 @@ import {
   type AttachedContainer,
   type DesiredNetwork,
   type ObservedNetwork,
-} from "../plan/engine-network.ts";
+} from "../plan/kinds/engine-network.ts";
 import { ProgramMissing, type Host } from "../system/host.ts";
 import type { ListedNetwork } from "./docker-network.ts";
 import { lookJson, readJson } from "./look.ts";

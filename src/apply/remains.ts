@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { PATHS } from "../model/paths.ts";
-import { HOME } from "../plan/folder.ts";
+import { HOME } from "../plan/kinds/folder.ts";
 import type { Host } from "../system/host.ts";
 
 /** Held while teardown runs; whoever holds them removes them. */

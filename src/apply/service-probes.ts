@@ -9,7 +9,7 @@ import { readAgentState } from "../system/agent-line.ts";
 import { askForSoa } from "../system/dns-question.ts";
 import type { Host } from "../system/host.ts";
 import type { Probes } from "./probes.ts";
-import { readToken } from "./token-kind.ts";
+import { readToken } from "./kinds/token.ts";
 
 const STORE_WAIT_MS = 60_000;
 const AGENT_WAIT_MS = 60_000;

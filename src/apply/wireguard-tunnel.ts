@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parseEndpoint } from "../model/address.ts";
 import { INTERFACE } from "../model/ports.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
-import type { ObservedPeer, ObservedTunnel } from "../plan/wireguard.ts";
+import type { ObservedPeer, ObservedTunnel } from "../plan/kinds/wireguard.ts";
 import type { Host } from "../system/host.ts";
 import { observeLinks } from "./links.ts";
 import { look } from "./look.ts";

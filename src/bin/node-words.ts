@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { writeSync } from "node:fs";
-import { NODE_SUBCOMMANDS, runNode } from "../cli/node/run-node.ts";
+import { NODE_SUBCOMMANDS, runNode } from "../node/run-node.ts";
 import { systemHost } from "../system/system-host.ts";
 
 /** Runs `jiji node SUBCOMMAND` on this machine; undefined when there is no such subcommand. */

@@ -1,7 +1,7 @@
 import { Argument, type Command } from "commander";
 import type { AddCommands } from "../cli/program.ts";
 import { EXIT, type ExitCode } from "../cli/exit-codes.ts";
-import { NODE_SUBCOMMANDS, type NodeSubcommand } from "../cli/node/run-node.ts";
+import { NODE_SUBCOMMANDS, type NodeSubcommand } from "../node/run-node.ts";
 import { startAgentService } from "./agent-service.ts";
 import { addDnsCommands } from "./dns-commands.ts";
 import { runNodeWords } from "./node-words.ts";

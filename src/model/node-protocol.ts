@@ -107,6 +107,9 @@ export interface LockRequest {
   readonly holder: string;
 }
 
+/** WireGuard renews a handshake in use every 2 minutes; after this long nothing can pass. */
+export const STALE_HANDSHAKE_SECONDS = 300;
+
 /** `jiji node status`: one server as it is now. With `probe`, full-size packets are sent to every peer. */
 export interface StatusRequest {
   readonly probe: boolean;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { runStoreReader } from "../../src/cli/node/store-reader.ts";
+import { runStoreReader } from "../../src/node/store-reader.ts";
 import type { QueryRequest } from "../../src/model/query-protocol.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { makeStoreFile, type MadeStoreFile } from "../store-file-maker.ts";

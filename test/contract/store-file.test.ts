@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { whyNotReadable } from "../../src/cli/node/own-store.ts";
+import { whyNotReadable } from "../../src/node/own-store.ts";
 import { openStoreClient } from "../../src/store/client.ts";
 import { readFigures } from "../../src/store/query/read-figures.ts";
 import { rehearse } from "../../src/store/query/rehearsal.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
-import { runNodeGc } from "../../src/cli/node/gc.ts";
+import { runNodeGc } from "../../src/node/gc.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { encodeIdentityFile, parseIdentityFile } from "../../src/model/identity-file.ts";
 import { encodeMembersFile } from "../../src/model/members-file.ts";

@@ -11,7 +11,7 @@ import {
   type Member,
   type SignedServerRecord,
 } from "../../model/server-record.ts";
-import { freeNumbers, verifiedMembers } from "../../plan/members.ts";
+import { freeNumbers, verifiedMembers } from "../../plan/kinds/members.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../../store/store.ts";
 import type { Clock, Files } from "../../system/host.ts";

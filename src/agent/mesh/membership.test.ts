@@ -10,7 +10,7 @@ import {
   type ServerRecord,
   type SignedServerRecord,
 } from "../../model/server-record.ts";
-import { verifiedMembers } from "../../plan/members.ts";
+import { verifiedMembers } from "../../plan/kinds/members.ts";
 import { learnMembers, rememberFirstSeen } from "./membership.ts";
 
 const cluster = parseClusterCidr("10.210.0.0/20")!;

@@ -1,7 +1,7 @@
 import { capacity, type ClusterCidr } from "../../model/cluster.ts";
 import type { ServerId } from "../../model/keys.ts";
 import type { MembersFile } from "../../model/members.ts";
-import { verifiedMembers } from "../../plan/members.ts";
+import { verifiedMembers } from "../../plan/kinds/members.ts";
 import { verifyServerRecord, type Member, type SignedServerRecord } from "../../model/server-record.ts";
 
 /** A record from the store that is not believed, for the log. */

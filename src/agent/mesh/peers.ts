@@ -1,7 +1,7 @@
 import type { ApplyContext, ResourceKind } from "../../apply/kind.ts";
-import { routeKind } from "../../apply/route.ts";
+import { routeKind } from "../../apply/kinds/route.ts";
 import { observeTunnel } from "../../apply/wireguard-tunnel.ts";
-import { wireguardKind } from "../../apply/wireguard.ts";
+import { wireguardKind } from "../../apply/kinds/wireguard.ts";
 import type { NodeSpec } from "../../model/node-spec.ts";
 import { INTERFACE } from "../../model/ports.ts";
 import type { Member } from "../../model/server-record.ts";
@@ -9,7 +9,7 @@ import type { JoinGoal } from "../../plan/goal.ts";
 import { EMPTY_MANIFEST } from "../../plan/manifest.ts";
 import { desiredPeers } from "../../plan/peers.ts";
 import type { Step } from "../../plan/step.ts";
-import { planPeers } from "../../plan/wireguard.ts";
+import { planPeers } from "../../plan/kinds/wireguard.ts";
 import type { Host } from "../../system/host.ts";
 import type { Log } from "../log.ts";
 import type { Peers } from "./member-watch.ts";

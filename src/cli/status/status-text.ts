@@ -1,7 +1,6 @@
-import type { NodeStatus } from "../../model/node-protocol.ts";
+import { STALE_HANDSHAKE_SECONDS, type NodeStatus } from "../../model/node-protocol.ts";
 import { formatAge, formatBytes } from "../duration.ts";
 import type { Colors } from "../output.ts";
-import { STALE_HANDSHAKE_SECONDS } from "../node/status-problems.ts";
 import { renderTable } from "../table.ts";
 
 export type ServerState = "healthy" | "unhealthy" | "unreachable" | "not set up";

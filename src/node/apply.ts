@@ -1,0 +1,90 @@
+import { resourceKinds } from "../apply/kinds.ts";
+import { joinGoal } from "../apply/join-goal.ts";
+import type { AnyResourceKind } from "../apply/kind.ts";
+import { applyGoal, planGoal, publicStep } from "../apply/loop.ts";
+import { readIdentity } from "../apply/kinds/identity.ts";
+import { readMembers } from "../apply/kinds/members.ts";
+import { serviceProbes } from "../apply/service-probes.ts";
+import { parseToken, readToken } from "../apply/kinds/token.ts";
+import { JijiError } from "../model/errors.ts";
+import type { ApplyEvent } from "../model/node-protocol.ts";
+import { PATHS } from "../model/paths.ts";
+import type { Secret } from "../model/secret.ts";
+import type { SignedServerRecord } from "../model/server-record.ts";
+import type { NodeGoal } from "../plan/goal.ts";
+import type { Host } from "../system/host.ts";
+import { withApplyLock } from "./apply-lock.ts";
+import { reportFailure, type Out } from "./out.ts";
+import { applyRequestSchema, parseRequest } from "./requests.ts";
+
+type Request = ReturnType<typeof parseRequest<typeof applyRequestSchema>>;
+
+/** `jiji node apply`: one request on standard input, {@link ApplyEvent} lines out. Exit 0 after `done`, else 1. */
+export async function runNodeApply(
+  input: string,
+  host: Host,
+  out: Out,
+  kinds: readonly AnyResourceKind[] = resourceKinds(serviceProbes(host)),
+): Promise<number> {
+  try {
+    const request = parseRequest(applyRequestSchema, input);
+    const goal = await goalOf(request, host);
+    if (request.dryRun) {
+      const { steps, notes } = await planGoal(host, kinds, goal);
+      out({ type: "plan", steps: steps.map(publicStep) } satisfies ApplyEvent);
+      out({ type: "done", notes } satisfies ApplyEvent);
+      return 0;
+    }
+    return await withApplyLock(goal, async () => {
+      const { notes } = await applyGoal({ host, kinds, goal, onEvent: (event) => out(event) });
+      out(await doneEvent(host, goal, notes));
+      return 0;
+    });
+  } catch (error) {
+    return reportFailure(error, out);
+  }
+}
+
+async function goalOf({ goal, restartEngine, storeToken }: Request, host: Host): Promise<NodeGoal> {
+  if (goal.phase === "teardown") return { phase: "teardown", restartEngine };
+  if (goal.phase === "prepare") return { phase: "prepare", spec: goal.spec };
+  const token = storeToken === undefined ? undefined : parseToken(storeToken);
+  if (storeToken !== undefined && token === undefined) {
+    throw new JijiError("usage", "the store's token is malformed", {
+      hint: "use the same release of jiji on both sides",
+    });
+  }
+  return joinGoal(host.files, goal.spec, goal.members, {
+    expected: goal.expected,
+    restartEngine,
+    ...(token === undefined ? {} : { storeToken: token }),
+  });
+}
+
+async function doneEvent(host: Host, goal: NodeGoal, notes: readonly string[]): Promise<ApplyEvent> {
+  if (goal.phase === "teardown") return { type: "done", notes };
+  const record = await ownSignedRecord(host);
+  const token = goal.phase === "prepare" ? await holderToken(host, goal) : undefined;
+  return {
+    type: "done",
+    notes,
+    ...(record === undefined ? {} : { record }),
+    ...(token === undefined ? {} : { storeToken: token.reveal() }),
+  };
+}
+
+/** The record by which the other members know this server. */
+async function ownSignedRecord({ files }: Host): Promise<SignedServerRecord | undefined> {
+  const [identity, members] = [await readIdentity(files), await readMembers(files)];
+  if (identity.state !== "found" || members.state !== "found") return undefined;
+  return members.value.members.find(({ id }) => id === identity.value.identity.id);
+}
+
+/** The embedded store's token leaves its holder once, over SSH, for the members that join. */
+async function holderToken({ files }: Host, goal: NodeGoal): Promise<Secret | undefined> {
+  if (goal.phase === "teardown") return undefined;
+  const { store, subnet } = goal.spec;
+  if (store.kind !== "embedded" || store.holder !== subnet) return undefined;
+  const token = await readToken(files, PATHS.embeddedStoreToken);
+  return token.state === "found" ? token.value : undefined;
+}

@@ -1,0 +1,74 @@
+import { createHash } from "node:crypto";
+import { askNames } from "../dns/operation/control-client.ts";
+import type { NamesAnswer } from "../dns/operation/control-protocol.ts";
+import { JijiError } from "../model/errors.ts";
+import { dnsListRequestSchema, type DnsListing, type DnsListLine, type ListedName } from "../model/node-dns.ts";
+import { PATHS } from "../model/paths.ts";
+import type { Out } from "./out.ts";
+import { reportFailure } from "./out.ts";
+import { parseRequest } from "./requests.ts";
+
+/** How jiji-dns is asked; tests give another. */
+export type AskNames = (filter: string | null) => Promise<NamesAnswer>;
+
+const askRunning: AskNames = (filter) => askNames(PATHS.dnsControlSocket, filter);
+
+/** `jiji node dns`: what this server's running jiji-dns publishes, in {@link DnsListLine}s. Exit 0, else 1. */
+export async function runNodeDns(input: string, out: Out, ask: AskNames = askRunning): Promise<number> {
+  try {
+    const { filter, detail } = parseRequest(dnsListRequestSchema, input);
+    const listing = listingOf(await ask(filter));
+    for (const line of linesOf(listing, detail)) out(line);
+    return 0;
+  } catch (error) {
+    return reportFailure(error, out);
+  }
+}
+
+/** So many records stand in one line; a service that has more comes in several. */
+const RECORDS_IN_LINE = 1000;
+
+/** A listing as lines; of detail `digest` the last one only. */
+export function* linesOf({ names, ...end }: DnsListing, detail: "names" | "digest"): Generator<DnsListLine> {
+  for (const name of detail === "names" ? names : []) {
+    for (let at = 0; at === 0 || at < name.records.length; at += RECORDS_IN_LINE) {
+      yield { type: "name", ...name, records: name.records.slice(at, at + RECORDS_IN_LINE) };
+    }
+  }
+  yield { type: "listed", ...end };
+}
+
+/** Equal for equal answers: every name with the addresses that are answered, in an order of their own. */
+export function digestOf(names: readonly Pick<ListedName, "name" | "records">[]): string {
+  const hash = createHash("sha256");
+  for (const { name, records } of names.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+    const answered = records.flatMap(({ address, answered: isIn }) => (isIn && address !== null ? [address] : []));
+    hash.update(`${name} ${[...new Set(answered)].toSorted().join(" ")}\n`);
+  }
+  return hash.digest("hex");
+}
+
+/** Throws a {@link JijiError} when jiji-dns has no table yet: that is no empty list. */
+function listingOf(answer: NamesAnswer): DnsListing {
+  if (answer.source === "none") {
+    throw new JijiError("remote", "jiji-dns has not read the store yet", {
+      hint: "systemctl status jiji-dns jiji-agent jiji-corrosion",
+    });
+  }
+  const names = answer.names.map(({ name, kind, means, records, shadowed }) => ({
+    name,
+    kind,
+    means,
+    records: records.map(({ address, server, containerId, state, answered, why }) => ({
+      address,
+      server,
+      containerId,
+      state,
+      answered,
+      ...(why === undefined ? {} : { why }),
+    })),
+    shadowed,
+  }));
+  const { server, ttlSeconds, source } = answer;
+  return { server: server ?? "", ttlSeconds, source, digest: digestOf(names), names };
+}

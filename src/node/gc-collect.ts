@@ -1,0 +1,146 @@
+import { askAgent } from "../agent/sockets/control-socket.ts";
+import { readIdentity } from "../apply/kinds/identity.ts";
+import { readMembers } from "../apply/kinds/members.ts";
+import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
+import { encodeMembersFile } from "../model/members-file.ts";
+import type { CheckedGcRequest, GcDone } from "../model/node-gc.ts";
+import { PATHS } from "../model/paths.ts";
+import { freeNumbers, verifiedMembers } from "../plan/kinds/members.ts";
+import type { StoreClient, Statement } from "../store/store.ts";
+import type { Host } from "../system/host.ts";
+import { withChangeLock } from "./apply-lock.ts";
+
+/** How others on this server are asked and kept out; tests give others. */
+export interface CollectSources {
+  readonly askAgent: (request: AgentRequest) => Promise<AgentAnswer>;
+  readonly withLock: <T>(work: () => Promise<T>) => Promise<T>;
+}
+
+export const COLLECT_SOURCES: CollectSources = {
+  askAgent: (request) => askAgent(PATHS.agentControlSocket, request),
+  withLock: (work) => withChangeLock("jiji node gc", work),
+};
+
+type Collect = Extract<CheckedGcRequest, { action: "collect" }>;
+
+interface Context {
+  readonly host: Host;
+  readonly store: StoreClient;
+  readonly sources: CollectSources;
+  /** how many own rows are stale now */
+  readonly countOwn: () => Promise<number>;
+}
+
+/** An agent that was asked to look has done so by then. */
+const AGENT_MS = 10_000;
+const AGENT_PAUSE_MS = 200;
+
+/** The agent, too, writes members.json; a change of ours that it has overwritten unseen is made again. */
+const WRITE_ATTEMPTS = 5;
+const WRITE_PAUSE_MS = 300;
+
+/**
+ * Does what the operator has agreed to. Rows first, then the numbers: a number must not be given away while rows of its
+ * former holder stand in the store. Each part that does not work becomes a problem; the others are done.
+ */
+export async function runCollect(asked: Collect, context: Context): Promise<GcDone> {
+  const request = { ...asked, removed: await stillRemoved(asked, context) };
+  const problems: string[] = [];
+  const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | null> => {
+    try {
+      return await work();
+    } catch (error) {
+      problems.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+      return null;
+    }
+  };
+  const deleted = request.deleteRows
+    ? await attempt("rows were not deleted", () => deleteRows(request, context.store))
+    : null;
+  const mayFree = !request.deleteRows || deleted !== null;
+  const freed = mayFree
+    ? await attempt("its members.json is as it was", () => freeNumbersHere(request, context))
+    : null;
+  const left = request.recheckOwn ? await attempt("its agent did not look", () => recheckOwn(context)) : null;
+  const told: string[] = [];
+  for (const id of request.recheckOthers) {
+    const answer = await attempt(`${id} could not be asked`, () =>
+      context.sources.askAgent({ type: "recheck", server: id }),
+    );
+    if (answer?.type === "asked") told.push(id);
+  }
+  return { type: "collected", deleted, freed: freed ?? [], left, asked: told, problems };
+}
+
+/**
+ * Without those that the store alone calls removed, and that are members as far as this server knows by now: somebody may
+ * have joined while the operator was asked.
+ */
+async function stillRemoved({ removed }: Collect, { host: { files } }: Context): Promise<Collect["removed"]> {
+  if (removed.every(({ name }) => name !== "")) return removed;
+  const [identity, file] = [await readIdentity(files), await readMembers(files)];
+  const isKnown = identity.state === "found" && file.state === "found";
+  const members = new Set<string>(
+    isKnown ? [identity.value.identity.id, ...verifiedMembers(file.value).map(({ id }) => id)] : [],
+  );
+  return removed.filter(({ id, name }) => name !== "" || (isKnown && !members.has(id)));
+}
+
+/** One transaction per server, so that none is left with half its rows. The tombstone stays, without the number. */
+async function deleteRows({ removed }: Collect, store: StoreClient): Promise<NonNullable<GcDone["deleted"]>> {
+  const deleted = { containers: 0, servers: 0 };
+  for (const { id, name } of removed) {
+    const record = JSON.stringify({ name, subnet: null });
+    const statements: readonly Statement[] = [
+      { sql: "DELETE FROM containers WHERE server_id = ?", params: [id] },
+      { sql: "DELETE FROM servers WHERE id = ?", params: [id] },
+      {
+        sql:
+          "INSERT INTO removed_servers (id, record) VALUES (?, ?) " +
+          "ON CONFLICT (id) DO UPDATE SET record = excluded.record WHERE record <> excluded.record",
+        params: [id, record],
+      },
+    ];
+    const { results } = await store.transact(statements);
+    deleted.containers += results[0]?.rowsAffected ?? 0;
+    deleted.servers += results[1]?.rowsAffected ?? 0;
+  }
+  return deleted;
+}
+
+/**
+ * Gives the ids whose numbers are free here from now on, those that were before included. What only the store says, which
+ * any member can write to, is not brought into members.json.
+ */
+async function freeNumbersHere(request: Collect, { host, sources }: Context): Promise<string[]> {
+  const removed = request.removed.filter(({ name }) => name !== "");
+  if (removed.length === 0) return [];
+  const { files, clock } = host;
+  const identity = await readIdentity(files);
+  const self = identity.state === "found" ? identity.value.identity.id : undefined;
+  return sources.withLock(async () => {
+    for (let attempt = 1; ; attempt++) {
+      const before = await readMembers(files);
+      if (before.state !== "found") throw new Error(before.state === "unknown" ? before.why : "it is not there");
+      const after = freeNumbers(before.value, removed, self);
+      if (after === before.value) {
+        const free = new Set(after.removed.filter(({ subnet }) => subnet === null).map(({ id }) => id));
+        return removed.flatMap(({ id }) => (free.has(id) ? [id] : []));
+      }
+      if (attempt > WRITE_ATTEMPTS) throw new Error("something writes it again and again");
+      await files.write(PATHS.members, encodeMembersFile(after), { mode: 0o644 });
+      await clock.sleep(WRITE_PAUSE_MS);
+    }
+  });
+}
+
+async function recheckOwn({ sources, countOwn, host: { clock } }: Context): Promise<number> {
+  const answer = await sources.askAgent({ type: "recheck" });
+  if (answer.type !== "asked") throw new Error(answer.type === "refused" ? answer.why : "it answered something else");
+  const endMs = clock.monotonicMs() + AGENT_MS;
+  for (;;) {
+    const left = await countOwn();
+    if (left === 0 || clock.monotonicMs() >= endMs) return left;
+    await clock.sleep(AGENT_PAUSE_MS);
+  }
+}

@@ -1,0 +1,159 @@
+import { selectOwnRows, parseOwnRows } from "../agent/containers/mirror.ts";
+import { readIdentity } from "../apply/kinds/identity.ts";
+import { readMembers } from "../apply/kinds/members.ts";
+import { openEngine } from "../engine/open.ts";
+import type { Engine } from "../engine/engine.ts";
+import { parseContainerRecord } from "../model/container-record.ts";
+import type { ServerId } from "../model/keys.ts";
+import type { MembersFile } from "../model/members.ts";
+import { gcRequestSchema, type GcLine, type GcRow } from "../model/node-gc.ts";
+import type { NodeSpec } from "../model/node-spec.ts";
+import { ENGINE_NETWORK } from "../model/ports.ts";
+import type { Reading } from "../model/reading.ts";
+import { verifiedMembers } from "../plan/kinds/members.ts";
+import { StoreError, type Row, type StoreClient } from "../store/store.ts";
+import type { Files, Host } from "../system/host.ts";
+import { runCollect, type CollectSources } from "./gc-collect.ts";
+import { reportFailure, type Out } from "./out.ts";
+import { openOwnStore, requireSpec } from "./own-store.ts";
+import { parseRequest } from "./requests.ts";
+
+/** What a server is asked beside its files; tests give others. */
+export interface GcSources extends CollectSources {
+  readonly openEngine: (spec: NodeSpec) => Engine;
+  readonly openStore: (files: Files, spec: NodeSpec) => Promise<StoreClient>;
+}
+
+export function gcSources(collect: CollectSources): GcSources {
+  return { ...collect, openEngine: (spec) => openEngine(spec.engine), openStore: openOwnStore };
+}
+
+/** Rows of strangers that are listed; whoever writes more of them gets the rest counted. */
+const LISTED_ROWS = 5000;
+
+const ROWS_PER_LINE = 200;
+
+/** `jiji node gc`: see node-gc.ts. Exit 0, or 1 after a line that says why not. */
+export async function runNodeGc(input: string, host: Host, out: Out, sources: GcSources): Promise<number> {
+  try {
+    const request = parseRequest(gcRequestSchema, input);
+    const spec = await requireSpec(host.files);
+    const store = await sources.openStore(host.files, spec);
+    try {
+      const look = (): Promise<OwnLook> => lookAtOwn(host.files, store, sources.openEngine(spec));
+      if (request.action === "collect") {
+        const countOwn = async (): Promise<number> => (await look()).rows.length;
+        out(await runCollect(request, { host, store, sources, countOwn }));
+      } else {
+        await observe(host.files, store, look, out);
+      }
+      return 0;
+    } finally {
+      store.close();
+    }
+  } catch (error) {
+    return reportFailure(error, out);
+  }
+}
+
+interface OwnLook {
+  readonly self: ServerId | undefined;
+  readonly rows: readonly GcRow[];
+  /** why the rows could not be compared with the engine; null: they were */
+  readonly uncompared: string | null;
+}
+
+/** The own rows first and then the engine: a container that ends in between is asked about once too often, which is harmless. */
+async function lookAtOwn(files: Files, store: StoreClient, engine: Engine): Promise<OwnLook> {
+  const identity = await readIdentity(files);
+  if (identity.state !== "found") return { self: undefined, rows: [], uncompared: "its identity cannot be read" };
+  const self = identity.value.identity.id;
+  const rows = parseOwnRows((await store.query(selectOwnRows(self))).rows);
+  const containers = await engine.containers(ENGINE_NETWORK);
+  if (containers.state !== "found") return { self, rows: [], uncompared: whyNot(containers) };
+  const known = new Set(containers.value.map(({ id }) => id));
+  const stale = [...rows].flatMap(([n, text]): readonly GcRow[] => {
+    const row = containerRow(self, n, text, "absent");
+    return row.containerId !== null && known.has(row.containerId) ? [] : [row];
+  });
+  return { self, rows: stale, uncompared: null };
+}
+
+function whyNot(reading: Exclude<Reading<unknown>, { state: "found" }>): string {
+  return reading.state === "unknown" ? reading.why : "the container engine is not there";
+}
+
+function containerRow(owner: string, n: number, text: string, why: GcRow["why"]): GcRow {
+  const record = parseContainerRecord(text);
+  const what = record === undefined ? null : `${record.project} / ${record.service}`;
+  return { table: "containers", owner, n, what, containerId: record?.containerId ?? null, why };
+}
+
+async function observe(files: Files, store: StoreClient, look: () => Promise<OwnLook>, out: Out): Promise<void> {
+  const file = await requireMembers(files);
+  const members = verifiedMembers(file).map(({ id, name, subnet }) => ({ id, name, subnet }));
+  const identity = await readIdentity(files);
+  const self = identity.state === "found" ? [identity.value.identity.id] : [];
+  const strangers = await readStrangers(store, [...members.map(({ id }) => id), ...self]);
+  const tombstones = await store.query({
+    sql: "SELECT id FROM removed_servers WHERE octet_length(id) <= 64 LIMIT 1000",
+  });
+  const own = await look();
+  const rows = [...own.rows, ...strangers.rows];
+  for (let start = 0; start < rows.length; start += ROWS_PER_LINE) {
+    out({ type: "rows", rows: rows.slice(start, start + ROWS_PER_LINE) } satisfies GcLine);
+  }
+  out({
+    type: "seen",
+    self: own.self ?? null,
+    unlisted: strangers.unlisted,
+    members,
+    removed: file.removed.map(({ id, name, subnet }) => ({ id, name, subnet })),
+    tombstones: tombstones.rows.map(([id]) => String(id)),
+    uncompared: own.uncompared,
+  } satisfies GcLine);
+}
+
+async function requireMembers(files: Files): Promise<MembersFile> {
+  const members = await readMembers(files);
+  if (members.state === "found") return members.value;
+  throw new StoreError(members.state === "unknown" ? members.why : "it has no members.json; it is no member");
+}
+
+const STRANGER = "NOT IN (SELECT value FROM json_each(?))";
+
+/** Rows of owners that are no members here: removed ones, and ones that nobody knows. */
+async function readStrangers(
+  store: StoreClient,
+  members: readonly string[],
+): Promise<{ readonly rows: readonly GcRow[]; readonly unlisted: number }> {
+  const params = [JSON.stringify(members)];
+  const record = "CASE WHEN octet_length(record) <= 16384 THEN record ELSE '' END";
+  const containers = await store.query({
+    sql: `SELECT server_id, n, ${record} FROM containers WHERE server_id ${STRANGER} ORDER BY 1, 2 LIMIT ${LISTED_ROWS}`,
+    params,
+  });
+  const servers = await store.query({
+    sql: `SELECT id, CASE WHEN octet_length(name) <= 100 THEN name END FROM servers WHERE id ${STRANGER} ORDER BY 1 LIMIT ${LISTED_ROWS}`,
+    params,
+  });
+  const count = await store.query({ sql: `SELECT count(*) FROM containers WHERE server_id ${STRANGER}`, params });
+  return {
+    rows: [...servers.rows.map(serverRow), ...containers.rows.map(strangerRow)],
+    unlisted: Math.max(0, Number(count.rows[0]?.[0] ?? 0) - LISTED_ROWS),
+  };
+}
+
+function strangerRow([owner, n, record]: Row): GcRow {
+  return containerRow(short(owner), Number(n), String(record), "not a member");
+}
+
+function serverRow([owner, name]: Row): GcRow {
+  const what = typeof name === "string" ? name : null;
+  return { table: "servers", owner: short(owner), n: null, what, containerId: null, why: "not a member" };
+}
+
+/** An id that somebody made up may be anything. */
+function short(owner: unknown): string {
+  return String(owner).slice(0, 100);
+}

@@ -1,0 +1,171 @@
+import { dirname } from "node:path";
+import { readIdentity } from "../apply/kinds/identity.ts";
+import { ManifestFile } from "../apply/manifest-file.ts";
+import { readMembers } from "../apply/kinds/members.ts";
+import { observeNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
+import { packageManager } from "../apply/kinds/package.ts";
+import { loadWireGuardPublicKey } from "../apply/wireguard-key.ts";
+import type { EngineKind, NodeSpec } from "../model/node-spec.ts";
+import type { NodeFacts } from "../model/node-protocol.ts";
+import { parseNodeSpecFile } from "../model/node-spec-file.ts";
+import { PATHS } from "../model/paths.ts";
+import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { VERSION } from "../model/version.ts";
+import type { Problem } from "../plan/step.ts";
+import { ProgramMissing, type Files, type Host } from "../system/host.ts";
+import { observeEngines } from "./engine-facts.ts";
+import { observeListeners } from "./listeners.ts";
+import { reportFailure, type Out } from "./out.ts";
+import { observeRequestSchema, parseRequest } from "./requests.ts";
+
+/** `jiji node observe`: one request on standard input, one {@link NodeFacts} line out. Never writes. */
+export async function runNodeObserve(input: string, host: Host, out: Out): Promise<number> {
+  try {
+    out(await observeNode(host, parseRequest(observeRequestSchema, input).engine));
+    return 0;
+  } catch (error) {
+    return reportFailure(error, out);
+  }
+}
+
+async function observeNode(host: Host, wanted: EngineKind | null): Promise<NodeFacts> {
+  const { files } = host;
+  const [identity, spec] = await Promise.all([readIdentity(files), readSpec(files)]);
+  const [engines, networks, system, listeners, jiji] = await Promise.all([
+    observeEngines(host),
+    observeUsedNetworks(host),
+    observeSystem(host),
+    observeListeners(host, spec),
+    jijiVersion(host),
+  ]);
+  const engine = wanted ?? engineOf(spec, engines);
+  const obstacles = [
+    ...(engine === undefined ? [] : await networkObstacles(host, engine)),
+    ...(networks.state === "unknown" ? [networksUnknown(networks.why)] : []),
+  ];
+  return {
+    ...system,
+    engines,
+    identity: identity.state === "found" ? found(identity.value.identity) : identity,
+    publicKey: await loadWireGuardPublicKey(files),
+    spec,
+    members: await readMembers(files),
+    release: { jiji, corrosion: await corrosionVersion(files, spec) },
+    networks: networks.state === "found" ? networks.value : [],
+    listeners,
+    obstacles,
+  };
+}
+
+async function observeSystem(
+  host: Host,
+): Promise<Pick<NodeFacts, "hostname" | "arch" | "os" | "systemd" | "glibc" | "packageManager">> {
+  const [arch, systemd, glibc] = await Promise.all([architecture(host), systemdVersion(host), glibcVersion(host)]);
+  return {
+    hostname: await hostname(host.files),
+    arch,
+    os: await operatingSystem(host.files),
+    systemd,
+    glibc,
+    packageManager: (await packageManager(host)) ?? null,
+  };
+}
+
+function engineOf(spec: Reading<NodeSpec>, engines: NodeFacts["engines"]): EngineKind | undefined {
+  if (spec.state === "found") return spec.value.engine;
+  return (["docker", "podman"] as const).find((kind) => engines[kind].state === "found");
+}
+
+async function networkObstacles(host: Host, engine: EngineKind): Promise<readonly Problem[]> {
+  const { manifest } = await ManifestFile.load(host.files);
+  return observeNetworkObstacles(host, engine, manifest);
+}
+
+function networksUnknown(why: string): Problem {
+  return {
+    code: "networks-unknown",
+    message: `cannot see which networks are in use: ${why}`,
+    hint: "what overlaps cannot be told from what does not; make it visible, then run the command again",
+  };
+}
+
+/** spec.json; malformed is unknown. */
+export async function readSpec(files: Files): Promise<Reading<NodeSpec>> {
+  const text = await files.read(PATHS.spec);
+  if (text.state !== "found") return text;
+  const spec = parseNodeSpecFile(text.value);
+  return spec === undefined ? unknown(`${PATHS.spec} is malformed, or of another release`) : found(spec);
+}
+
+async function hostname(files: Files): Promise<string> {
+  const text = await files.read("/proc/sys/kernel/hostname");
+  return text.state === "found" ? text.value.trim() : "";
+}
+
+const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "x64", aarch64: "arm64" };
+
+async function architecture(host: Host): Promise<string> {
+  const machine = (await host.programs.run(["uname", "-m"])).stdout.trim();
+  return ARCHITECTURES[machine] ?? machine;
+}
+
+/** os-release(5): the first of its two places that is there. */
+async function operatingSystem(files: Files): Promise<NodeFacts["os"]> {
+  for (const path of ["/etc/os-release", "/usr/lib/os-release"]) {
+    const text = await files.read(path);
+    if (text.state !== "found") continue;
+    const value = (key: string): string =>
+      new RegExp(`^${key}=["']?([^"'\\n]*)["']?$`, "m").exec(text.value)?.[1] ?? "";
+    return { id: value("ID"), versionId: value("VERSION_ID"), prettyName: value("PRETTY_NAME") };
+  }
+  return { id: "", versionId: "", prettyName: "" };
+}
+
+/** The version of the systemd that has booted this server; a systemd that is only installed does not count. */
+async function systemdVersion(host: Host): Promise<Reading<string>> {
+  const booted = await host.files.stat("/run/systemd/system");
+  if (booted.state !== "found") return booted.state === "absent" ? ABSENT : booted;
+  return firstMatch(host, ["systemctl", "--version"], /^systemd (\S+)/);
+}
+
+/** glibc's version; absent where the C library is another one. */
+async function glibcVersion(host: Host): Promise<Reading<string>> {
+  const asked = await firstMatch(host, ["getconf", "GNU_LIBC_VERSION"], /^glibc (\S+)/);
+  if (asked.state === "found") return asked;
+  // musl's ldd fails and says what it is on standard error; glibc's prints its version first
+  try {
+    const { stdout, stderr } = await host.programs.run(["ldd", "--version"]);
+    if (/musl/i.test(stdout + stderr)) return ABSENT;
+    const version = /\) (\d+\.\d+)/.exec(stdout)?.[1];
+    return version === undefined ? unknown("ldd --version does not say which C library this is") : found(version);
+  } catch {
+    return asked;
+  }
+}
+
+async function firstMatch(host: Host, argv: readonly [string, ...string[]], pattern: RegExp): Promise<Reading<string>> {
+  try {
+    const { stdout, code } = await host.programs.run(argv);
+    const match = pattern.exec(stdout)?.[1];
+    return match === undefined ? unknown(`${argv.join(" ")} gave no version (exit ${code})`) : found(match);
+  } catch (error) {
+    return error instanceof ProgramMissing ? ABSENT : unknown(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** What the installed jiji calls itself; mostly it is the one that runs here. */
+async function jijiVersion(host: Host): Promise<Reading<string>> {
+  if (process.execPath === PATHS.executable) return found(VERSION);
+  const stat = await host.files.stat(PATHS.executable);
+  if (stat.state !== "found") return stat.state === "absent" ? ABSENT : stat;
+  return firstMatch(host, [PATHS.executable, "--version"], /(\d+\.\d+\.\d+\S*)/);
+}
+
+/** Corrosion does not know its own release, so what was installed is what spec.json says, as long as a file is there. */
+async function corrosionVersion(files: Files, spec: Reading<NodeSpec>): Promise<Reading<string>> {
+  const stat = await files.stat(PATHS.corrosionExecutable);
+  if (stat.state !== "found") return stat.state === "absent" ? ABSENT : stat;
+  if (spec.state !== "found") return unknown(`${dirname(PATHS.spec)} does not say which Corrosion this is`);
+  const version = spec.value.release.corrosion?.version;
+  return version === undefined ? ABSENT : found(version);
+}

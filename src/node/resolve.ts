@@ -1,0 +1,73 @@
+import { serverAddress } from "../model/cluster.ts";
+import { resolveRequestSchema, type ResolvedName, type ResolveLine } from "../model/node-dns.ts";
+import { PORTS } from "../model/ports.ts";
+import { openDnsClient, type DnsClient } from "../system/dns-client.ts";
+import type { Host } from "../system/host.ts";
+import { requireSpec } from "./own-store.ts";
+import { reportFailure, type Out } from "./out.ts";
+import { parseRequest } from "./requests.ts";
+
+/** So many questions are under way at once; a DNS server takes them from one source without complaint. */
+const PARALLEL = 64;
+
+/** Between two rounds of questions while an answer is waited for. */
+const AGAIN_MS = 50;
+
+/**
+ * `jiji node resolve`: asks this server's jiji-dns as any client would, and says what came, one {@link ResolveLine} for
+ * each name and one at the end. Exit 0, else 1.
+ */
+export async function runNodeResolve(input: string, host: Host, out: Out): Promise<number> {
+  try {
+    const request = parseRequest(resolveRequestSchema, input);
+    const { cluster, subnet } = await requireSpec(host.files);
+    const server = { address: serverAddress(cluster.cidr, subnet), port: PORTS.dns };
+    const client = await openDnsClient(server);
+    try {
+      const { answers, isSettled } = await resolveUntil(client, request, host.clock);
+      const say = (line: ResolveLine): void => out(line);
+      for (const answer of answers) say({ type: "answer", ...answer });
+      say({ type: "resolved", endpoint: `${server.address}:${server.port}`, isSettled });
+    } finally {
+      client.close();
+    }
+    return 0;
+  } catch (error) {
+    return reportFailure(error, out);
+  }
+}
+
+type Request = ReturnType<typeof resolveRequestSchema.parse>;
+
+/** Asks once, or again and again until what was asked for is so; an answer that does not come settles nothing. */
+export async function resolveUntil(
+  client: DnsClient,
+  { names, until }: Request,
+  clock: Host["clock"],
+): Promise<{ readonly answers: readonly ResolvedName[]; readonly isSettled: boolean }> {
+  const deadlineMs = clock.monotonicMs() + (until?.timeoutMs ?? 0);
+  for (;;) {
+    const answers = await resolveAll(client, names);
+    if (until === null) return { answers, isSettled: true };
+    const isHeld = answers.some(({ addresses }) => addresses.includes(until.address));
+    const areAnswered = answers.every(({ rcode }) => rcode !== null && rcode !== "SERVFAIL");
+    const isSettled = areAnswered && isHeld === (until.is === "present");
+    if (isSettled || clock.monotonicMs() >= deadlineMs) return { answers, isSettled };
+    await clock.sleep(AGAIN_MS);
+  }
+}
+
+async function resolveAll(client: DnsClient, names: readonly string[]): Promise<readonly ResolvedName[]> {
+  const answers: ResolvedName[] = [];
+  for (let at = 0; at < names.length; at += PARALLEL) {
+    answers.push(...(await Promise.all(names.slice(at, at + PARALLEL).map((name) => resolve(client, name)))));
+  }
+  return answers;
+}
+
+async function resolve(client: DnsClient, name: string): Promise<ResolvedName> {
+  const answer = await client.addresses(name);
+  if (answer === undefined)
+    return { name, rcode: null, addresses: [], ttlSeconds: null, transport: "udp", latencyMs: 0 };
+  return { name, ...answer, addresses: [...answer.addresses] };
+}

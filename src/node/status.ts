@@ -1,0 +1,220 @@
+import { canFilterFrames, observeTables } from "../apply/firewall-live.ts";
+import { observeTunnel } from "../apply/wireguard-tunnel.ts";
+import { readIdentity } from "../apply/kinds/identity.ts";
+import { readMembers } from "../apply/kinds/members.ts";
+import { readToken } from "../apply/kinds/token.ts";
+import { verifiedMembers } from "../plan/kinds/members.ts";
+import { openEngine } from "../engine/open.ts";
+import type { Engine } from "../engine/engine.ts";
+import { serverAddress } from "../model/cluster.ts";
+import type { NodeStatus } from "../model/node-protocol.ts";
+import type { NodeSpec } from "../model/node-spec.ts";
+import { PATHS } from "../model/paths.ts";
+import { ENGINE_NETWORK, PORTS } from "../model/ports.ts";
+import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import type { Member } from "../model/server-record.ts";
+import { UNITS } from "../model/units.ts";
+import { VERSION } from "../model/version.ts";
+import { storeOf } from "../render/agent-settings.ts";
+import { openStoreClient } from "../store/client.ts";
+import { parseStoreUrl } from "../store/store-url.ts";
+import { readAgentState } from "../system/agent-line.ts";
+import { askForSoa } from "../system/dns-question.ts";
+import type { Host } from "../system/host.ts";
+import { readSpec } from "./observe.ts";
+import { reportFailure, type Out } from "./out.ts";
+import { probePeers, type PeerProbe } from "./peer-probe.ts";
+import { findProblems, whyNot } from "./status-problems.ts";
+import { parseRequest, statusRequestSchema } from "./requests.ts";
+
+/** What of a server is asked over sockets rather than through {@link Host}; tests give others. */
+export interface StatusSources {
+  openEngine(spec: NodeSpec): Engine;
+  store(host: Host, spec: NodeSpec): Promise<NodeStatus["store"]>;
+  dns(spec: NodeSpec): Promise<NodeStatus["dns"]>;
+  agent(): Promise<NodeStatus["agent"]>;
+}
+
+const ANSWER_MS = 2000;
+
+const SOURCES: StatusSources = {
+  openEngine: (spec) => openEngine(spec.engine),
+  store: readStore,
+  dns: askDns,
+  agent: async () => {
+    const state = await readAgentState(PATHS.agentSocket, ANSWER_MS);
+    return state.state === "found" ? found({ ready: state.value.ready }) : state;
+  },
+};
+
+/** `jiji node status`: one request on standard input, one {@link NodeStatus} line out. Never writes. */
+export async function runNodeStatus(
+  input: string,
+  host: Host,
+  out: Out,
+  sources: StatusSources = SOURCES,
+): Promise<number> {
+  try {
+    const { probe } = parseRequest(statusRequestSchema, input);
+    out(await nodeStatus(host, sources, probe));
+    return 0;
+  } catch (error) {
+    return reportFailure(error, out);
+  }
+}
+
+async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): Promise<NodeStatus> {
+  const [withKey, spec] = [await readIdentity(host.files), await readSpec(host.files)];
+  const identity = withKey.state === "found" ? found(withKey.value.identity) : withKey;
+  const membersFile = await readMembers(host.files);
+  const members = membersFile.state === "found" ? verifiedMembers(membersFile.value) : [];
+  const firstSeen = membersFile.state === "found" ? (membersFile.value.firstSeenMs ?? {}) : {};
+  const here = {
+    identity,
+    version: VERSION,
+    members: members.map(({ id, name, subnet }) => ({ id, name, subnet, firstSeenMs: firstSeen[id] ?? null })),
+  };
+  const units = await unitStates(host, spec);
+  if (spec.state !== "found") {
+    const nothing = spec.state === "absent" ? ABSENT : spec;
+    const rest = { wireguard: nothing, store: nothing, dns: nothing, agent: nothing, engine: nothing };
+    const problems = [spec.state === "absent" ? "it is not set up" : spec.why];
+    return { ...here, ...rest, containers: nothing, units, problems, notes: [] };
+  }
+  const engine = sources.openEngine(spec.value);
+  const peers = members.filter(({ subnet }) => subnet !== spec.value.subnet);
+  const [wireguard, store, dns, agent, version, containers, filters, hosted] = await Promise.all([
+    readTunnel(host, spec.value, peers, probe),
+    sources.store(host, spec.value).then((reading) => namingHolder(reading, spec.value, members)),
+    sources.dns(spec.value),
+    sources.agent(),
+    engine.version(),
+    countContainers(engine),
+    readFilters(host),
+    engine.onHostNetwork(),
+  ]);
+  const engineStatus = version.state === "found" ? found({ kind: spec.value.engine, version: version.value }) : version;
+  const status = { ...here, wireguard, units, store, dns, agent, engine: engineStatus, containers };
+  const problems = [...findProblems(status, membersFile, peers), ...filters.problems];
+  return { ...status, problems, notes: [...filters.notes, ...hostedNotes(hosted)] };
+}
+
+async function unitStates(host: Host, spec: Reading<NodeSpec>): Promise<NodeStatus["units"]> {
+  const units = [UNITS.firewall, UNITS.tunnel, ...storeUnit(spec), UNITS.agent, UNITS.dnsSocket, UNITS.dns];
+  const result = await host.programs.run(["systemctl", "is-active", ...units]);
+  const states = result.stdout.trim().split("\n");
+  return Object.fromEntries(units.map((unit, index) => [unit, states[index] ?? "unknown"]));
+}
+
+function storeUnit(spec: Reading<NodeSpec>): readonly string[] {
+  if (spec.state !== "found") return [];
+  const { store, subnet } = spec.value;
+  if (store.kind === "corrosion") return [UNITS.corrosion];
+  return store.holder === subnet ? [UNITS.store] : [];
+}
+
+async function readTunnel(
+  host: Host,
+  spec: NodeSpec,
+  members: readonly Member[],
+  probe: boolean,
+): Promise<NodeStatus["wireguard"]> {
+  const tunnel = await observeTunnel(host);
+  if (tunnel.state !== "found") return tunnel;
+  const probes: ReadonlyMap<string, PeerProbe> = probe ? await probePeers(host, spec, members) : new Map();
+  const traffic = await readTraffic(host);
+  const peers = members.map((member) => {
+    const live = tunnel.value.peers.find(({ publicKey }) => publicKey === member.publicKey);
+    const [receivedBytes, sentBytes] = traffic.get(member.publicKey) ?? [0, 0];
+    return {
+      id: member.id,
+      name: member.name,
+      endpoint: live?.endpoint ?? null,
+      handshakeAgeSeconds: live?.handshakeAgeSeconds ?? null,
+      receivedBytes,
+      sentBytes,
+      ...probes.get(member.id),
+    };
+  });
+  return found({ peers });
+}
+
+/** `wg show jiji0 transfer`: key, received and sent bytes per line. */
+async function readTraffic(host: Host): Promise<ReadonlyMap<string, readonly [number, number]>> {
+  const { stdout } = await host.programs.run(["wg", "show", "jiji0", "transfer"]);
+  return new Map(
+    stdout
+      .split("\n")
+      .map((line) => line.split("\t"))
+      .filter((fields) => fields.length === 3)
+      .map(([key = "", received, sent]) => [key, [Number(received), Number(sent)]]),
+  );
+}
+
+/** How many rows the store holds, and how large its file is where it is this server's own. */
+async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"]> {
+  const { url, tokenFile } = storeOf(spec);
+  const token = await readToken(host.files, tokenFile);
+  const parsed = parseStoreUrl(url);
+  if (token.state !== "found" || parsed === undefined) {
+    return token.state === "unknown" ? token : unknown(`${tokenFile} is not there`);
+  }
+  const client = openStoreClient({ url: parsed, token: token.value });
+  try {
+    const sql = "SELECT (SELECT count(*) FROM servers) + (SELECT count(*) FROM containers)";
+    const { rows } = await client.query({ sql }, { signal: AbortSignal.timeout(ANSWER_MS * 2) });
+    const isCorrosion = spec.store.kind === "corrosion";
+    const size = await host.files.stat(isCorrosion ? PATHS.corrosionDatabase : PATHS.embeddedStoreDatabase);
+    const sizeBytes = size.state === "found" ? size.value.sizeBytes : null;
+    return found({ kind: spec.store.kind, rows: Number(rows[0]?.[0] ?? 0), sizeBytes });
+  } catch (error) {
+    return unknown(error instanceof Error ? error.message : String(error));
+  } finally {
+    client.close();
+  }
+}
+
+function hostedNotes(names: Reading<readonly string[]>): string[] {
+  if (names.state !== "found" || names.value.length === 0) return [];
+  return [`on this server's own network, where nothing tells them from it: ${names.value.join(", ")}`];
+}
+
+/** Whether the tables that guard this server are loaded. Somebody may flush them while every unit stays active. */
+async function readFilters(host: Host): Promise<{ readonly problems: string[]; readonly notes: string[] }> {
+  const tables = await observeTables(host);
+  if (tables.state !== "found") return { problems: [`packet filter: ${whyNot(tables)}`], notes: [] };
+  const problems = tables.value.has("inet") ? [] : ["the packet filter is not loaded"];
+  if (tables.value.has("bridge")) return { problems, notes: [] };
+  if ((await canFilterFrames(host)) !== false) return { problems: [...problems, FRAMES_PASS], notes: [] };
+  const note = "this kernel cannot filter frames: a container may pose as the gateway to its neighbours";
+  return { problems, notes: [note] };
+}
+
+const FRAMES_PASS = "the filter for frames is not loaded";
+
+/** An embedded store that does not answer is another server's matter: says which one's. */
+function namingHolder(
+  reading: NodeStatus["store"],
+  { store, subnet }: NodeSpec,
+  members: readonly Member[],
+): NodeStatus["store"] {
+  if (reading.state !== "unknown" || store.kind !== "embedded" || store.holder === subnet) return reading;
+  const holder = members.find((member) => member.subnet === store.holder)?.name ?? `number ${store.holder}`;
+  return unknown(`the records are kept on ${holder}, which does not answer (${reading.why})`);
+}
+
+async function askDns(spec: NodeSpec): Promise<NodeStatus["dns"]> {
+  const server = { address: serverAddress(spec.cluster.cidr, spec.subnet), port: PORTS.dns };
+  const [udp, tcp] = await Promise.all([askForSoa(server, "udp", ANSWER_MS), askForSoa(server, "tcp", ANSWER_MS)]);
+  if (udp === undefined && tcp === undefined) return unknown(`no answer from ${server.address}:${server.port}`);
+  const latencyMs = Math.round((udp ?? tcp ?? 0) * 100) / 100;
+  return found({ udp: udp !== undefined, tcp: tcp !== undefined, latencyMs });
+}
+
+async function countContainers(engine: Engine): Promise<NodeStatus["containers"]> {
+  const containers = await engine.containers(ENGINE_NETWORK);
+  if (containers.state !== "found") return containers;
+  const counts: Record<string, number> = {};
+  for (const { state } of containers.value) counts[state] = (counts[state] ?? 0) + 1;
+  return found(counts);
+}
