@@ -94,7 +94,7 @@ export class FakeNetwork {
         ]),
       ),
     };
-    for (const { allowedIps } of this.tunnel.peers.values()) this.#route(allowedIps);
+    for (const [, dst = ""] of head.matchAll(/^PostUp = ip -4 route replace (\S+) dev %i$/gm)) this.#route(dst);
     return ok();
   }
 

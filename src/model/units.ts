@@ -2,7 +2,7 @@
 export const UNITS = {
   /** oneshot, loads packet filter and guarding routes at boot */
   firewall: "jiji-firewall.service",
-  /** wg-quick's, for jiji0 */
+  /** in place of the distribution's instance of wg-quick@.service */
   tunnel: "wg-quick@jiji0.service",
   corrosion: "jiji-corrosion.service",
   store: "jiji-store.service",

@@ -12,6 +12,7 @@ import { renderDnsSettings } from "../render/dns-settings.ts";
 import { renderRepairUnit } from "../render/repair-unit.ts";
 import { renderStoreUnit } from "../render/store-unit.ts";
 import { renderTmpfiles } from "../render/system-files.ts";
+import { renderTunnelUnit } from "../render/tunnel-unit.ts";
 import { SCHEMA } from "../store/schema.ts";
 import type { JoinGoal } from "./goal.ts";
 import type { DesiredFile } from "./managed-file.ts";
@@ -34,6 +35,8 @@ export function desiredFiles(goal: JoinGoal, inputs: FileInputs): readonly Desir
     { path: PATHS.agentSettings, content: renderAgentSettings(spec), mode: 0o644, restarts: [UNITS.agent] },
     ...(spec.store.kind === "corrosion" ? corrosionFiles(goal, inputs) : []),
     ...(isHolder ? [unit(UNITS.store, renderStoreUnit(address))] : []),
+    // never restarted: the tunnel stays up whatever changes
+    { path: unitFile(UNITS.tunnel), content: renderTunnelUnit(), mode: 0o644 },
     unit(UNITS.agent, renderAgentUnit()),
     unit(UNITS.dnsSocket, renderDnsSocket(address)),
     unit(UNITS.dns, renderDnsUnit()),

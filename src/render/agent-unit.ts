@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { PATHS } from "../model/paths.ts";
+import { UNITS } from "../model/units.ts";
 import { cleanStart, COMMON_SANDBOX, renderUnitFile } from "./unit-file.ts";
 
 const HOME = dirname(PATHS.members);
@@ -19,14 +20,14 @@ const NOT_ITS_OWN = [
 
 /**
  * jiji-agent.service. Root, since it reads the server's identity and talks to the engine, but with the one capability
- * that peers and routes need and without the right to write anything but members.json and its own sockets. It starts at
- * once after a boot and waits inside for the engine and the store.
+ * that peers and routes need and without the right to write anything but members.json and its own sockets. It starts
+ * right after the tunnel at boot (render/tunnel-unit.ts says why) and waits inside for the engine and the store.
  */
 export function renderAgentUnit(): string {
   return renderUnitFile("Publishes this server's containers and keeps its peers.", {
     Unit: [
       ["Description", "jiji: publishes this server's containers and keeps its peers"],
-      ["After", "network.target"],
+      ["After", `network.target ${UNITS.tunnel}`],
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [

@@ -1,4 +1,5 @@
 import { PATHS } from "../model/paths.ts";
+import { UNITS } from "../model/units.ts";
 import { cleanStart, COMMON_SANDBOX, renderUnitFile } from "./unit-file.ts";
 
 /**
@@ -9,7 +10,7 @@ export function renderCorrosionUnit(): string {
   return renderUnitFile("The replicated records of servers and containers.", {
     Unit: [
       ["Description", "jiji: records of servers and containers (Corrosion)"],
-      ["After", "network.target wg-quick@jiji0.service"],
+      ["After", `network.target ${UNITS.tunnel}`],
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [

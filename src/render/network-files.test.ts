@@ -10,10 +10,12 @@ import { PATHS } from "../model/paths.ts";
 import { unitFile, UNITS } from "../model/units.ts";
 import { frameFilterText, packetFilterText } from "../plan/kinds/firewall.ts";
 import { wireguardConfigFile } from "../plan/kinds/wireguard.ts";
+import { renderAgentUnit } from "./agent-unit.ts";
 import { renderFirewallUnit } from "./firewall-unit.ts";
 import { FORWARD_CHAIN, forwardChain, INPUT_CHAIN, inputChain, renderIptablesChains } from "./iptables-chains.ts";
 import { renderPacketFilter } from "./packet-filter.ts";
 import { renderSysctl } from "./sysctl.ts";
+import { renderTunnelUnit } from "./tunnel-unit.ts";
 import { renderWireguardConfig } from "./wireguard-config.ts";
 
 const spec = sampleSpec();
@@ -53,6 +55,8 @@ describe("golden files", () => {
     expectGolden(unitFile(UNITS.firewall), unit);
   });
 
+  test("wg-quick@jiji0.service", () => expectGolden(unitFile(UNITS.tunnel), renderTunnelUnit()));
+
   test("60-jiji.conf", () => expectGolden(PATHS.sysctl, renderSysctl("8080,31220,31280-31282,31820")));
 });
 
@@ -88,7 +92,8 @@ test("whatever strings records hold, files keep their lines: what does not parse
     fc.string({ size: "max", maxLength: 300 }),
     fc.constantFrom("x\nPostUp = reboot", "1.2.3.4:5\n[Peer]", "$(reboot)", "a = b"),
   );
-  const wellFormed = ["[Interface]", "Address =", "ListenPort =", "MTU =", "PostUp =", "PostUp =", "#"];
+  const head = ["[Interface]", "Address =", "ListenPort =", "MTU =", "Table ="];
+  const wellFormed = [...head, "PostUp =", "PostUp =", "PostUp =", "#"];
   fc.assert(
     fc.property(hostile, hostile, hostile, (name, key, endpoint) => {
       const label = parseDnsLabel(name) ?? parseDnsLabel("web2");
@@ -126,4 +131,26 @@ test("the packet filter names the server's own addresses, for every prefix and n
       expect(text.match(/undefined|NaN/)).toBeNull();
     }),
   );
+});
+
+describe("at boot", () => {
+  test("wg-quick adds no route itself, and one that is there already is no failure", () => {
+    const goal = {
+      phase: "join" as const,
+      spec,
+      members: [sampleMember("db1", 1), sampleMember("db2", 2)],
+      expected: [],
+    };
+    const text = wireguardConfigFile(goal).content ?? "";
+    expect(text).toContain("Table = off\n");
+    const [head = ""] = text.split("[Peer]");
+    const routed = [...head.matchAll(/^PostUp = ip -4 route replace (\S+) dev %i$/gm)].map(([, dst]) => dst);
+    expect(routed).toEqual([...text.matchAll(/^AllowedIPs = (\S+)$/gm)].map(([, dst]) => dst));
+    expect(routed.length).toBeGreaterThan(0);
+  });
+
+  test("the agent, which adds routes and says farewell, runs only while the tunnel is up", () => {
+    expect(renderAgentUnit()).toMatch(/^After=.*wg-quick@jiji0\.service/m);
+    expect(renderTunnelUnit()).not.toContain("network-online");
+  });
 });

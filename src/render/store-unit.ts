@@ -1,5 +1,6 @@
 import { endpointOf, type Ipv4 } from "../model/address.ts";
 import { PATHS } from "../model/paths.ts";
+import { UNITS } from "../model/units.ts";
 import { PORTS } from "../model/ports.ts";
 import { cleanStart, COMMON_SANDBOX, renderUnitFile } from "./unit-file.ts";
 
@@ -9,7 +10,7 @@ export function renderStoreUnit(address: Ipv4): string {
   return renderUnitFile("The records of servers and containers, on the one member that holds them.", {
     Unit: [
       ["Description", "jiji: records of servers and containers (embedded store)"],
-      ["After", "network.target wg-quick@jiji0.service"],
+      ["After", `network.target ${UNITS.tunnel}`],
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [

@@ -18,9 +18,10 @@ export interface WireguardConfig {
 }
 
 /**
- * /etc/wireguard/jiji0.conf for wg-quick(8). No secret stands in it: the key is read from its own file once the
- * interface is there. wg-quick adds a route for each AllowedIPs. Endpoints are numeric, so that a boot without a
- * resolver brings the tunnel up.
+ * /etc/wireguard/jiji0.conf for wg-quick(8). It holds no secret: the key is read from its own file once the interface is
+ * there. Endpoints are numeric, so that a boot without a resolver brings the tunnel up. `Table = off` keeps wg-quick from
+ * adding routes itself: it fails on a route that is there already, and takes the interface down again. `ip route replace`
+ * does not.
  */
 export function renderWireguardConfig(config: WireguardConfig): string {
   const lines = [
@@ -29,8 +30,10 @@ export function renderWireguardConfig(config: WireguardConfig): string {
     `Address = ${config.address}/32`,
     `ListenPort = ${PORTS.wireguard}`,
     `MTU = ${config.mtuBytes}`,
+    "Table = off",
     `PostUp = wg set %i private-key ${PATHS.wireguardKey}`,
     "PostUp = echo 1 > /proc/sys/net/ipv4/conf/%i/forwarding",
+    ...config.peers.map(({ allowedIps }) => `PostUp = ip -4 route replace ${allowedIps} dev %i`),
   ];
   for (const peer of config.peers) {
     const [endpoint] = peer.endpoints;

@@ -5,7 +5,7 @@ import type { ResourceKind } from "../kind.ts";
 import { observeLinks, observeRoutes } from "../links.ts";
 import { runChecked } from "../run-checked.ts";
 
-/** Routes to the peers' containers and servers, exactly those that wg-quick makes at boot. */
+/** Routes to the peers' containers and servers, exactly those that jiji0.conf makes at boot. */
 export const routeKind: ResourceKind<RoutesObserved, RouteAction> = {
   kind: ROUTE_KIND,
   async observe(host) {

@@ -30,7 +30,7 @@ export interface RouteAction {
 }
 
 /**
- * One route into the tunnel for each peer's /24. Without an interface there is nothing to do: wg-quick makes the routes
+ * One route into the tunnel for each peer's /24. Without an interface there is nothing to do: jiji0.conf makes the routes
  * together with it, and they go with it. Routes that no member asks for are left alone.
  */
 export function planRoutes(goal: NodeGoal, observed: RoutesObserved): readonly Step<RouteAction>[] {
