@@ -2,6 +2,7 @@ import { findProblems } from "../src/node/status-problems.ts";
 import { makeFacts } from "./mesh-makers.ts";
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { gunzipSync } from "node:zlib";
+import type { z } from "zod";
 import { PATHS } from "../src/model/paths.ts";
 import { EMPTY_MEMBERS } from "../src/model/members-file.ts";
 import { parseIdentityPublicKey, serverIdOf, type WireGuardPublicKey } from "../src/model/keys.ts";
@@ -9,7 +10,10 @@ import type { Identity } from "../src/model/identity.ts";
 import type { MembersFile } from "../src/model/members.ts";
 import { digestOf, linesOf } from "../src/node/dns.ts";
 import type { DnsListing, DnsListLine, ResolveLine } from "../src/model/node-dns.ts";
-import type { ApplyEvent, ApplyRequest, NodeFacts, NodeStatus } from "../src/model/node-protocol.ts";
+import { applyRequestSchema, type ApplyEvent, type ShownStep } from "../src/model/node/apply.ts";
+import type { Failure } from "../src/model/node/failure.ts";
+import type { NodeFacts } from "../src/model/node/observe.ts";
+import type { NodeStatus } from "../src/model/node/status.ts";
 import type { NodeSpec } from "../src/model/node-spec.ts";
 import { ABSENT, found, type Reading } from "../src/model/reading.ts";
 import { signServerRecord, verifyServerRecord, type SignedServerRecord } from "../src/model/server-record.ts";
@@ -60,7 +64,7 @@ export class FakeServer {
       staged: new Set<string>(),
       spec: "",
     };
-    this.facts = makeFacts({ hostname: name });
+    this.facts = makeFacts();
   }
 
   change(facts: Partial<NodeFacts>): void {
@@ -161,7 +165,8 @@ export class FakeServer {
     return [...answers, { type: "resolved", endpoint: "10.210.0.1:53", isSettled: true }];
   }
 
-  #apply({ goal, dryRun }: ApplyRequest): ApplyEvent[] {
+  #apply(request: unknown): readonly (ApplyEvent | Failure)[] {
+    const { goal, dryRun } = applyRequestSchema.parse(request);
     this.log.push(`${dryRun ? "plan" : "apply"} ${goal.phase}`);
     const failure = this.failures.get(`${dryRun ? "plan" : "apply"} ${goal.phase}`);
     if (failure !== undefined) return [{ type: "failed", ...failure }];
@@ -176,7 +181,7 @@ export class FakeServer {
     return [...events, { type: "done", notes: [], ...(record === undefined ? {} : { record }) }];
   }
 
-  #stepsFor(goal: ApplyRequest["goal"]): Extract<ApplyEvent, { type: "plan" }>["steps"] {
+  #stepsFor(goal: Goal): readonly ShownStep[] {
     const step = (kind: string, verb: string, target: string, details: string[] = []) => {
       return { kind, verb, target, summary: `${verb} ${target}`, ...(details.length === 0 ? {} : { details }) };
     };
@@ -205,9 +210,9 @@ export class FakeServer {
     ];
   }
 
-  #execute(goal: ApplyRequest["goal"]): SignedServerRecord | undefined {
+  #execute(goal: Goal): SignedServerRecord | undefined {
     if (goal.phase === "teardown") {
-      this.change({ identity: ABSENT, spec: ABSENT, members: ABSENT, publicKey: ABSENT });
+      this.change({ identity: ABSENT, spec: ABSENT, members: ABSENT });
       this.probe.spec = "";
       (this.probe.installed as Map<string, number>).clear();
       return undefined;
@@ -220,7 +225,7 @@ export class FakeServer {
     if (goal.phase === "join") {
       this.change({
         spec: found(goal.spec),
-        release: { jiji: found(goal.spec.release.jiji.version), corrosion: ABSENT },
+        release: { jiji: found(goal.spec.release.jiji.version) },
       });
       this.probe.spec = JSON.stringify(goal.spec);
       const newest = new Map([...this.members.members, ...goal.members].map((signed) => [signed.id, signed]));
@@ -237,7 +242,7 @@ export class FakeServer {
       )!;
       this.#privateKey = privateKey;
       const identity: Identity = { id: serverIdOf(idKey), idKey, name: spec.name, subnet: spec.subnet };
-      this.change({ identity: found(identity), publicKey: found(fakeWireGuardKey(this.name)) });
+      this.change({ identity: found(identity) });
     }
     const identity = (this.facts.identity as { value: Identity }).value;
     return signServerRecord(
@@ -301,6 +306,8 @@ function nameOf(signed: SignedServerRecord): string {
 function fakeWireGuardKey(name: string): WireGuardPublicKey {
   return createHash("sha256").update(name).digest("base64") as WireGuardPublicKey;
 }
+
+type Goal = z.output<typeof applyRequestSchema>["goal"];
 
 /** Subcommands whose answers are read while they come. */
 const STREAMED = ["query"];

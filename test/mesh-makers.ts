@@ -7,7 +7,7 @@ import type { ClusterCidr, SubnetNumber } from "../src/model/cluster.ts";
 import type { Identity } from "../src/model/identity.ts";
 import { parseIdentityPublicKey, serverIdOf, sha256Of, type WireGuardPublicKey } from "../src/model/keys.ts";
 import type { DnsLabel } from "../src/model/names.ts";
-import type { NodeFacts } from "../src/model/node-protocol.ts";
+import type { NodeFacts } from "../src/model/node/observe.ts";
 import type { NodeSpec } from "../src/model/node-spec.ts";
 import { ABSENT, found } from "../src/model/reading.ts";
 import { signServerRecord, type SignedServerRecord } from "../src/model/server-record.ts";
@@ -46,18 +46,15 @@ export function signAgain({ identity, privateKey }: Omit<MadeMember, "signed">, 
 
 export function makeFacts(facts: Partial<NodeFacts> = {}): NodeFacts {
   return {
-    hostname: "host",
     arch: "x64",
-    os: { id: "debian", versionId: "13", prettyName: "Debian GNU/Linux 13 (trixie)" },
+    os: { prettyName: "Debian GNU/Linux 13 (trixie)" },
     systemd: found("257"),
     glibc: found("2.41"),
-    packageManager: "apt",
     engines: { docker: found({ kind: "docker", version: "28.5.2" }), podman: ABSENT },
     identity: ABSENT,
-    publicKey: ABSENT,
     spec: ABSENT,
     members: ABSENT,
-    release: { jiji: ABSENT, corrosion: ABSENT },
+    release: { jiji: ABSENT },
     networks: [],
     listeners: [],
     obstacles: [],

@@ -9,8 +9,7 @@ import {
   type WireGuardPublicKey,
 } from "../src/model/keys.ts";
 import type { DnsLabel } from "../src/model/names.ts";
-import { parseNodeSpecFile } from "../src/model/node-spec-file.ts";
-import type { NodeSpec } from "../src/model/node-spec.ts";
+import { parseNodeSpecFile, type NodeSpec } from "../src/model/node-spec.ts";
 import { signServerRecord, type Member, type SignedServerRecord } from "../src/model/server-record.ts";
 
 /** What the uploads of a sample spec hold. */

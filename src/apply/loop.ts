@@ -1,5 +1,5 @@
 import { JijiError } from "../model/errors.ts";
-import type { ApplyEvent } from "../model/node-protocol.ts";
+import type { ApplyEvent } from "../model/node/apply.ts";
 import type { NodeGoal } from "../plan/goal.ts";
 import type { Manifest } from "../plan/manifest.ts";
 import type { Step } from "../plan/step.ts";

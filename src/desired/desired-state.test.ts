@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { parseDeployConfig } from "../config/parse-deploy-config.ts";
 import type { DeployConfig } from "../config/deploy-config.ts";
 import { capacity, parseClusterCidr, serverAddress, type ClusterCidr } from "../model/cluster.ts";
-import type { NodeFacts } from "../model/node-protocol.ts";
+import type { NodeFacts } from "../model/node/observe.ts";
 import { ABSENT, found, unknown } from "../model/reading.ts";
 import { joinedFacts, makeMember, makeServer, makeSpec, madeRelease, signAgain } from "../../test/mesh-makers.ts";
 import { computeDesiredState, type DesiredState } from "./desired-state.ts";

@@ -1,7 +1,7 @@
 import type { NetworkConfig } from "../config/deploy-config.ts";
 import { ipv4ToNumber, parseIpv4 } from "../model/address.ts";
 import { cidrsOverlap, parseCidr, serverAddress, type ClusterCidr } from "../model/cluster.ts";
-import type { NodeFacts } from "../model/node-protocol.ts";
+import type { NodeFacts } from "../model/node/observe.ts";
 import type { EngineKind } from "../model/node-spec.ts";
 import { PORTS } from "../model/ports.ts";
 import type { Seat } from "./allocation.ts";

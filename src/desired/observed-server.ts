@@ -1,6 +1,6 @@
 import type { Endpoint } from "../model/address.ts";
 import type { DnsLabel } from "../model/names.ts";
-import type { NodeFacts } from "../model/node-protocol.ts";
+import type { NodeFacts } from "../model/node/observe.ts";
 import type { ServerConfig } from "../config/deploy-config.ts";
 
 /** A server of the file that answered: what the file says of it, and what it says of itself. */

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { ipv4FromNumber, ipv4ToNumber, parseIpv4, type Ipv4 } from "./address.ts";
 import type { Brand } from "./brand.ts";
 
@@ -12,6 +13,13 @@ export type SubnetNumber = Brand<number, "SubnetNumber">;
 
 /** At most this many servers, whatever the prefix. */
 export const MAX_SERVERS = 255;
+
+/** A number that some cluster has; {@link parseSubnetNumber} checks it against one. */
+export const subnetNumberSchema = z
+  .int()
+  .min(0)
+  .max(MAX_SERVERS - 1)
+  .transform((n) => n as SubnetNumber);
 
 /** Reads `a.b.c.d/len` with all host bits zero; undefined for anything else. */
 export function parseCidr(text: string): Cidr | undefined {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { parseIpv4, type Ipv4 } from "./address.ts";
 import { parseDnsLabel, type DnsLabel } from "./names.ts";
+import { branded } from "./schema.ts";
 
 export const CONTAINER_STATES = ["starting", "healthy", "unhealthy", "draining", "stopped"] as const;
 
@@ -25,17 +26,14 @@ export interface ContainerRecord {
   readonly rev: number;
 }
 
-const label = z.string().refine((text): text is DnsLabel => parseDnsLabel(text) !== undefined);
+const label = branded(parseDnsLabel);
 
 const schema = z.object({
   containerId: z.string().regex(/^[0-9a-f]{64}$/),
   project: label,
   service: label,
   instance: label.nullable(),
-  address: z
-    .string()
-    .refine((text): text is Ipv4 => parseIpv4(text) !== undefined)
-    .nullable(),
+  address: branded(parseIpv4).nullable(),
   state: z.enum(CONTAINER_STATES),
   ports: z
     .array(z.object({ port: z.int().min(1).max(65535), protocol: z.enum(["tcp", "udp", "sctp"]) }))

@@ -1,15 +1,8 @@
 import { z } from "zod";
-import { parseEndpoint, parseIpv4, type Endpoint } from "./address.ts";
-import { parseClusterCidr, type ClusterCidr } from "./cluster.ts";
-import { parseServerId, type ServerId } from "./keys.ts";
-
-const branded = <T>(parse: (text: string) => T | undefined, what: string) =>
-  z.string().transform((text, context): T => {
-    const value = parse(text);
-    if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: `not ${what}` });
-    return z.NEVER;
-  });
+import { parseEndpoint, parseIpv4 } from "./address.ts";
+import { parseClusterCidr } from "./cluster.ts";
+import { parseServerId } from "./keys.ts";
+import { branded } from "./schema.ts";
 
 /** A numeric IPv4 address and a port to bind; port 0: the system chooses one. */
 const listenAddress = z.string().refine((text) => {
@@ -36,14 +29,14 @@ export const dnsSettingsSchema = z.object({
   /** agent.sock; null: members come from the store's `servers` rows and every server counts as reachable */
   agentSocket: path.nullable(),
   /** this server's id; null: the agent says it, or it is of no interest */
-  self: branded<ServerId>(parseServerId, "a server's id").nullable(),
-  clusterCidr: branded<ClusterCidr>(parseClusterCidr, "a network of /8 to /24"),
+  self: branded(parseServerId, "a server's id").nullable(),
+  clusterCidr: branded(parseClusterCidr, "a network of /8 to /24"),
   /** of addresses in answers */
   ttlSeconds: z.int().min(0).max(86_400),
   /** this server's own containers come first in an answer */
   localFirst: z.boolean(),
   /** resolvers for all other names; empty: the system's own */
-  upstreams: z.array(branded<Endpoint>(parseEndpoint, "IP:PORT")),
+  upstreams: z.array(branded(parseEndpoint, "IP:PORT")),
   /** where the last table is kept; null: nowhere */
   stateFile: path.nullable(),
   /** where metrics are served over HTTP; null: nowhere */

@@ -1,19 +1,15 @@
 import { z } from "zod";
 import { parseServerId } from "./keys.ts";
 import type { MembersFile } from "./members.ts";
+import { branded } from "./schema.ts";
 import { signedServerRecordSchema } from "./server-record.ts";
 
-const schema = z.object({
+export const membersFileSchema = z.object({
   version: z.literal(1),
   members: z.array(signedServerRecordSchema),
   removed: z.array(
     z.object({
-      id: z.string().transform((text, context) => {
-        const id = parseServerId(text);
-        if (id !== undefined) return id;
-        context.addIssue({ code: "custom", message: "malformed" });
-        return z.NEVER;
-      }),
+      id: branded(parseServerId),
       name: z.string(),
       subnet: z.int().nullable(),
     }),
@@ -27,7 +23,7 @@ export const EMPTY_MEMBERS: MembersFile = { version: 1, members: [], removed: []
 /** Reads members.json; undefined when it is malformed. Signatures are not verified here. */
 export function parseMembersFile(text: string): MembersFile | undefined {
   try {
-    const parsed = schema.safeParse(JSON.parse(text));
+    const parsed = membersFileSchema.safeParse(JSON.parse(text));
     return parsed.success ? parsed.data : undefined;
   } catch {
     return undefined;

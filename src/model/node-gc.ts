@@ -1,12 +1,8 @@
 import { z } from "zod";
 import { parseServerId } from "./keys.ts";
+import { branded } from "./schema.ts";
 
-const id = z.string().transform((text, context) => {
-  const parsed = parseServerId(text);
-  if (parsed !== undefined) return parsed;
-  context.addIssue({ code: "custom", message: "malformed" });
-  return z.NEVER;
-});
+const id = branded(parseServerId);
 
 /** Removed servers of one request. */
 export const MAX_COLLECTED = 1000;

@@ -1,7 +1,7 @@
 import { createPublicKey, sign, verify, type KeyObject } from "node:crypto";
 import { z } from "zod";
 import { parseEndpoint, type Endpoint } from "./address.ts";
-import { MAX_SERVERS, type SubnetNumber } from "./cluster.ts";
+import { subnetNumberSchema, type SubnetNumber } from "./cluster.ts";
 import {
   parseIdentityPublicKey,
   parseServerId,
@@ -12,6 +12,7 @@ import {
   type WireGuardPublicKey,
 } from "./keys.ts";
 import { parseDnsLabel, type DnsLabel } from "./names.ts";
+import { branded } from "./schema.ts";
 
 /** What a server says of itself to the mesh. Only that server makes it, signed with its identity key. */
 export interface ServerRecord {
@@ -43,21 +44,9 @@ export interface Member extends ServerRecord {
   readonly id: ServerId;
 }
 
-const branded = <T>(parse: (text: string) => T | undefined) =>
-  z.string().transform((text, context): T => {
-    const value = parse(text);
-    if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: "malformed" });
-    return z.NEVER;
-  });
-
 const recordSchema = z.object({
   name: branded(parseDnsLabel),
-  subnet: z
-    .int()
-    .min(0)
-    .max(MAX_SERVERS - 1)
-    .transform((n) => n as SubnetNumber),
+  subnet: subnetNumberSchema,
   publicKey: branded(parseWireGuardPublicKey),
   idKey: branded(parseIdentityPublicKey),
   endpoints: z.array(branded(parseEndpoint)).max(16),

@@ -7,7 +7,7 @@ import { readMembers } from "../apply/kinds/members.ts";
 import { serviceProbes } from "../apply/service-probes.ts";
 import { parseToken, readToken } from "../apply/kinds/token.ts";
 import { JijiError } from "../model/errors.ts";
-import type { ApplyEvent } from "../model/node-protocol.ts";
+import { applyRequestSchema, type ApplyEvent } from "../model/node/apply.ts";
 import { PATHS } from "../model/paths.ts";
 import type { Secret } from "../model/secret.ts";
 import type { SignedServerRecord } from "../model/server-record.ts";
@@ -15,7 +15,7 @@ import type { NodeGoal } from "../plan/goal.ts";
 import type { Host } from "../system/host.ts";
 import { withApplyLock } from "./apply-lock.ts";
 import { reportFailure, type Out } from "./out.ts";
-import { applyRequestSchema, parseRequest } from "./requests.ts";
+import { parseRequest } from "./requests.ts";
 
 type Request = ReturnType<typeof parseRequest<typeof applyRequestSchema>>;
 

@@ -1,4 +1,4 @@
-import type { EngineFacts, NodeFacts } from "../model/node-protocol.ts";
+import type { EngineFacts, NodeFacts } from "../model/node/observe.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { ProgramMissing, type Host, type ProgramResult } from "../system/host.ts";
 

@@ -9,7 +9,7 @@ import { encodeIdentityFile, parseIdentityFile } from "../model/identity-file.ts
 import { encodeMembersFile, parseMembersFile } from "../model/members-file.ts";
 import type { MembersFile } from "../model/members.ts";
 import type { GcDone, GcLine, GcRequest } from "../model/node-gc.ts";
-import { encodeNodeSpecFile } from "../model/node-spec-file.ts";
+import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { found, unknown, type Reading } from "../model/reading.ts";
 import { runNodeGc } from "./gc.ts";

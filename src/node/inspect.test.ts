@@ -10,7 +10,7 @@ import { encodeContainerRecord } from "../model/container-record.ts";
 import { encodeIdentityFile } from "../model/identity-file.ts";
 import { encodeMembersFile } from "../model/members-file.ts";
 import { inspectAnswerSchema, type InspectAnswer } from "../model/node-inspect.ts";
-import { encodeNodeSpecFile } from "../model/node-spec-file.ts";
+import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { ABSENT, found, unknown } from "../model/reading.ts";
 import { openStoreClient } from "../store/client.ts";

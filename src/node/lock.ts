@@ -1,9 +1,9 @@
 import { PATHS } from "../model/paths.ts";
-import type { LockEvent } from "../model/node-protocol.ts";
+import { lockRequestSchema } from "../model/node/lock.ts";
 import { takeLock } from "../system/flock.ts";
 import { removeLocksIfLeft } from "./apply-lock.ts";
 import { reportFailure, type Out } from "./out.ts";
-import { lockRequestSchema, parseRequest } from "./requests.ts";
+import { parseRequest } from "./requests.ts";
 
 /**
  * `jiji node lock`: takes this server's lock without waiting and holds it until `closed`, the end of standard input, so
@@ -19,10 +19,10 @@ export async function runNodeLock(
     const { holder } = parseRequest(lockRequestSchema, input);
     const result = await takeLock(path, holder);
     if (result.state === "busy") {
-      out({ type: "busy", holder: result.holder } satisfies LockEvent);
+      out({ type: "busy", holder: result.holder });
       return 0;
     }
-    out({ type: "held" } satisfies LockEvent);
+    out({ type: "held" });
     await closed;
     await removeLocksIfLeft([path]);
     await result.lock.release();

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { failed, FakeHost, type FakeProgram } from "../../test/fake-host.ts";
 import { sampleSpec } from "../../test/sample-spec.ts";
-import type { NodeFacts } from "../model/node-protocol.ts";
-import { encodeNodeSpecFile } from "../model/node-spec-file.ts";
+import type { NodeFacts } from "../model/node/observe.ts";
+import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { runNodeObserve } from "./observe.ts";
 
@@ -19,8 +19,6 @@ function debian(): FakeHost {
     programs: PROGRAMS,
     files: {
       "/etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nID=debian\n',
-      "/proc/sys/kernel/hostname": "web1\n",
-      "/usr/bin/apt-get": "",
     },
   });
   host.put("/run/systemd/system/x", "");
@@ -29,7 +27,7 @@ function debian(): FakeHost {
 
 async function observe(host: FakeHost): Promise<NodeFacts> {
   const lines: object[] = [];
-  const request = JSON.stringify({ engine: null, clusterCidr: "10.210.0.0/16" });
+  const request = JSON.stringify({ engine: null });
   expect(await runNodeObserve(request, host, (line) => lines.push(line))).toBe(0);
   return lines[0] as NodeFacts;
 }
@@ -39,34 +37,30 @@ test("a bare server: what it is, and nothing of jiji", async () => {
   const before = host.snapshot();
   const facts = await observe(host);
   expect(facts).toMatchObject({
-    hostname: "web1",
     arch: "arm64",
-    os: { id: "debian", versionId: "13", prettyName: "Debian GNU/Linux 13 (trixie)" },
+    os: { prettyName: "Debian GNU/Linux 13 (trixie)" },
     systemd: { state: "found", value: "257" },
     glibc: { state: "found", value: "2.41" },
-    packageManager: "apt",
     engines: { docker: { state: "absent" }, podman: { state: "absent" } },
     identity: { state: "absent" },
-    publicKey: { state: "absent" },
     spec: { state: "absent" },
     members: { state: "absent" },
-    release: { jiji: { state: "absent" }, corrosion: { state: "absent" } },
+    release: { jiji: { state: "absent" } },
     listeners: [],
   });
   expect(host.snapshot()).toBe(before);
 });
 
-test("no systemd, musl, no package manager", async () => {
+test("no systemd, musl", async () => {
   const host = debian();
   await host.files.remove("/run/systemd");
-  await host.files.remove("/usr/bin/apt-get");
   host.table.delete("getconf");
   host.table.set("ldd", () => failed("musl libc (x86_64)\nVersion 1.2.5\n"));
   const facts = await observe(host);
-  expect(facts).toMatchObject({ systemd: { state: "absent" }, glibc: { state: "absent" }, packageManager: null });
+  expect(facts).toMatchObject({ systemd: { state: "absent" }, glibc: { state: "absent" } });
 });
 
-test("a member: its spec, releases and public half; what is broken is unknown, and no private key is told", async () => {
+test("a member: its spec and release; what is broken is unknown, and no private key is told", async () => {
   const host = debian();
   const key = Buffer.alloc(32, 0x40).toString("base64");
   host.put(PATHS.spec, encodeNodeSpecFile(sampleSpec()));
@@ -74,15 +68,10 @@ test("a member: its spec, releases and public half; what is broken is unknown, a
   host.put(PATHS.identity, "{}");
   host.put(PATHS.members, "nonsense");
   host.put(PATHS.executable, "");
-  host.put(PATHS.corrosionExecutable, "");
   host.table.set("jiji", () => "0.1.0\n");
   const facts = await observe(host);
   expect(facts.spec).toEqual({ state: "found", value: sampleSpec() });
-  expect(facts.release).toEqual({
-    jiji: { state: "found", value: "0.1.0" },
-    corrosion: { state: "found", value: "v1.0.0" },
-  });
-  expect(facts.publicKey.state).toBe("found");
+  expect(facts.release).toEqual({ jiji: { state: "found", value: "0.1.0" } });
   expect([facts.identity.state, facts.members.state]).toEqual(["unknown", "unknown"]);
   expect(JSON.stringify(facts)).not.toContain(key);
 });

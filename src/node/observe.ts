@@ -1,13 +1,9 @@
-import { dirname } from "node:path";
 import { readIdentity } from "../apply/kinds/identity.ts";
 import { ManifestFile } from "../apply/manifest-file.ts";
 import { readMembers } from "../apply/kinds/members.ts";
 import { observeNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
-import { packageManager } from "../apply/kinds/package.ts";
-import { loadWireGuardPublicKey } from "../apply/wireguard-key.ts";
-import type { EngineKind, NodeSpec } from "../model/node-spec.ts";
-import type { NodeFacts } from "../model/node-protocol.ts";
-import { parseNodeSpecFile } from "../model/node-spec-file.ts";
+import { parseNodeSpecFile, type EngineKind, type NodeSpec } from "../model/node-spec.ts";
+import { observeRequestSchema, type NodeFacts } from "../model/node/observe.ts";
 import { PATHS } from "../model/paths.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { VERSION } from "../model/version.ts";
@@ -16,7 +12,7 @@ import { ProgramMissing, type Files, type Host } from "../system/host.ts";
 import { observeEngines } from "./engine-facts.ts";
 import { observeListeners } from "./listeners.ts";
 import { reportFailure, type Out } from "./out.ts";
-import { observeRequestSchema, parseRequest } from "./requests.ts";
+import { parseRequest } from "./requests.ts";
 
 /** `jiji node observe`: one request on standard input, one {@link NodeFacts} line out. Never writes. */
 export async function runNodeObserve(input: string, host: Host, out: Out): Promise<number> {
@@ -47,28 +43,18 @@ async function observeNode(host: Host, wanted: EngineKind | null): Promise<NodeF
     ...system,
     engines,
     identity: identity.state === "found" ? found(identity.value.identity) : identity,
-    publicKey: await loadWireGuardPublicKey(files),
     spec,
     members: await readMembers(files),
-    release: { jiji, corrosion: await corrosionVersion(files, spec) },
+    release: { jiji },
     networks: networks.state === "found" ? networks.value : [],
     listeners,
     obstacles,
   };
 }
 
-async function observeSystem(
-  host: Host,
-): Promise<Pick<NodeFacts, "hostname" | "arch" | "os" | "systemd" | "glibc" | "packageManager">> {
+async function observeSystem(host: Host): Promise<Pick<NodeFacts, "arch" | "os" | "systemd" | "glibc">> {
   const [arch, systemd, glibc] = await Promise.all([architecture(host), systemdVersion(host), glibcVersion(host)]);
-  return {
-    hostname: await hostname(host.files),
-    arch,
-    os: await operatingSystem(host.files),
-    systemd,
-    glibc,
-    packageManager: (await packageManager(host)) ?? null,
-  };
+  return { arch, os: { prettyName: await systemName(host.files) }, systemd, glibc };
 }
 
 function engineOf(spec: Reading<NodeSpec>, engines: NodeFacts["engines"]): EngineKind | undefined {
@@ -97,11 +83,6 @@ export async function readSpec(files: Files): Promise<Reading<NodeSpec>> {
   return spec === undefined ? unknown(`${PATHS.spec} is malformed, or of another release`) : found(spec);
 }
 
-async function hostname(files: Files): Promise<string> {
-  const text = await files.read("/proc/sys/kernel/hostname");
-  return text.state === "found" ? text.value.trim() : "";
-}
-
 const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "x64", aarch64: "arm64" };
 
 async function architecture(host: Host): Promise<string> {
@@ -109,16 +90,14 @@ async function architecture(host: Host): Promise<string> {
   return ARCHITECTURES[machine] ?? machine;
 }
 
-/** os-release(5): the first of its two places that is there. */
-async function operatingSystem(files: Files): Promise<NodeFacts["os"]> {
+/** PRETTY_NAME of os-release(5), from the first of its two places that is there. */
+async function systemName(files: Files): Promise<string> {
   for (const path of ["/etc/os-release", "/usr/lib/os-release"]) {
     const text = await files.read(path);
     if (text.state !== "found") continue;
-    const value = (key: string): string =>
-      new RegExp(`^${key}=["']?([^"'\\n]*)["']?$`, "m").exec(text.value)?.[1] ?? "";
-    return { id: value("ID"), versionId: value("VERSION_ID"), prettyName: value("PRETTY_NAME") };
+    return /^PRETTY_NAME=["']?([^"'\n]*)["']?$/m.exec(text.value)?.[1] ?? "";
   }
-  return { id: "", versionId: "", prettyName: "" };
+  return "";
 }
 
 /** The version of the systemd that has booted this server; a systemd that is only installed does not count. */
@@ -159,13 +138,4 @@ async function jijiVersion(host: Host): Promise<Reading<string>> {
   const stat = await host.files.stat(PATHS.executable);
   if (stat.state !== "found") return stat.state === "absent" ? ABSENT : stat;
   return firstMatch(host, [PATHS.executable, "--version"], /(\d+\.\d+\.\d+\S*)/);
-}
-
-/** Corrosion does not know its own release, so what was installed is what spec.json says, as long as a file is there. */
-async function corrosionVersion(files: Files, spec: Reading<NodeSpec>): Promise<Reading<string>> {
-  const stat = await files.stat(PATHS.corrosionExecutable);
-  if (stat.state !== "found") return stat.state === "absent" ? ABSENT : stat;
-  if (spec.state !== "found") return unknown(`${dirname(PATHS.spec)} does not say which Corrosion this is`);
-  const version = spec.value.release.corrosion?.version;
-  return version === undefined ? ABSENT : found(version);
 }

@@ -1,5 +1,5 @@
 import { JijiError } from "../model/errors.ts";
-import type { ApplyEvent } from "../model/node-protocol.ts";
+import type { Failure } from "../model/node/failure.ts";
 
 /** Prints one JSON line. */
 export type Out = (line: object) => void;
@@ -8,7 +8,6 @@ export type Out = (line: object) => void;
 export function reportFailure(error: unknown, out: Out): number {
   const message = error instanceof Error ? error.message : String(error);
   const hint = error instanceof JijiError ? error.hint : undefined;
-  const event: ApplyEvent = { type: "failed", message, ...(hint === undefined ? {} : { hint }) };
-  out(event);
+  out({ type: "failed", message, ...(hint === undefined ? {} : { hint }) } satisfies Failure);
   return 1;
 }

@@ -1,4 +1,4 @@
-import { STALE_HANDSHAKE_SECONDS, type NodeStatus } from "../model/node-protocol.ts";
+import { STALE_HANDSHAKE_SECONDS, type NodeStatus, type PeerStatus } from "../model/node/status.ts";
 import type { Reading } from "../model/reading.ts";
 import type { Member } from "../model/server-record.ts";
 import { UNITS } from "../model/units.ts";
@@ -35,8 +35,6 @@ export function findProblems(
   if (status.engine.state !== "found") problems.push(`container engine: ${whyNot(status.engine)}`);
   return problems;
 }
-
-type PeerStatus = Extract<NodeStatus["wireguard"], { state: "found" }>["value"]["peers"][number];
 
 function peerProblems(peer: PeerStatus, mayBeSilent: boolean): readonly string[] {
   if (peer.fullSizePacket === false) return [`no full-size packet reaches ${peer.name}`];

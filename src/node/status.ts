@@ -7,7 +7,7 @@ import { verifiedMembers } from "../plan/kinds/members.ts";
 import { openEngine } from "../engine/open.ts";
 import type { Engine } from "../engine/engine.ts";
 import { serverAddress } from "../model/cluster.ts";
-import type { NodeStatus } from "../model/node-protocol.ts";
+import { statusRequestSchema, type NodeStatus } from "../model/node/status.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { ENGINE_NETWORK, PORTS } from "../model/ports.ts";
@@ -25,7 +25,7 @@ import { readSpec } from "./observe.ts";
 import { reportFailure, type Out } from "./out.ts";
 import { probePeers, type PeerProbe } from "./peer-probe.ts";
 import { findProblems, whyNot } from "./status-problems.ts";
-import { parseRequest, statusRequestSchema } from "./requests.ts";
+import { parseRequest } from "./requests.ts";
 
 /** What of a server is asked over sockets rather than through {@link Host}; tests give others. */
 export interface StatusSources {

@@ -1,5 +1,5 @@
 import { serverAddress } from "../model/cluster.ts";
-import { encodeNodeSpecFile } from "../model/node-spec-file.ts";
+import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import type { Secret } from "../model/secret.ts";
 import { UNITS, unitFile } from "../model/units.ts";

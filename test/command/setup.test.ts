@@ -300,7 +300,7 @@ describe("bad input that is seen by looking", () => {
       says: 'error: web1: an engine network "jiji" is there\nhint: rename it',
     },
     "a newer release": {
-      change: () => world.servers["web1"]!.change({ release: { jiji: found("99.0.0"), corrosion: ABSENT } }),
+      change: () => world.servers["web1"]!.change({ release: { jiji: found("99.0.0") } }),
       says: "error: web1: it runs jiji 99.0.0",
     },
   };

@@ -5,7 +5,7 @@ import type { Engine } from "../../src/engine/engine.ts";
 import { encodeIdentityFile, parseIdentityFile } from "../../src/model/identity-file.ts";
 import { encodeMembersFile } from "../../src/model/members-file.ts";
 import type { GcDone, GcLine, GcRequest } from "../../src/model/node-gc.ts";
-import { encodeNodeSpecFile } from "../../src/model/node-spec-file.ts";
+import { encodeNodeSpecFile } from "../../src/model/node-spec.ts";
 import { PATHS } from "../../src/model/paths.ts";
 import { found } from "../../src/model/reading.ts";
 import { openStoreClient } from "../../src/store/client.ts";

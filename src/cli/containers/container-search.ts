@@ -83,13 +83,8 @@ function inspectAll(
   container: string,
 ): Promise<readonly Outcome<InspectAnswer>[]> {
   const request: InspectRequest = { container };
-  const ask = (client: NodeClient): Promise<InspectAnswer> => client.ask("inspect", request, parseAnswer);
+  const ask = (client: NodeClient): Promise<InspectAnswer> => client.ask("inspect", request, inspectAnswerSchema);
   return askAll(context, servers, ask, PATIENCE_MS);
-}
-
-function parseAnswer(value: unknown): InspectAnswer | undefined {
-  const parsed = inspectAnswerSchema.safeParse(value);
-  return parsed.success ? parsed.data : undefined;
 }
 
 function notFound(text: string, outcomes: readonly Outcome<InspectAnswer>[]): JijiError {

@@ -1,6 +1,6 @@
 import { JijiError } from "../../model/errors.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
-import { drainAnswerSchema, type DrainAnswer, type DrainRequest } from "../../model/node-drain.ts";
+import { drainAnswerSchema, type DrainRequest } from "../../model/node-drain.ts";
 import type { ResolvedName } from "../../model/node-dns.ts";
 import type { EngineSide } from "../../model/node-inspect.ts";
 import { answersOf, askAll, connectAll, failuresOf, type AskedServer, type Outcome } from "../servers/asked-servers.ts";
@@ -115,7 +115,7 @@ async function drain(parts: Drain): Promise<ExitCode> {
   const { undo, json } = options;
   const startedMs = context.clock.monotonicMs();
   const request: DrainRequest = { container: container.containerId, undo };
-  const { isDraining } = await (await owner.client).ask("drain", request, parseAnswer);
+  const { isDraining } = await (await owner.client).ask("drain", request, drainAnswerSchema);
   const settled = new Map<string, number>();
   const outcomes = await askAll(
     context,
@@ -146,11 +146,6 @@ async function drain(parts: Drain): Promise<ExitCode> {
     }
   }
   return code;
-}
-
-function parseAnswer(value: unknown): DrainAnswer | undefined {
-  const parsed = drainAnswerSchema.safeParse(value);
-  return parsed.success ? parsed.data : undefined;
 }
 
 /** The names under which it may be answered. */

@@ -15,7 +15,7 @@ import type { NodeClient } from "../servers/node-client.ts";
 export async function askListing(client: NodeClient, request: DnsListRequest): Promise<DnsListing> {
   const names = new Map<string, ListedName>();
   let end: Extract<DnsListLine, { type: "listed" }> | undefined;
-  await client.askLines("dns", request, parseListLine, (line) => {
+  await client.askLines("dns", request, dnsListLineSchema, (line) => {
     if (line.type === "listed") {
       end = line;
       return true;
@@ -42,7 +42,7 @@ export interface Resolution {
 export async function askResolve(client: NodeClient, request: ResolveRequest): Promise<Resolution> {
   const answers: ResolvedName[] = [];
   let end: Extract<ResolveLine, { type: "resolved" }> | undefined;
-  await client.askLines("resolve", request, parseResolveLine, (line) => {
+  await client.askLines("resolve", request, resolveLineSchema, (line) => {
     if (line.type === "resolved") {
       end = line;
       return true;
@@ -53,14 +53,4 @@ export async function askResolve(client: NodeClient, request: ResolveRequest): P
   });
   if (end === undefined) throw new Error("an answer without an end");
   return { answers, endpoint: end.endpoint, isSettled: end.isSettled };
-}
-
-function parseListLine(value: unknown): DnsListLine | undefined {
-  const parsed = dnsListLineSchema.safeParse(value);
-  return parsed.success ? parsed.data : undefined;
-}
-
-function parseResolveLine(value: unknown): ResolveLine | undefined {
-  const parsed = resolveLineSchema.safeParse(value);
-  return parsed.success ? parsed.data : undefined;
 }

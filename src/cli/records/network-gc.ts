@@ -84,8 +84,7 @@ async function observe(client: NodeClient, server: string): Promise<GcView> {
   const rows: GcRow[] = [];
   let view: GcView | undefined;
   const request: GcRequest = { action: "observe" };
-  const parse = (value: unknown) => gcLineSchema.safeParse(value).data;
-  await client.askLines("gc", request, parse, (line) => {
+  await client.askLines("gc", request, gcLineSchema, (line) => {
     if (line.type === "rows") rows.push(...line.rows);
     else view = { server, seen: line, rows };
     return line.type === "seen";
@@ -168,8 +167,7 @@ async function askOne(
   request: GcRequest,
 ): Promise<GcDone | JijiError> {
   const chosen = asked.filter(({ name }) => name === server);
-  const ask = (client: NodeClient): Promise<GcDone> =>
-    client.ask("gc", request, (value) => gcDoneSchema.safeParse(value).data);
+  const ask = (client: NodeClient): Promise<GcDone> => client.ask("gc", request, gcDoneSchema);
   const [outcome] = await askAll(context, chosen, ask, PATIENCE_MS);
   if (outcome === undefined) return new JijiError("connection", "it was not asked");
   return outcome.state === "answered" ? outcome.value : outcome.error;

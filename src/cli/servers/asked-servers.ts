@@ -1,7 +1,6 @@
 import type { ServerConfig } from "../../config/deploy-config.ts";
 import { JijiError } from "../../model/errors.ts";
-import { parseNodeSpecFile } from "../../model/node-spec-file.ts";
-import type { NodeSpec } from "../../model/node-spec.ts";
+import { parseNodeSpecFile, type NodeSpec } from "../../model/node-spec.ts";
 import { ConnectError, type Ssh } from "../../system/connection.ts";
 import type { CliContext } from "../context.ts";
 import { NodeClient } from "./node-client.ts";

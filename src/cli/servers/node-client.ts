@@ -1,24 +1,22 @@
 import { JijiError } from "../../model/errors.ts";
 import type { Sha256 } from "../../model/keys.ts";
-import type {
-  ApplyEvent,
-  ApplyRequest,
-  LockRequest,
-  NodeFacts,
-  NodeStatus,
-  ObserveRequest,
-  StatusRequest,
-} from "../../model/node-protocol.ts";
+import type { z } from "zod";
+import {
+  applyEventSchema,
+  type ApplyDone,
+  type ApplyEvent,
+  type ApplyRequest,
+  type ShownStep,
+} from "../../model/node/apply.ts";
+import { failureSchema } from "../../model/node/failure.ts";
+import { lockEventSchema } from "../../model/node/lock.ts";
+import { nodeFactsSchema, type NodeFacts, type observeRequestSchema } from "../../model/node/observe.ts";
+import { nodeStatusSchema, type NodeStatus, type statusRequestSchema } from "../../model/node/status.ts";
 import { showJson, showLines, showText } from "../../model/shown-text.ts";
 import { parseExactJson } from "../../store/wire.ts";
 import { SCRIPT_EXIT, type REMOTE_SUBCOMMANDS } from "../../system/bootstrap-script.ts";
 import { SessionEnded, type Connection, type Session } from "../../system/connection.ts";
 import { LineTooLong } from "../../system/line-split.ts";
-
-import { parseApplyEvent, parseFailure, parseLockEvent, parseNodeFacts, parseNodeStatus } from "./node-answers.ts";
-
-export type PlannedStep = Extract<ApplyEvent, { type: "plan" }>["steps"][number];
-export type ApplyDone = Extract<ApplyEvent, { type: "done" }>;
 
 /** A lock that is held on one server until it is given back or the connection ends. */
 export interface HeldLock {
@@ -52,19 +50,19 @@ export class NodeClient {
     this.#signal = signal;
   }
 
-  async observe(request: ObserveRequest): Promise<NodeFacts> {
-    return this.ask("observe", request, parseNodeFacts);
+  async observe(request: z.input<typeof observeRequestSchema>): Promise<NodeFacts> {
+    return this.ask("observe", request, nodeFactsSchema);
   }
 
-  async status(request: StatusRequest): Promise<NodeStatus> {
-    return this.ask("status", request, parseNodeStatus);
+  async status(request: z.input<typeof statusRequestSchema>): Promise<NodeStatus> {
+    return this.ask("status", request, nodeStatusSchema);
   }
 
   /** The steps that this goal would take; changes nothing. */
   async plan(
     request: Omit<ApplyRequest, "dryRun">,
-  ): Promise<{ readonly steps: readonly PlannedStep[]; readonly notes: readonly string[] }> {
-    let steps: readonly PlannedStep[] = [];
+  ): Promise<{ readonly steps: readonly ShownStep[]; readonly notes: readonly string[] }> {
+    let steps: readonly ShownStep[] = [];
     const done = await this.#apply({ ...request, dryRun: true }, (event) => {
       if (event.type === "plan") steps = event.steps;
     });
@@ -80,13 +78,13 @@ export class NodeClient {
    * Starts the program that will hold the lock, and gives back the call that asks for it; so the starting, which takes
    * long, can happen on all servers at once while the asking keeps its order.
    */
-  prepareLock(request: LockRequest): { ask(): Promise<LockAnswer>; close(): void } {
+  prepareLock(request: { readonly holder: string }): { ask(): Promise<LockAnswer>; close(): void } {
     const session = this.#start("lock");
     return {
       ask: async () => {
         await this.#send(session, request, false);
         const iterator = session.lines[Symbol.asyncIterator]();
-        const event = await this.#nextAnswer(session, iterator, parseLockEvent);
+        const event = await this.#nextAnswer(session, iterator, lockEventSchema);
         if (event.type === "busy") {
           session.end();
           return { state: "busy", holder: event.holder };
@@ -129,21 +127,17 @@ export class NodeClient {
     await this.#send(session, request, true);
     const iterator = session.lines[Symbol.asyncIterator]();
     for (;;) {
-      const event = await this.#nextAnswer(session, iterator, parseApplyEvent);
+      const event = await this.#nextAnswer(session, iterator, applyEventSchema);
       if (event.type === "done") return event;
       onEvent(event);
     }
   }
 
   /** Asks what has its shapes in a file of its own; gives the one line of the answer. */
-  async ask<Answer>(
-    subcommand: Subcommand,
-    request: unknown,
-    parse: (value: unknown) => Answer | undefined,
-  ): Promise<Answer> {
+  async ask<Answer>(subcommand: Subcommand, request: unknown, schema: z.ZodType<Answer>): Promise<Answer> {
     const session = this.#start(subcommand);
     await this.#send(session, request, true);
-    const answer = await this.#nextAnswer(session, session.lines[Symbol.asyncIterator](), parse);
+    const answer = await this.#nextAnswer(session, session.lines[Symbol.asyncIterator](), schema);
     session.end();
     return answer;
   }
@@ -155,13 +149,13 @@ export class NodeClient {
   async askLines<Line>(
     subcommand: Subcommand,
     request: unknown,
-    parse: (value: unknown) => Line | undefined,
+    schema: z.ZodType<Line>,
     onLine: (line: Line) => boolean,
   ): Promise<void> {
     const session = this.#start(subcommand);
     await this.#send(session, request, true);
     const lines = session.lines[Symbol.asyncIterator]();
-    while (!onLine(await this.#nextAnswer(session, lines, parse)));
+    while (!onLine(await this.#nextAnswer(session, lines, schema)));
     session.end();
   }
 
@@ -189,10 +183,10 @@ export class NodeClient {
   async #nextAnswer<Answer>(
     session: Session,
     lines: AsyncIterator<string>,
-    parse: (value: unknown) => Answer | undefined,
+    schema: z.ZodType<Answer>,
   ): Promise<Answer> {
-    const answer = parse(showJson(await this.#nextValue(session, lines, JSON.parse)));
-    if (answer !== undefined) return answer;
+    const answer = schema.safeParse(showJson(await this.#nextValue(session, lines, JSON.parse)));
+    if (answer.success) return answer.data;
     session.kill();
     throw new JijiError("remote", "it gave an answer that this release does not understand", {
       server: this.#server,
@@ -208,7 +202,7 @@ export class NodeClient {
       // A login shell may greet; jiji's own lines are JSON objects.
       if (!next.startsWith("{")) continue;
       const value = parseJson(next, parse);
-      const failure = parseFailure(value);
+      const { data: failure } = failureSchema.safeParse(value);
       if (failure === undefined) return value;
       const hint = failure.hint === undefined ? undefined : showText(failure.hint);
       throw new JijiError("remote", showLines(failure.message), { server: this.#server, hint });

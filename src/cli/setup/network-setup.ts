@@ -207,12 +207,11 @@ class Setup {
     servers: readonly ReachedServer[],
     clients: ReadonlyMap<string, NodeClient>,
   ): Promise<readonly ObservedServer[]> {
-    const { loaded, output, selected } = this.#input;
-    const { clusterCidr } = loaded.config.network;
+    const { output, selected } = this.#input;
     output.detail("looking at the servers");
     return Promise.all(
       servers.map(async ({ config, endpoints }): Promise<ObservedServer> => {
-        const facts = await clientOf(clients, config.name).observe({ engine: config.engine ?? null, clusterCidr });
+        const facts = await clientOf(clients, config.name).observe({ engine: config.engine ?? null });
         return { config, facts, endpoints, selected: selected.has(config.name) };
       }),
     );

@@ -1,11 +1,10 @@
 import type { Mesh } from "../../desired/mesh.ts";
 import { JijiError } from "../../model/errors.ts";
 import type { ServerId } from "../../model/keys.ts";
-import type { ApplyEvent } from "../../model/node-protocol.ts";
+import type { ApplyDone, ApplyEvent } from "../../model/node/apply.ts";
 import { verifyServerRecord, type SignedServerRecord } from "../../model/server-record.ts";
 import type { CliContext } from "../context.ts";
 import { formatDuration } from "../duration.ts";
-import type { ApplyDone } from "../servers/node-client.ts";
 import { asJijiError, type Output } from "../output.ts";
 import type { PlannedServer } from "./setup-planning.ts";
 

@@ -1,4 +1,4 @@
-import type { PlannedStep } from "../servers/node-client.ts";
+import type { ShownStep } from "../../model/node/apply.ts";
 import type { Colors } from "../output.ts";
 
 /** What is going to happen on one server. */
@@ -8,7 +8,7 @@ export interface ServerPlan {
   readonly address: string;
   /** "new, number 0", "member", … */
   readonly role: string;
-  readonly steps: readonly PlannedStep[];
+  readonly steps: readonly ShownStep[];
 }
 
 const SIGNS: Readonly<Record<string, string>> = {

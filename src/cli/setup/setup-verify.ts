@@ -1,5 +1,5 @@
 import type { ServerId } from "../../model/keys.ts";
-import type { NodeStatus } from "../../model/node-protocol.ts";
+import type { NodeStatus } from "../../model/node/status.ts";
 import type { Clock } from "../../system/host.ts";
 import { JijiError } from "../../model/errors.ts";
 import type { NodeClient } from "../servers/node-client.ts";

@@ -1,5 +1,5 @@
 import { serverAddress, type ClusterCidr } from "../../model/cluster.ts";
-import type { NodeStatus } from "../../model/node-protocol.ts";
+import type { NodeStatus } from "../../model/node/status.ts";
 import type { CliContext } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { connectFleet, type ReachedServer, type UnreachedServer } from "../servers/fleet.ts";

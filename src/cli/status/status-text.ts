@@ -1,4 +1,4 @@
-import { STALE_HANDSHAKE_SECONDS, type NodeStatus } from "../../model/node-protocol.ts";
+import { STALE_HANDSHAKE_SECONDS, type NodeStatus } from "../../model/node/status.ts";
 import { formatAge, formatBytes } from "../duration.ts";
 import type { Colors } from "../output.ts";
 import { renderTable } from "../table.ts";

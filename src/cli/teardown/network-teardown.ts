@@ -1,7 +1,7 @@
 import { JijiError } from "../../model/errors.ts";
 import { serverAddress } from "../../model/cluster.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { ApplyEvent } from "../../model/node-protocol.ts";
+import type { ApplyEvent, ShownStep } from "../../model/node/apply.ts";
 import type { CliContext } from "../context.ts";
 import { formatDuration } from "../duration.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
@@ -10,7 +10,7 @@ import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
 import { lockAll } from "../setup/locks.ts";
 import { countServers, nobodyToAsk } from "../setup/network-setup.ts";
-import { NodeClient, type PlannedStep } from "../servers/node-client.ts";
+import { NodeClient } from "../servers/node-client.ts";
 import { asJijiError, type Output } from "../output.ts";
 import { loadReleaseFiles } from "../setup/release-files.ts";
 import { StepProgress } from "../setup/setup-apply.ts";
@@ -31,14 +31,14 @@ export interface TeardownOptions extends ConfigChoice {
 interface Planned {
   readonly server: ReachedServer;
   readonly client: NodeClient;
-  readonly steps: readonly PlannedStep[];
+  readonly steps: readonly ShownStep[];
   readonly notes: readonly string[];
 }
 
 interface Outcome {
   readonly name: string;
   readonly outcome: "planned" | "clean" | "done" | "failed" | "skipped";
-  readonly steps: readonly PlannedStep[];
+  readonly steps: readonly ShownStep[];
   readonly seconds: number;
   readonly notes: readonly string[];
   readonly error?: { readonly message: string; readonly hint?: string | undefined };
