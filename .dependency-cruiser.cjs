@@ -43,11 +43,28 @@ const sideways = layers
     to: { path: inFolders(layers.find((folders) => folders.includes(folder)).filter((other) => other !== folder)) },
   }));
 
+/** The same within jiji-dns: what is counted lies below what reports it. */
+const dnsFloors = [["wire"], ["telemetry", "zone"], ["forward"], ["packets", "feed"], ["operation"]];
+
+const upwardInDns = dnsFloors.slice(0, -1).map((folders, index) => ({
+  name: `no-upward-import-from-dns-${folders.join("-")}`,
+  comment: "a folder of jiji-dns imports only those below it: move what both need into the lower one",
+  severity: "error",
+  from: { path: `^src/dns/(${folders.join("|")})/`, pathNot: tests },
+  to: {
+    path: `^src/dns/(server\\.ts|(${dnsFloors
+      .slice(index + 1)
+      .flat()
+      .join("|")})/)`,
+  },
+}));
+
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
     ...upward,
     ...sideways,
+    ...upwardInDns,
     {
       name: "known-folders-only",
       comment: "a new folder under src needs its place in the order above",

@@ -58,7 +58,7 @@ export function renderDnsUnit(): string {
       ["RestartSec", "1s"],
       ["LimitNOFILE", "65536"],
       // beside containers that use all processors (weight of each: 100), and among its own threads for those that read
-      // packets: the others come down to the usual priority themselves (src/dns/operation/thread-priority.ts)
+      // packets: the others come down to the usual priority themselves (src/system/thread-priority.ts)
       ["CPUWeight", "1000"],
       ["Nice", "-12"],
       ["StateDirectory", "jiji-dns"],

@@ -5,7 +5,7 @@ import { parseDnsLabel } from "../../model/names.ts";
 import { showText } from "../../model/shown-text.ts";
 import type { Clock } from "../../system/host.ts";
 import { readFacts } from "../zone/container-facts.ts";
-import type { ProblemLog } from "../operation/problem-log.ts";
+import type { ProblemLog } from "../telemetry/problem-log.ts";
 import { loadTable, saveTable } from "./saved-table.ts";
 import type { Zone } from "../zone/zone.ts";
 

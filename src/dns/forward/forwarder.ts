@@ -1,6 +1,6 @@
 import type { Endpoint } from "../../model/address.ts";
 import type { Clock } from "../../system/host.ts";
-import { Latency } from "../operation/latency.ts";
+import { Latency } from "../telemetry/counters.ts";
 import { UpstreamExchange, type Noise } from "./upstream-exchange.ts";
 import type { UpstreamAnswer, UpstreamQuestion } from "../wire/upstream-message.ts";
 import { RCODE } from "../wire/wire.ts";

@@ -2,8 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { Clock } from "../../system/host.ts";
-import { COUNTERS, type CounterName, type Counters } from "./counters.ts";
-import { LATENCY_BOUNDS } from "./latency.ts";
+import { COUNTERS, LATENCY_BOUNDS, type CounterName, type Counters } from "../telemetry/counters.ts";
 import type { StatusReport } from "./status-report.ts";
 
 /** The address may come up after this program does. */

@@ -1,4 +1,4 @@
-import { boundAddress, kindOfDescriptor } from "./libc.ts";
+import { boundAddress, kindOfDescriptor } from "../../system/libc.ts";
 
 /** A socket that systemd has opened for this process. */
 export interface InheritedSocket {

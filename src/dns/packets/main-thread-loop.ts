@@ -1,7 +1,7 @@
 import { ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../../model/address.ts";
 import { ACCESS_WORDS, AccessList } from "./access.ts";
 import { AnswerCache } from "../forward/answer-cache.ts";
-import { COUNTER, COUNTER_BYTES, Counters } from "../operation/counters.ts";
+import { COUNTER, COUNTER_BYTES, Counters } from "../telemetry/counters.ts";
 import type { PacketLoop, PacketLoopOptions, Peer } from "./packet-loop.ts";
 import { ASK_ZONE, FORWARD, Responder } from "./responder.ts";
 import { TableReader } from "../zone/table.ts";

@@ -4,7 +4,7 @@ import { corpusOf, mutated } from "../../../test/fuzz/mutate.ts";
 import { SeededRandom } from "../../../test/fuzz/random.ts";
 import { OUTER_ADDRESS } from "../../../test/outer-address.ts";
 import { parseCidr, type Cidr } from "../../model/cluster.ts";
-import { COUNTERS } from "../operation/counters.ts";
+import { COUNTERS } from "../telemetry/counters.ts";
 import { startMainThreadLoop } from "./main-thread-loop.ts";
 import type { PacketLoop, PacketLoopOptions } from "./packet-loop.ts";
 import { ASK_ZONE, FORWARD, Responder } from "./responder.ts";

@@ -1,5 +1,5 @@
 import type { Cidr } from "../../model/cluster.ts";
-import type { Counters } from "../operation/counters.ts";
+import type { Counters } from "../telemetry/counters.ts";
 import type { ClusterRange } from "../wire/reverse.ts";
 
 /** Who asked: an IPv4 address as a number, and a port. */

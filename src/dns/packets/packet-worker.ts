@@ -2,13 +2,13 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { AccessList } from "./access.ts";
 import { AnswerCache } from "../forward/answer-cache.ts";
-import { COUNTER, Counters } from "../operation/counters.ts";
-import { BATCH_PACKETS, DatagramBatch } from "./datagram-batch.ts";
+import { COUNTER, Counters } from "../telemetry/counters.ts";
+import { BATCH_PACKETS, DatagramBatch } from "../../system/datagram-batch.ts";
 import { HandOver } from "./hand-over.ts";
-import { EAGAIN, EINTR, errno, MSG_DONTWAIT, MSG_WAITFORONE } from "./libc.ts";
+import { EAGAIN, EINTR, errno, MSG_DONTWAIT, MSG_WAITFORONE } from "../../system/libc.ts";
 import { ASK_ZONE, DROPPED, FORWARD, Responder } from "./responder.ts";
 import { NOT_A_QUESTION, Question, readQuestion } from "../wire/question.ts";
-import { ownThread } from "../operation/thread-priority.ts";
+import { ownThread } from "../../system/thread-priority.ts";
 import { TableReader } from "../zone/table.ts";
 import {
   accessWords,

@@ -5,7 +5,7 @@ import { ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../../model/address.ts"
 import { cidrParts, parseClusterCidr } from "../../model/cluster.ts";
 import { systemClock } from "../../system/clock.ts";
 import { AnswerCache, CACHE_BYTES } from "../forward/answer-cache.ts";
-import { COUNTER_BYTES, Counters } from "../operation/counters.ts";
+import { COUNTER_BYTES, Counters } from "../telemetry/counters.ts";
 import { Forwarder } from "../forward/forwarder.ts";
 import { QuestionService } from "./question-service.ts";
 import { SourceLimit } from "../forward/source-limit.ts";

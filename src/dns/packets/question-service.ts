@@ -1,6 +1,6 @@
 import type { Clock } from "../../system/host.ts";
 import type { AnswerCache } from "../forward/answer-cache.ts";
-import { COUNTER, type Counters } from "../operation/counters.ts";
+import { COUNTER, type Counters } from "../telemetry/counters.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
 import type { Question } from "../wire/question.ts";
 import { ASK_ZONE, FORWARD, Responder, writeOpt } from "./responder.ts";

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
 import { decode, encode } from "dns-packet";
 import { systemClock } from "../../system/clock.ts";
-import { ProblemLog } from "../operation/problem-log.ts";
-import { checkDatagramCalls } from "./datagram-check.ts";
-import { MMSGHDR } from "./libc.ts";
+import { ProblemLog } from "../telemetry/problem-log.ts";
+import { checkDatagramCalls } from "../../system/datagram-check.ts";
+import { MMSGHDR } from "../../system/libc.ts";
 import { openSockets, type SocketsOptions } from "./sockets.ts";
 
 const isLinux = process.platform === "linux";

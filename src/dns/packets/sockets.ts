@@ -1,11 +1,11 @@
 import { ipv4ToNumber, parseIpv4 } from "../../model/address.ts";
 import type { DnsSettings } from "../../model/dns-settings.ts";
 import { JijiError } from "../../model/errors.ts";
-import { checkDatagramCalls } from "./datagram-check.ts";
+import { checkDatagramCalls } from "../../system/datagram-check.ts";
 import { startMainThreadLoop } from "./main-thread-loop.ts";
 import { inheritedSockets } from "./inherited-sockets.ts";
 import type { PacketLoop, PacketLoopOptions, Peer } from "./packet-loop.ts";
-import type { ProblemLog } from "../operation/problem-log.ts";
+import type { ProblemLog } from "../telemetry/problem-log.ts";
 import { startTcpService, type TcpService } from "./tcp-service.ts";
 import { startWorkerLoop } from "./worker-loop.ts";
 

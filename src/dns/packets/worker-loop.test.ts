@@ -1,6 +1,6 @@
 import { ptr } from "bun:ffi";
 import { expect, test } from "bun:test";
-import { bindDatagram, closeDescriptor, libc } from "./libc.ts";
+import { bindDatagram, closeDescriptor, libc } from "../../system/libc.ts";
 import { startWorkerLoop } from "./worker-loop.ts";
 
 const [SOL_SOCKET, SO_RCVBUF] = [1, 8];

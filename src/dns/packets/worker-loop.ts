@@ -2,9 +2,16 @@
 import { Worker } from "node:worker_threads";
 import { ipv4FromNumber, ipv4ToNumber } from "../../model/address.ts";
 import { AccessList } from "./access.ts";
-import { Counters } from "../operation/counters.ts";
+import { Counters } from "../telemetry/counters.ts";
 import { HandOver } from "./hand-over.ts";
-import { askForBuffers, bindDatagram, boundAddress, closeDescriptor, DatagramSender, waitAtMost } from "./libc.ts";
+import {
+  askForBuffers,
+  bindDatagram,
+  boundAddress,
+  closeDescriptor,
+  DatagramSender,
+  waitAtMost,
+} from "../../system/libc.ts";
 import type { PacketLoop, PacketLoopOptions } from "./packet-loop.ts";
 import {
   accessWords,

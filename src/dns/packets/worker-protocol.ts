@@ -1,6 +1,6 @@
 // Read by both threads: what the main thread (worker-loop.ts) and the packet thread (packet-worker.ts) share and say.
 import { ACCESS_WORDS } from "./access.ts";
-import { COUNTER_BYTES } from "../operation/counters.ts";
+import { COUNTER_BYTES } from "../telemetry/counters.ts";
 import { HAND_OVER_WORDS } from "./hand-over.ts";
 import type { ClusterRange } from "../wire/reverse.ts";
 

@@ -1,5 +1,5 @@
 import { ptr } from "bun:ffi";
-import { libc } from "../packets/libc.ts";
+import { libc } from "./libc.ts";
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;

@@ -1,5 +1,5 @@
 import { dlopen, FFIType, ptr, read } from "bun:ffi";
-import { ipv4FromNumber, type Ipv4 } from "../../model/address.ts";
+import { ipv4FromNumber, type Ipv4 } from "../model/address.ts";
 
 /**
  * The few calls of the C library that Bun has no words for: a datagram socket that systemd handed over, read and
