@@ -88,10 +88,24 @@ module.exports = {
     },
     {
       name: "product-does-not-know-its-workshop",
-      comment: "src is what is shipped; lab, test, bench and scripts are not",
+      comment: "src is what is shipped; tools, lab, test, bench and scripts are not",
       severity: "error",
       from: { path: "^src/", pathNot: tests },
+      to: { path: "^(tools|lab|test|bench|scripts)/" },
+    },
+    {
+      name: "tools-stand-below-the-lab",
+      comment: "scripts > lab > tools: what lab and scripts both need stands in tools",
+      severity: "error",
+      from: { path: "^tools/" },
       to: { path: "^(lab|test|bench|scripts)/" },
+    },
+    {
+      name: "lab-stands-below-scripts",
+      comment: "scripts > lab > tools: what lab and scripts both need stands in tools",
+      severity: "error",
+      from: { path: "^lab/" },
+      to: { path: "^(test|bench|scripts)/" },
     },
     {
       name: "product-has-no-development-packages",

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { EventLog } from "./event-log.ts";
 import type { Lab } from "./lab.ts";
 import { waitFor } from "./wait.ts";
@@ -42,7 +42,7 @@ export interface AnswerRequest {
 /** Asks a lab server's own jiji-dns for each name, from the server itself. */
 export async function watchAnswers(lab: Lab, request: AnswerRequest): Promise<AnswerWatch> {
   const target = lab.servers.find(({ name }) => name === request.server);
-  if (target === undefined) throw new LabError(`there is no server ${request.server}`);
+  if (target === undefined) throw new ToolError(`there is no server ${request.server}`);
   return watchAnswersFrom(["nsenter", "--net", "-t", `${target.leaderPid()}`], request);
 }
 

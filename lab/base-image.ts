@@ -10,10 +10,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { cacheDirectory, makeOwnedDirectory } from "./cache.ts";
+import { cacheDirectory, makeOwnedDirectory } from "../tools/cache.ts";
 import { withLock } from "./lock.ts";
 import { type EngineChoice, recipeFor, type Recipe, type Release } from "./recipe.ts";
-import { mustRun } from "./run.ts";
+import { mustRun } from "../tools/run.ts";
 
 /** The folder with the base images and nothing else. */
 export function imageDirectory(): string {

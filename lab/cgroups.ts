@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { namePrefix } from "./namespaces.ts";
 import { waitFor } from "./wait.ts";
 
@@ -11,7 +11,7 @@ export function cgroupRoot(): string {
     .find((mount) => mount.split(" ")[2] === "cgroup2");
   const root = line?.split(" ")[1];
   if (root === undefined) {
-    throw new LabError("cgroup v2 is not mounted on this machine", "mount -t cgroup2 none /sys/fs/cgroup");
+    throw new ToolError("cgroup v2 is not mounted on this machine", "mount -t cgroup2 none /sys/fs/cgroup");
   }
   return root;
 }

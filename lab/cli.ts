@@ -1,6 +1,6 @@
 // npm run lab -- …: the lab's library on the command line.
 import { Command, Option, InvalidArgumentError } from "commander";
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { ensureBaseImage } from "./base-image.ts";
 import { printStatus, statusOf } from "./cli-status.ts";
 import { listImages, removeImages } from "./image-cache.ts";
@@ -35,9 +35,9 @@ function chooseId(): string {
   const given = chosenId();
   if (given !== undefined) return given;
   const [only, ...more] = listLabIds();
-  if (only === undefined) throw new LabError("no lab is up", "npm run lab -- up");
+  if (only === undefined) throw new ToolError("no lab is up", "npm run lab -- up");
   if (more.length > 0)
-    throw new LabError("several labs are up", `say which: --id ${[only, ...more].join(" or --id ")}`);
+    throw new ToolError("several labs are up", `say which: --id ${[only, ...more].join(" or --id ")}`);
   return only;
 }
 
@@ -180,8 +180,8 @@ program
 function onlyRemains(): string {
   const ids = findLabIds();
   if (ids.length === 1) return ids[0] as string;
-  if (ids.length === 0) throw new LabError("no lab is up, and nothing is left of one");
-  throw new LabError("several labs are up", `say which: --id ${ids.join(" or --id ")}; or --all`);
+  if (ids.length === 0) throw new ToolError("no lab is up, and nothing is left of one");
+  throw new ToolError("several labs are up", `say which: --id ${ids.join(" or --id ")}; or --all`);
 }
 
 function printLogin(lab: Lab): void {
@@ -216,7 +216,7 @@ try {
   });
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof LabError)) throw error;
+  if (!(error instanceof ToolError)) throw error;
   console.error(`error: ${error.message}`);
   if (error.hint !== undefined) console.error(`hint: ${error.hint}`);
   process.exitCode = 1;

@@ -1,13 +1,13 @@
 import { existsSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheDirectory } from "../tools/cache.ts";
 
 /** Which store a lab's network gets. */
 export type CorrosionChoice = { readonly kind: "binary"; readonly path: string } | { readonly kind: "embedded" };
 
 /** Where a Corrosion that was built for tests waits. */
 export function cachedCorrosion(): string {
-  return join(process.env["JIJI_CACHE"] ?? join(homedir(), ".cache", "jiji"), "klukai-0.1.4", "bin", "corrosion");
+  return join(cacheDirectory(), "klukai-0.1.4", "bin", "corrosion");
 }
 
 /**

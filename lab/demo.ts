@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
-import { buildExecutable } from "../scripts/build.ts";
+import { buildExecutable } from "../tools/build.ts";
 import { findCorrosion, type CorrosionChoice } from "./corrosion-choice.ts";
 import { seconds, Steps } from "./demo-steps.ts";
 import { expectSuccess, jijiExecutable, runJiji, writeDeployFile } from "./jiji.ts";

@@ -1,6 +1,6 @@
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { identifyProcess, type ProcessIdentity } from "./process-identity.ts";
-import { mustRun } from "./run.ts";
+import { mustRun } from "../tools/run.ts";
 
 export interface DetachedOptions {
   /** File that its output is added to. */
@@ -21,7 +21,7 @@ echo $!
 
 /**
  * Starts a program that outlives this process: in a session of its own, and no child of this process, since test runners
- * end the children of a test that took too long. Resolves when it runs; throws `LabError` when it ended at once.
+ * end the children of a test that took too long. Resolves when it runs; throws `ToolError` when it ended at once.
  */
 export async function startDetached(argv: readonly string[], options: DetachedOptions): Promise<ProcessIdentity> {
   const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,6 +30,6 @@ export async function startDetached(argv: readonly string[], options: DetachedOp
     env: { PATH: path, ...options.env },
   });
   const identity = identifyProcess(Number(printed.trim()));
-  if (identity === null) throw new LabError(`${argv[0]} ended at once`, `see ${options.log}`);
+  if (identity === null) throw new ToolError(`${argv[0]} ended at once`, `see ${options.log}`);
   return identity;
 }

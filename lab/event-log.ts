@@ -1,4 +1,4 @@
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 
 /** The time with fractions of a millisecond, comparable among the processes of this machine. */
 export function labNowMs(): number {
@@ -50,7 +50,7 @@ export class EventLog<Event extends { readonly atMs: number }> {
       };
       const timer = setTimeout(() => {
         end();
-        reject(new LabError(`waited ${timeoutMs} ms for ${what}; last: ${JSON.stringify(this.#events.at(-1))}`));
+        reject(new ToolError(`waited ${timeoutMs} ms for ${what}; last: ${JSON.stringify(this.#events.at(-1))}`));
       }, timeoutMs);
       this.#listeners.add(listen);
       listen();

@@ -1,10 +1,10 @@
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { startDetached } from "./detached.ts";
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { ip, namespaceName, portName, setLinkPassing, writeSysctls } from "./namespaces.ts";
 import { isAlive, signalProcess } from "./process-identity.ts";
-import { mustRun, run } from "./run.ts";
+import { mustRun, run } from "../tools/run.ts";
 import { type Impairment, loadServerState, serverDirectory, updateServerState } from "./state.ts";
 import { waitFor } from "./wait.ts";
 
@@ -23,7 +23,7 @@ export function bridgePort(id: string, name: string): string {
  */
 export async function impairLink(id: string, name: string, impairment: Impairment | null): Promise<void> {
   if (impairment !== null && (impairment.delayMs < 0 || impairment.lossPercent < 0 || impairment.lossPercent > 100)) {
-    throw new LabError(`${name}: a delay is at least 0 ms, a loss 0 to 100 percent`);
+    throw new ToolError(`${name}: a delay is at least 0 ms, a loss 0 to 100 percent`);
   }
   const state = updateServerState(id, name, { impairment });
   if (state.nspawn === null || !isAlive(state.nspawn)) return;

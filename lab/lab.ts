@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { ensureBaseImage, imageDirectory } from "./base-image.ts";
-import { makeOwnedDirectory } from "./cache.ts";
-import { LabError } from "./errors.ts";
+import { makeOwnedDirectory } from "../tools/cache.ts";
+import { ToolError } from "../tools/errors.ts";
 import { bridgePort, impairLink } from "./impair.ts";
 import { withLock } from "./lock.ts";
 import { prepareMachine } from "./machine.ts";
@@ -19,7 +19,7 @@ import { disownLab, ownLab } from "./owner.ts";
 import { identifyProcess } from "./process-identity.ts";
 import type { EngineChoice, Release } from "./recipe.ts";
 import { registryLock, removeAbandonedLabs, removeLab } from "./remove-lab.ts";
-import { type ExecResult, mustRun, run } from "./run.ts";
+import { type ExecResult, mustRun, run } from "../tools/run.ts";
 import { execInServer, type ServerExecOptions } from "./server-exec.ts";
 import { loadLabImage, settleEngines } from "./server-image.ts";
 import { leaderPid, powerLoss, powerOff, powerOn } from "./server-power.ts";
@@ -29,7 +29,7 @@ import * as State from "./state.ts";
 import type { Impairment } from "./state.ts";
 
 export type { EngineChoice, Release } from "./recipe.ts";
-export type { ExecResult } from "./run.ts";
+export type { ExecResult } from "../tools/run.ts";
 export type { ServerExecOptions } from "./server-exec.ts";
 export type { Operator } from "./operator.ts";
 export type { Impairment } from "./state.ts";
@@ -56,7 +56,7 @@ export interface LabServer {
   readonly engine: EngineChoice;
   /** Path of its root file system on the machine; mounts made inside the server do not show there. */
   readonly root: string;
-  /** Process id of its systemd on the machine; throws `LabError` when it is switched off. */
+  /** Process id of its systemd on the machine; throws `ToolError` when it is switched off. */
   readonly leaderPid: () => number;
 }
 
@@ -109,7 +109,7 @@ export interface Lab {
 /**
  * Brings servers up and resolves when all of them are up. The lab ends with this process (`keepLab` changes that); if
  * anything fails, nothing of it is left. Needs root; installs what the machine lacks and makes base images that the
- * cache lacks, telling `onProgress`. Throws `LabError`.
+ * cache lacks, telling `onProgress`. Throws `ToolError`.
  */
 export async function startLab(request: LabRequest): Promise<Lab> {
   const onProgress = request.onProgress ?? (() => undefined);
@@ -121,7 +121,7 @@ export async function startLab(request: LabRequest): Promise<Lab> {
   for (const { release, engine } of request.servers) await ensureBaseImage(release, engine, onProgress);
   await withLock(registryLock(), async () => {
     if (existsSync(State.labDirectory(id))) {
-      throw new LabError(`there is a lab ${id} already`, `npm run lab -- down --id ${id}, or take another id`);
+      throw new ToolError(`there is a lab ${id} already`, `npm run lab -- down --id ${id}, or take another id`);
     }
     mkdirSync(State.labDirectory(id), { recursive: true });
     await makeOverlayable(State.labDirectory(id));
@@ -156,11 +156,14 @@ async function bringUp(
   return labOf(id);
 }
 
-/** A lab that another process started. It does not end with this process. Throws `LabError` when there is none. */
+/** A lab that another process started. It does not end with this process. Throws `ToolError` when there is none. */
 export async function openLab(id: string): Promise<Lab> {
   if (State.loadLabState(id) === null) {
     const others = State.listLabIds();
-    throw new LabError(`there is no lab ${id}`, others.length > 0 ? `labs: ${others.join(", ")}` : "npm run lab -- up");
+    throw new ToolError(
+      `there is no lab ${id}`,
+      others.length > 0 ? `labs: ${others.join(", ")}` : "npm run lab -- up",
+    );
   }
   return labOf(id);
 }
@@ -238,7 +241,7 @@ async function makeServer(id: string, request: ServerRequest, onProgress?: (line
   const state = await withLock(join(State.labDirectory(id), "lock"), async () => {
     const present = State.loadServerStates(id);
     if (present.some((server) => server.name === request.name)) {
-      throw new LabError(`lab ${id} has a server ${request.name} already`);
+      throw new ToolError(`lab ${id} has a server ${request.name} already`);
     }
     const octet = Math.max(firstServerOctet - 1, ...present.map((server) => server.octet)) + 1;
     const made: State.ServerState = {
@@ -285,12 +288,12 @@ async function makeOverlayable(directory: string): Promise<void> {
 function checkNames(names: readonly string[]): void {
   for (const name of names) {
     if (!/^[a-z][a-z0-9-]{0,11}$/.test(name) || ["operator", "switch"].includes(name)) {
-      throw new LabError(
+      throw new ToolError(
         `${JSON.stringify(name)} cannot be a name here`,
         "1 to 12 of a-z, 0-9 and hyphen, a letter first",
       );
     }
   }
   const twice = names.slice(1).find((name, index) => names.indexOf(name, 1) !== index + 1);
-  if (twice !== undefined) throw new LabError(`two servers are called ${twice}`);
+  if (twice !== undefined) throw new ToolError(`two servers are called ${twice}`);
 }

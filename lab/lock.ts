@@ -1,4 +1,4 @@
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 
 export interface HeldLock {
   release(): Promise<void>;
@@ -16,7 +16,7 @@ export async function acquireLock(path: string): Promise<HeldLock> {
   });
   const reader = child.stdout.getReader();
   const first = await reader.read();
-  if (first.done) throw new LabError(`cannot lock ${path}`);
+  if (first.done) throw new ToolError(`cannot lock ${path}`);
   return {
     async release() {
       await child.stdin.end();

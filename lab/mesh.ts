@@ -1,8 +1,8 @@
 import { findCorrosion } from "./corrosion-choice.ts";
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { expectSuccess, runJiji, writeDeployFile } from "./jiji.ts";
 import { openLab, startLab, type Lab, type LabRequest } from "./lab.ts";
-import { buildExecutable } from "../scripts/build.ts";
+import { buildExecutable } from "../tools/build.ts";
 
 /** A lab whose servers are one mesh, on real Corrosion. */
 export interface LabMesh {
@@ -16,7 +16,7 @@ export async function startMesh(request: LabRequest): Promise<LabMesh> {
   const say = request.onProgress ?? (() => undefined);
   await buildExecutable({ onProgress: say });
   const corrosion = await findCorrosion(say);
-  if (corrosion.kind !== "binary") throw new LabError("there is no Corrosion here", "npm run corrosion builds it");
+  if (corrosion.kind !== "binary") throw new ToolError("there is no Corrosion here", "npm run corrosion builds it");
   const lab = await startLab(request);
   try {
     writeDeployFile(lab, { project: "lab" });
@@ -28,7 +28,7 @@ export async function startMesh(request: LabRequest): Promise<LabMesh> {
   }
 }
 
-/** The mesh of a lab that another process started. Throws `LabError` when there is none. */
+/** The mesh of a lab that another process started. Throws `ToolError` when there is none. */
 export async function openMesh(id: string): Promise<LabMesh> {
   const lab = await openLab(id);
   return { lab, dnsOf: await clusterAddresses(lab) };
@@ -39,7 +39,7 @@ async function clusterAddresses(lab: Lab): Promise<Readonly<Record<string, strin
     lab.servers.map(async ({ name }) => {
       const shown = await lab.exec(name, ["ip", "-4", "-o", "address", "show", "dev", "jiji0"]);
       const address = /inet ([0-9.]+)/.exec(shown.stdout)?.[1];
-      if (address === undefined) throw new LabError(`${name} has no address in the cluster: ${shown.stderr}`);
+      if (address === undefined) throw new ToolError(`${name} has no address in the cluster: ${shown.stderr}`);
       return [name, address] as const;
     }),
   );

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { mustRun, run } from "./run.ts";
+import { mustRun, run } from "../tools/run.ts";
 
 /** Begins the name of everything the lab makes that has a machine-wide name: namespaces and cgroups. */
 export const namePrefix = "jiji-lab-";

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { cacheDirectory } from "./cache.ts";
+import { cacheDirectory } from "../tools/cache.ts";
 import { startDetached } from "./detached.ts";
 import { namespaceName, operatorOctet, plugIn, publicAddress, writeNamespaceFiles } from "./namespaces.ts";
-import { mustRun } from "./run.ts";
+import { mustRun } from "../tools/run.ts";
 import { hostKey } from "./server-root.ts";
 import { labDirectory, labsDirectory, loadServerStates } from "./state.ts";
 import { waitFor } from "./wait.ts";

@@ -6,7 +6,7 @@ import { withLock } from "./lock.ts";
 import { listNamespaces, namePrefix, processesIn, removeNamespace, removeNamespaceFiles } from "./namespaces.ts";
 import { removeMadeSshFolder } from "./operator.ts";
 import { identifyProcess, signalProcess } from "./process-identity.ts";
-import { run } from "./run.ts";
+import { run } from "../tools/run.ts";
 import { removeNspawnFiles } from "./server-power.ts";
 import { unmountBelow } from "./server-root.ts";
 import { isAbandoned, labDirectory, labsDirectory, listLabIds, loadLabState } from "./state.ts";

@@ -1,7 +1,7 @@
 import { rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { killCgroup, makeCgroup } from "./cgroups.ts";
-import { type ExecResult, run } from "./run.ts";
+import { type ExecResult, run } from "../tools/run.ts";
 import { leaderPid, payloadCgroup } from "./server-power.ts";
 
 export interface ServerExecOptions {
@@ -29,7 +29,7 @@ export interface EnteredCommand {
 
 /**
  * The command line for running `argv` as root in a server: all its namespaces, its root, a clean environment, a cgroup
- * of its own below the server's. Throws `LabError` when the server is switched off.
+ * of its own below the server's. Throws `ToolError` when the server is switched off.
  */
 export function enterServer(id: string, name: string, argv: readonly string[], env = {}): EnteredCommand {
   const leader = leaderPid(id, name);

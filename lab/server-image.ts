@@ -1,4 +1,4 @@
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import type { EngineChoice } from "./recipe.ts";
 import { execInServer } from "./server-exec.ts";
 import { loadServerState } from "./state.ts";
@@ -45,7 +45,7 @@ export interface ImageOptions {
 
 /**
  * Puts a busybox image into every engine of a server, without any registry. Each server gets the default one when it is
- * made; this is for others. Throws `LabError` when an engine does not take it.
+ * made; this is for others. Throws `ToolError` when an engine does not take it.
  */
 export async function loadLabImage(id: string, server: string, options: ImageOptions = {}): Promise<void> {
   const { engine, release } = loadServerState(id, server);
@@ -54,7 +54,7 @@ export async function loadLabImage(id: string, server: string, options: ImageOpt
     const stop = program === "docker" && release === "bookworm" ? [] : ["--change", "STOPSIGNAL SIGKILL"];
     const argv = ["sh", "-c", script, program, options.name ?? labImage, ...stop, ...labels];
     const result = await execInServer(id, server, argv, { timeoutMs: 60_000 });
-    if (result.code !== 0) throw new LabError(`${server}: ${program} import failed: ${result.stderr.trim()}`);
+    if (result.code !== 0) throw new ToolError(`${server}: ${program} import failed: ${result.stderr.trim()}`);
   }
 }
 
@@ -73,7 +73,7 @@ export async function settleEngines(id: string, server: string): Promise<void> {
       [program, "network", "rm", network],
     ]) {
       const result = await execInServer(id, server, argv, { timeoutMs: 60_000 });
-      if (result.code !== 0) throw new LabError(`${server}: ${argv.join(" ")} failed: ${result.stderr.trim()}`);
+      if (result.code !== 0) throw new ToolError(`${server}: ${argv.join(" ")} failed: ${result.stderr.trim()}`);
     }
   }
 }

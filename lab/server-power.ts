@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { cgroupRoot, destroyCgroup, makeCgroup, serverCgroup } from "./cgroups.ts";
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { bridgePort, startForwarder, stopForwarder } from "./impair.ts";
 import { namePrefix, namespaceName, namespacePath, plugIn, setLinkPassing, unplug } from "./namespaces.ts";
 import { startDetached } from "./detached.ts";
@@ -66,21 +66,21 @@ export async function powerOff(id: string, name: string, timeoutMs = 40_000): Pr
   await powerLoss(id, name);
 }
 
-/** The process id, on the machine, of the server's systemd. Throws `LabError` when the server is switched off. */
+/** The process id, on the machine, of the server's systemd. Throws `ToolError` when the server is switched off. */
 export function leaderPid(id: string, name: string): number {
   const { nspawn } = loadServerState(id, name);
   if (nspawn === null || !isAlive(nspawn)) {
-    throw new LabError(`${name} of lab ${id} is switched off`, `npm run lab -- start ${name} --id ${id}`);
+    throw new ToolError(`${name} of lab ${id} is switched off`, `npm run lab -- start ${name} --id ${id}`);
   }
   const leader = childrenOf(nspawn).find(isFirstOfItsNamespace);
-  if (leader === undefined) throw new LabError(`${name} of lab ${id} is only just starting`);
+  if (leader === undefined) throw new ToolError(`${name} of lab ${id} is only just starting`);
   return leader;
 }
 
 /** The cgroup, on the machine, that the server sees as its root. */
 export function payloadCgroup(leader: number): string {
   const path = readFileSync(`/proc/${leader}/cgroup`, "utf8").match(/^0::(.*)$/m)?.[1];
-  if (path === undefined) throw new LabError("the server's cgroup cannot be read");
+  if (path === undefined) throw new ToolError("the server's cgroup cannot be read");
   // systemd is in init.scope below it, or not yet.
   return join(cgroupRoot(), path.endsWith("/init.scope") ? dirname(path) : path);
 }

@@ -1,7 +1,7 @@
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { namespaceName, publicAddress } from "./namespaces.ts";
 import { isAlive } from "./process-identity.ts";
-import { run } from "./run.ts";
+import { run } from "../tools/run.ts";
 import { execInServer } from "./server-exec.ts";
 import { consoleLog } from "./server-power.ts";
 import { loadServerState } from "./state.ts";
@@ -9,7 +9,7 @@ import { waitFor } from "./wait.ts";
 
 /**
  * Waits until a server is up: systemd has finished starting, and sshd answers the operator unless the link is cut.
- * Resolves to systemd's word for it, `running` or `degraded: UNIT…`. Throws `LabError` with the end of the console.
+ * Resolves to systemd's word for it, `running` or `degraded: UNIT…`. Throws `ToolError` with the end of the console.
  */
 export async function waitUntilUp(id: string, name: string, timeoutMs = 120_000): Promise<string> {
   const state = loadServerState(id, name);
@@ -40,7 +40,7 @@ export async function waitUntilUp(id: string, name: string, timeoutMs = 120_000)
   return `degraded: ${units.join(" ").trim()}`;
 }
 
-class Stopped extends LabError {}
+class Stopped extends ToolError {}
 
 /** `waitFor`, but a server that stops ends the waiting at once. */
 async function waitForState<T>(

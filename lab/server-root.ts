@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { operatorOctet, publicAddress } from "./namespaces.ts";
-import { mustRun, run } from "./run.ts";
+import { mustRun, run } from "../tools/run.ts";
 import { serverDirectory, type ServerState } from "./state.ts";
 
 /** Path of a server's root file system on the machine. */

@@ -1,5 +1,5 @@
 import { describeTree, findByName } from "./file-tree.ts";
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import type { EngineChoice, Lab } from "./lab.ts";
 import {
   describeEngineNetworks,
@@ -29,14 +29,14 @@ const sysctls =
   "(forwarding|rp_filter|route_localnet|proxy_arp|arp_ignore|arp_announce|accept_local|src_valid_mark|send_redirects))$" +
   "|^net\\.ipv6\\.conf\\.(all|default|eth0)\\.(forwarding|disable_ipv6)$";
 
-/** Looks at a server that is up. Only reads. Throws `LabError` when a look fails. */
+/** Looks at a server that is up. Only reads. Throws `ToolError` when a look fails. */
 export async function snapshotServer(lab: Lab, server: string): Promise<ServerSnapshot> {
   const target = lab.servers.find((candidate) => candidate.name === server);
-  if (target === undefined) throw new LabError(`lab ${lab.id} has no server ${server}`);
+  if (target === undefined) throw new ToolError(`lab ${lab.id} has no server ${server}`);
   const root = `/proc/${target.leaderPid()}/root`;
   const ask = async (...argv: string[]) => {
     const result = await lab.exec(server, argv, { timeoutMs: 60_000 });
-    if (result.code !== 0) throw new LabError(`${server}: ${argv.join(" ")} failed: ${result.stderr.trim()}`);
+    if (result.code !== 0) throw new ToolError(`${server}: ${argv.join(" ")} failed: ${result.stderr.trim()}`);
     return result.stdout;
   };
   const lines = async (...argv: string[]) => toLines(await ask(...argv));

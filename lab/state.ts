@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 import { isAlive, type ProcessIdentity } from "./process-identity.ts";
 import type { EngineChoice, Release } from "./recipe.ts";
 
@@ -77,12 +77,12 @@ export function loadServerStates(id: string): ServerState[] {
     .sort((a, b) => a.octet - b.octet);
 }
 
-/** Throws `LabError` for a name that this lab does not have. */
+/** Throws `ToolError` for a name that this lab does not have. */
 export function loadServerState(id: string, name: string): ServerState {
   const state = loadJson<ServerState>(join(serverDirectory(id, name), "server.json"));
   if (state === null) {
     const names = loadServerStates(id).map((server) => server.name);
-    throw new LabError(`lab ${id} has no server ${name}`, `its servers: ${names.join(", ")}`);
+    throw new ToolError(`lab ${id} has no server ${name}`, `its servers: ${names.join(", ")}`);
   }
   return state;
 }

@@ -1,4 +1,4 @@
-import { LabError } from "./errors.ts";
+import { ToolError } from "../tools/errors.ts";
 
 export interface WaitOptions {
   readonly timeoutMs: number;
@@ -19,7 +19,7 @@ type Truthy<T> = Exclude<T, false | null | undefined | 0 | "">;
 /**
  * Looks at a state again and again until it is as wanted, and resolves to what `condition` returned then. Wanted is a
  * truthy value; of a `Look` (an object with a boolean `done`) it is `done`. A condition that throws counts as "not yet".
- * When the time is over it throws a `LabError` that says what was seen last.
+ * When the time is over it throws a `ToolError` that says what was seen last.
  */
 export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitOptions): Promise<Truthy<T>> {
   const deadline = performance.now() + options.timeoutMs;
@@ -34,7 +34,7 @@ export async function waitFor<T>(condition: () => T | Promise<T>, options: WaitO
       last = `last error: ${error instanceof Error ? error.message : String(error)}`;
     }
     if (performance.now() >= deadline) {
-      throw new LabError(`waited ${options.timeoutMs} ms for ${options.what}; ${last}`);
+      throw new ToolError(`waited ${options.timeoutMs} ms for ${options.what}; ${last}`);
     }
     await Bun.sleep(options.intervalMs ?? 50);
   }

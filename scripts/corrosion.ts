@@ -1,7 +1,7 @@
 // npm run corrosion: builds the Corrosion that tests and the lab use, once, into the cache. Prints its path.
 import { existsSync, mkdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { cacheDirectory, makeOwnedDirectory } from "../lab/cache.ts";
+import { cacheDirectory, makeOwnedDirectory } from "../tools/cache.ts";
 import { cachedCorrosion } from "../lab/corrosion-choice.ts";
 import { withLock } from "../lab/lock.ts";
 import { runBounded } from "./test-run/bounded-process.ts";

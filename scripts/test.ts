@@ -8,7 +8,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { cacheDirectory } from "../lab/cache.ts";
+import { cacheDirectory } from "../tools/cache.ts";
 import { ensureCorrosion, type CorrosionForTests } from "./corrosion.ts";
 import { endRunning, repository } from "./test-run/bounded-process.ts";
 import { CHECKS } from "./test-run/checks.ts";

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { buildExecutable } from "../../scripts/build.ts";
+import { buildExecutable } from "../../tools/build.ts";
 import {
   buildCoreDns,
   findPeers,

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { Command } from "commander";
-import { mustRun, run } from "../../lab/run.ts";
+import { mustRun, run } from "../../tools/run.ts";
 import { renderTable } from "../../src/cli/table.ts";
 import { parseSubnetNumber, serverAddress } from "../../src/model/cluster.ts";
 import { CLUSTER } from "./members.ts";

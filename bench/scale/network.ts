@@ -1,4 +1,4 @@
-import { mustRun, run } from "../../lab/run.ts";
+import { mustRun, run } from "../../tools/run.ts";
 import { addressOf, siteAddress, siteOf, SITES, type Site } from "./layout.ts";
 
 /** Three network namespaces on one switch, each with the cluster addresses of its servers and routes to the others'. */

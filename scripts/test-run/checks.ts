@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { repository, runBounded } from "./bounded-process.ts";
 import type { TestResult } from "./junit.ts";
@@ -56,7 +55,7 @@ interface CruiseReport {
  * source files.
  */
 async function checkImports(context: StageContext): Promise<TestResult[]> {
-  const folders = ["src", "lab", "bench", "test", "scripts"].filter((folder) => existsSync(join(repository, folder)));
+  const folders = ["src", "tools", "lab", "bench", "test", "scripts"];
   const argv = [toolPath("depcruise"), "--config", ".dependency-cruiser.cjs", "--output-type", "json", ...folders];
   const ended = await runBounded(argv, { timeoutMs: context.timeLimitMs(checkTimeoutMs) });
   let report: CruiseReport;

@@ -1,7 +1,7 @@
 import { chownSync, existsSync, lchownSync, lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { cacheDirectory } from "../../lab/cache.ts";
-import { LabError } from "../../lab/errors.ts";
+import { cacheDirectory } from "../../tools/cache.ts";
+import { ToolError } from "../../tools/errors.ts";
 import { checkSystem } from "../../lab/machine.ts";
 
 /** How this process can come to work as root. */
@@ -23,7 +23,7 @@ export function findLabObstacle(access: RootAccess): string | undefined {
   try {
     checkSystem();
   } catch (error) {
-    if (!(error instanceof LabError)) throw error;
+    if (!(error instanceof ToolError)) throw error;
     return error.hint === undefined ? error.message : `${error.message}; ${error.hint}`;
   }
   return access.kind === "none" ? access.why : undefined;

@@ -15,7 +15,7 @@ export const TEST_STAGES: readonly Stage[] = [
   testStage({
     name: "unit",
     about: "unit and property tests beside the source, and what the documents say of the repository",
-    folders: ["src", "lab", "bench", "scripts", "test/repository"],
+    folders: ["src", "tools", "lab", "bench", "scripts", "test/repository"],
     parallel: 4,
     timeLimitMs: 3 * minute,
     testTimeoutMs: 30_000,

@@ -4,7 +4,7 @@ import { startLab, type ExecResult, type Lab } from "../../lab/lab.ts";
 import { labImage } from "../../lab/server-image.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { addressesOf } from "../../lab/workload.ts";
-import { buildExecutable } from "../../scripts/build.ts";
+import { buildExecutable } from "../../tools/build.ts";
 
 /** Three servers of one generation, both engines, real Corrosion: what commands need to be seen at work. */
 const SERVERS = [

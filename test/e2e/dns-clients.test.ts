@@ -4,7 +4,7 @@ import { startLab, type Lab } from "../../lab/lab.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { addressesOf } from "../../lab/workload.ts";
 import { PORTS } from "../../src/model/ports.ts";
-import { buildExecutable } from "../../scripts/build.ts";
+import { buildExecutable } from "../../tools/build.ts";
 import { clientImage, hasGo, loadClientImage } from "./dns-clients/image.ts";
 
 /**

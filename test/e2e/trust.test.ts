@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildExecutable } from "../../scripts/build.ts";
+import { buildExecutable } from "../../tools/build.ts";
 import { mustFindCorrosion } from "../../lab/corrosion-choice.ts";
 import { startDetached } from "../../lab/detached.ts";
 import { expectSuccess, jijiExecutable, writeDeployFile } from "../../lab/jiji.ts";

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
-import { buildExecutable } from "../../scripts/build.ts";
+import { buildExecutable } from "../../tools/build.ts";
 import { mustFindCorrosion } from "../../lab/corrosion-choice.ts";
 import { expectSuccess, runJiji, writeDeployFile } from "../../lab/jiji.ts";
 import { startLab, type Lab } from "../../lab/lab.ts";

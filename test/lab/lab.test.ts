@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Lab, openLab, startLab } from "../../lab/lab.ts";
-import { mustRun } from "../../lab/run.ts";
+import { mustRun } from "../../tools/run.ts";
 import { findRemains, removeAbandonedLabs } from "../../lab/remove-lab.ts";
 import { diffSnapshots, snapshotServer } from "../../lab/snapshot.ts";
 import { waitFor } from "../../lab/wait.ts";

@@ -47,7 +47,7 @@ describe.each(documents)("%s", (document) => {
   });
 
   test("files of the repository that it names are there", () => {
-    const named = [...text.matchAll(/`((?:src|lab|bench|test|scripts|docs)(?:\/[\w.@-]+)*)\/?`/g)].map(
+    const named = [...text.matchAll(/`((?:src|tools|lab|bench|test|scripts|docs)(?:\/[\w.@-]+)*)\/?`/g)].map(
       ([, path = ""]) => path,
     );
     // X stands for a name

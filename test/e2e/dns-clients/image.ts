@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
-import { cacheDirectory, makeOwnedDirectory } from "../../../lab/cache.ts";
+import { cacheDirectory, makeOwnedDirectory } from "../../../tools/cache.ts";
 import { expectSuccess } from "../../../lab/jiji.ts";
 import type { Lab } from "../../../lab/lab.ts";
-import { mustRun } from "../../../lab/run.ts";
+import { mustRun } from "../../../tools/run.ts";
 
 /** What asks: glibc's getent, dig, kdig, Python with c-ares; busybox keeps the container alive. */
 const PACKAGES = [

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Glob } from "bun";
 import packageJson from "../package.json" with { type: "json" };
 import { ARCHITECTURES, bunRuntime, type Architecture } from "./bun-runtimes.ts";
-import { run } from "./run-program.ts";
+import { mustRun } from "./run.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
@@ -42,7 +42,7 @@ async function buildFor(architecture: Architecture, say: (line: string) => void)
   const name = `jiji-linux-${architecture}`;
   const output = join(DIST, name);
   const runtime = await bunRuntime(architecture);
-  await run(
+  await mustRun(
     [
       process.execPath,
       "build",
@@ -104,8 +104,8 @@ function hashOfSources(): string {
     ...names.toSorted(),
     "package.json",
     "package-lock.json",
-    "scripts/build.ts",
-    "scripts/bun-runtimes.ts",
+    "tools/build.ts",
+    "tools/bun-runtimes.ts",
   ]) {
     hash.update(`${name}\0`).update(readFileSync(join(ROOT, name)));
   }

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
-import { CommandFailed, run } from "./run-program.ts";
+import { cacheDirectory } from "./cache.ts";
+import { ToolError } from "./errors.ts";
+import { mustRun } from "./run.ts";
 
 export const ARCHITECTURES = ["x64", "arm64"] as const;
 export type Architecture = (typeof ARCHITECTURES)[number];
@@ -23,26 +24,21 @@ const RUNTIMES: Record<Architecture, { readonly packageName: string; readonly in
   },
 };
 
-/** Where everything lies that is fetched once and serves every checkout. */
-export function cacheFolder(): string {
-  return process.env["JIJI_CACHE"] ?? join(homedir(), ".cache", "jiji");
-}
-
 /** The path of Bun for linux and that architecture, fetched into the cache when it is not there yet. */
 export async function bunRuntime(architecture: Architecture): Promise<string> {
   if (Bun.version !== VERSION) throw new Error(`this is Bun ${Bun.version}, the runtimes are pinned for ${VERSION}`);
-  const folder = join(cacheFolder(), "bun", VERSION);
+  const folder = join(cacheDirectory(), "bun", VERSION);
   const executable = join(folder, `bun-linux-${architecture}`);
   if (existsSync(executable)) return executable;
   mkdirSync(folder, { recursive: true });
   const work = mkdtempSync(join(folder, ".fetch-"));
   try {
     const { packageName, integrity } = RUNTIMES[architecture];
-    await run(["npm", "pack", "--silent", `${packageName}@${VERSION}`], { cwd: work });
+    await mustRun(["npm", "pack", "--silent", `${packageName}@${VERSION}`], { cwd: work });
     const tarball = join(work, `${packageName.slice(1).replace("/", "-")}-${VERSION}.tgz`);
     const digest = `sha512-${createHash("sha512").update(readFileSync(tarball)).digest("base64")}`;
-    if (digest !== integrity) throw new CommandFailed(`${packageName}@${VERSION} is not what was pinned: ${digest}`);
-    await run(["tar", "xzf", tarball, "-C", work, "package/bin/bun"]);
+    if (digest !== integrity) throw new ToolError(`${packageName}@${VERSION} is not what was pinned: ${digest}`);
+    await mustRun(["tar", "xzf", tarball, "-C", work, "package/bin/bun"]);
     renameSync(join(work, "package", "bin", "bun"), executable);
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-import { LabError } from "./errors.ts";
+import { ToolError } from "./errors.ts";
 
 /** What a finished program left: its exit code (128 + signal when it was killed) and its whole output. */
 export interface ExecResult {
@@ -12,7 +12,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** The whole environment, not an addition; default: this process's. */
   readonly env?: Record<string, string>;
-  /** After this time the program is killed and a `LabError` is thrown; default: no limit. */
+  /** After this time the program is killed and a `ToolError` is thrown; default: no limit. */
   readonly timeoutMs?: number;
   readonly onStdout?: (chunk: string) => void;
   readonly onStderr?: (chunk: string) => void;
@@ -24,7 +24,7 @@ export interface RunOptions {
  * Runs a program by its argument list (never through a shell) and resolves when it has ended and its output is closed,
  * whatever its exit code. A program that leaves a daemon behind must redirect the daemon's output.
  *
- * Throws `LabError` when the program does not exist or exceeds its time.
+ * Throws `ToolError` when the program does not exist or exceeds its time.
  */
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<ExecResult> {
   const child = spawn(argv, options);
@@ -45,7 +45,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     await child.exited;
     if (timedOut) {
       const tail = (stderr + stdout).trim().slice(-500);
-      throw new LabError(`${format(argv)} did not end within ${options.timeoutMs} ms${tail && `; it said: ${tail}`}`);
+      throw new ToolError(`${format(argv)} did not end within ${options.timeoutMs} ms${tail && `; it said: ${tail}`}`);
     }
     return { code: child.exitCode ?? 128 + signalNumber(child.signalCode), stdout, stderr };
   } finally {
@@ -53,12 +53,12 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   }
 }
 
-/** Like `run`, but resolves to standard output and throws `LabError` with the end of the output when the exit code is not 0. */
+/** Like `run`, but resolves to standard output and throws `ToolError` with the end of the output when the exit code is not 0. */
 export async function mustRun(argv: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await run(argv, options);
   if (result.code !== 0) {
     const tail = (result.stdout + result.stderr).trim().slice(-1500);
-    throw new LabError(`${format(argv)} failed (exit ${result.code})${tail && `:\n${tail}`}`);
+    throw new ToolError(`${format(argv)} failed (exit ${result.code})${tail && `:\n${tail}`}`);
   }
   return result.stdout;
 }
@@ -73,7 +73,7 @@ function spawn(argv: readonly string[], options: RunOptions) {
       env: options.env ?? process.env,
     });
   } catch (error) {
-    throw new LabError(`cannot start ${argv[0]}: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ToolError(`cannot start ${argv[0]}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
