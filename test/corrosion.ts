@@ -31,17 +31,21 @@ export interface CorrosionOptions {
   readonly folder: string;
   readonly schema: string;
   readonly token: Secret;
+  /** where it gossips; default: a free port */
+  readonly gossipPort?: number;
+  /** ports of those whom it joins */
+  readonly peerPorts?: readonly number[];
 }
 
 const READY_TIMEOUT_MS = 10_000;
 
-/** Starts a Corrosion by itself on 127.0.0.1, on free ports; resolves when it serves the schema's tables. */
+/** Starts a Corrosion on 127.0.0.1, by itself unless it has peers; resolves when it serves the schema's tables. */
 export async function startCorrosion(options: CorrosionOptions): Promise<RunningCorrosion> {
   const { folder, token } = options;
   const port = await freePort();
   await mkdir(join(folder, "schema"), { recursive: true });
   await writeFile(join(folder, "schema/schema.sql"), options.schema);
-  await writeFile(join(folder, "config.toml"), configuration(folder, port, await freePort(), token));
+  await writeFile(join(folder, "config.toml"), configuration(options, port, options.gossipPort ?? (await freePort())));
   const child = Bun.spawn([options.binary, "-c", join(folder, "config.toml"), "agent"], {
     // Corrosion takes settings from any variable of its environment.
     env: { PATH: "/usr/bin:/bin" },
@@ -64,13 +68,14 @@ export async function startCorrosion(options: CorrosionOptions): Promise<Running
   return { url, process: child, kill, stop: () => end("SIGTERM") };
 }
 
-function configuration(folder: string, apiPort: number, gossipPort: number, token: Secret): string {
+function configuration({ folder, token, peerPorts }: CorrosionOptions, apiPort: number, gossipPort: number): string {
   return `[db]
 path = "${folder}/state.db"
 schema_paths = ["${folder}/schema"]
 [gossip]
 addr = "127.0.0.1:${gossipPort}"
 client_addr = "127.0.0.1:0"
+bootstrap = ${JSON.stringify((peerPorts ?? []).map((port) => `127.0.0.1:${port}`))}
 plaintext = true
 [api]
 addr = "127.0.0.1:${apiPort}"
@@ -99,7 +104,8 @@ async function untilReady(url: StoreUrl, token: Secret, child: Bun.Subprocess, s
   }
 }
 
-async function freePort(): Promise<number> {
+/** A TCP port of loopback that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => {
     server.listen({ host: "127.0.0.1", port: 0 }, () => resolve());

@@ -120,7 +120,7 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 
 const ownRows = (): { n: number; [key: string]: unknown }[] =>
   store
-    .rows("SELECT n, record FROM containers WHERE server_id = ? ORDER BY n", [self.identity.id])
+    .rows("SELECT n, record FROM containers WHERE server_id = ? AND record <> '' ORDER BY n", [self.identity.id])
     .map(([n, record]) => ({ n: Number(n), ...(JSON.parse(String(record)) as object) }));
 
 /** Connects to agent.sock and keeps what it says. */

@@ -55,7 +55,7 @@ function put(owner: string, n: number, containerId: string | undefined): void {
     state: "healthy",
     rev: 1,
   };
-  const text = containerId === undefined ? "" : JSON.stringify(record);
+  const text = containerId === undefined ? "no record" : JSON.stringify(record);
   store.change("INSERT INTO containers (server_id, n, record) VALUES (?, ?, ?)", [owner, n, text]);
 }
 
@@ -87,6 +87,7 @@ describe("observe", () => {
     put(self, 0, LIVE);
     put(self, 1, GONE);
     put(self, 2, undefined);
+    store.change("INSERT INTO containers (server_id, n) VALUES (?, 3)", [self]);
     put(web2.id, 0, GONE);
     put(old1.id, 0, GONE);
     put(stranger.id, 0, undefined);

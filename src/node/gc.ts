@@ -74,7 +74,8 @@ async function lookAtOwn(files: Files, store: StoreClient, engine: Engine): Prom
   const known = new Set(containers.value.map(({ id }) => id));
   const stale = [...rows].flatMap(([n, text]): readonly GcRow[] => {
     const row = containerRow(self, n, text, "absent");
-    return row.containerId !== null && known.has(row.containerId) ? [] : [row];
+    const isStale = text !== "" && (row.containerId === null || !known.has(row.containerId));
+    return isStale ? [row] : [];
   });
   return { self, rows: stale, uncompared: null };
 }

@@ -161,7 +161,7 @@ async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"
   }
   const client = openStoreClient({ url: parsed, token: token.value });
   try {
-    const sql = "SELECT (SELECT count(*) FROM servers) + (SELECT count(*) FROM containers)";
+    const sql = "SELECT (SELECT count(*) FROM servers) + (SELECT count(*) FROM containers WHERE record <> '')";
     const { rows } = await client.query({ sql }, { signal: AbortSignal.timeout(ANSWER_MS * 2) });
     const isCorrosion = spec.store.kind === "corrosion";
     const size = await host.files.stat(isCorrosion ? PATHS.corrosionDatabase : PATHS.embeddedStoreDatabase);

@@ -39,7 +39,7 @@ describe.each(IMPLEMENTATIONS)("garbage in $name", ({ start }) => {
     client = openStoreClient({ url: store.url, token: TOKEN });
     const insert = "INSERT INTO containers (server_id, n, record) VALUES (?, ?, ?)";
     await client.transact([
-      ...[self, web2.id, old1.id, "it's; nobody's"].map((owner) => ({ sql: insert, params: [owner, 0, ""] })),
+      ...[self, web2.id, old1.id, "it's; nobody's"].map((owner) => ({ sql: insert, params: [owner, 0, "x"] })),
       { sql: insert, params: [old1.id, 1, "not a record"] },
       ...[web2, old1].map(({ id, record, sig }) => ({
         sql: "INSERT INTO servers (id, record, sig) VALUES (?, ?, ?)",

@@ -3,15 +3,15 @@ import type { ServerId } from "../../model/keys.ts";
 import type { SqlValue, Statement } from "../../store/store.ts";
 import type { PublishedContainer } from "./publish.ts";
 
-/** This server's rows as the store holds them: n → text of the record. */
+/** This server's rows as the store holds them: n → text of the record; empty where a container was. */
 export type OwnRows = ReadonlyMap<number, string>;
 
-/** One row that has to become another, or to go. */
+/** One row that has to change, or to be emptied. */
 export interface RowChange {
   readonly n: number;
-  /** the record's, and that of its end when it goes */
+  /** the record's, and that of its end when it is emptied */
   readonly rev: number;
-  /** undefined: the row goes */
+  /** undefined: the row is emptied */
   readonly record: ContainerRecord | undefined;
   /** what the row says now, if it is there and is a record */
   readonly previous: ContainerRecord | undefined;
@@ -72,7 +72,7 @@ export function planMirror(
     const previous = text === undefined ? undefined : parseContainerRecord(text);
     const container = wanted.get(n);
     if (container === undefined) {
-      changes.push({ n, rev: rev++, record: undefined, previous });
+      if (text !== "") changes.push({ n, rev: rev++, record: undefined, previous });
     } else if (
       previous === undefined ||
       !isUsableRev(previous.rev, nowMs) ||
@@ -102,13 +102,17 @@ function encoded(container: PublishedContainer, rev: number): string {
 const UPSERT =
   "INSERT INTO containers (server_id, n, record) VALUES (?, ?, ?) " +
   "ON CONFLICT (server_id, n) DO UPDATE SET record = excluded.record";
-const DELETE = "DELETE FROM containers WHERE server_id = ? AND n = ?";
+const EMPTY = "UPDATE containers SET record = '' WHERE server_id = ? AND n = ?";
 
-/** The changes as statements. Each names the own server: this agent can write no other's row. */
+/**
+ * The changes as statements. Each names the own server: this agent can write no other's row. A row is emptied and not
+ * deleted, since its key is used again: a store that learns of a deleted and re-inserted key from a third store may keep
+ * the column's default for ever (docs/corrosion.md).
+ */
 export function encodeRowChanges(self: ServerId, changes: readonly RowChange[]): readonly Statement[] {
   return changes.map(({ n, record }) =>
     record === undefined
-      ? { sql: DELETE, params: [self, n] }
+      ? { sql: EMPTY, params: [self, n] }
       : { sql: UPSERT, params: [self, n, encodeContainerRecord(record)] },
   );
 }
@@ -117,8 +121,7 @@ export function encodeRowChanges(self: ServerId, changes: readonly RowChange[]):
 export function applyRowChanges(rows: OwnRows, changes: readonly RowChange[]): OwnRows {
   const after = new Map(rows);
   for (const { n, record } of changes) {
-    if (record === undefined) after.delete(n);
-    else after.set(n, encodeContainerRecord(record));
+    after.set(n, record === undefined ? "" : encodeContainerRecord(record));
   }
   return after;
 }
@@ -134,7 +137,7 @@ const MAX_RECORD_BYTES = 16_384;
  * under this server's id may be of any size and number, and must not keep the own ones from being read.
  */
 export function selectOwnRows(self: ServerId): Statement {
-  const record = `CASE WHEN octet_length(record) <= ${MAX_RECORD_BYTES} THEN record ELSE '' END`;
+  const record = `CASE WHEN octet_length(record) <= ${MAX_RECORD_BYTES} THEN record ELSE 'too long' END`;
   return {
     sql: `SELECT n, ${record} FROM containers WHERE server_id = ? AND typeof(n) = 'integer' AND n BETWEEN 0 AND ${LARGEST_N}`,
     params: [self],

@@ -51,9 +51,16 @@ describe("digests", () => {
   });
 });
 
+test("a row that was emptied counts nowhere, whether the store still has it or not", () => {
+  const before = figures();
+  made.writer.run("INSERT INTO containers (server_id, n) VALUES ('s1', 90)");
+  expect(figures().owners).toEqual(before.owners);
+  expect(figures().tables.map(({ rows }) => rows)).toEqual(before.tables.map(({ rows }) => rows));
+});
+
 test("more owners than a mesh can have are counted, not listed", () => {
   const sql = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 1500)";
-  made.writer.run(`INSERT INTO containers (server_id, n) ${sql} SELECT 'forged' || x, 0 FROM c`);
+  made.writer.run(`INSERT INTO containers (server_id, n, record) ${sql} SELECT 'forged' || x, 0, 'x' FROM c`);
   const now = figures();
   expect(now.owners).toHaveLength(1000);
   expect(now.unlisted).toBe(501);

@@ -4,11 +4,14 @@ import type { StoreFigures } from "../../model/store-figures.ts";
 import { quoteName } from "../embedded/embedded-schema.ts";
 import { encodeRow, type BoundValue } from "../wire.ts";
 
-/** The product's tables and the columns that make a row what it is. */
+/**
+ * The product's tables, the columns that make a row what it is, and which rows count: an empty record of a container is
+ * a place for the next one.
+ */
 const TABLES = [
-  { name: "servers", columns: ["id", "record", "sig"] },
-  { name: "removed_servers", columns: ["id", "record"] },
-  { name: "containers", columns: ["server_id", "n", "record"] },
+  { name: "servers", columns: ["id", "record", "sig"], counted: "TRUE" },
+  { name: "removed_servers", columns: ["id", "record"], counted: "TRUE" },
+  { name: "containers", columns: ["server_id", "n", "record"], counted: "record <> ''" },
 ] as const;
 
 /** Of servers, owners and versions so many are listed; a mesh has at most 255 servers. */
@@ -30,7 +33,7 @@ export function readFigures(database: Database): StoreFigures {
     const replication = readReplication(database);
     const lists = [owners, servers, replication?.versions ?? []];
     return {
-      tables: TABLES.map(({ name }) => readTable(database, name, sizes)),
+      tables: TABLES.map((table) => readTable(database, table, sizes)),
       pages: readPages(database),
       owners: owners.slice(0, LISTED),
       servers: servers.slice(0, LISTED),
@@ -67,15 +70,15 @@ function readPages(database: Database): StoreFigures["pages"] {
 
 function readTable(
   database: Database,
-  name: string,
+  { name, columns, counted }: (typeof TABLES)[number],
   sizes: ReadonlyMap<string, number>,
 ): StoreFigures["tables"][number] {
-  if (!hasColumns(database, name, [])) return { name, rows: 0, bytes: 0, clock: null };
+  if (!hasColumns(database, name, columns)) return { name, rows: 0, bytes: 0, clock: null };
   const [clock, keys] = [`${name}__crsql_clock`, `${name}__crsql_pks`];
   const isReplicated = hasColumns(database, clock, ["db_version"]) && hasColumns(database, keys, []);
   return {
     name,
-    rows: numberOf(database, `SELECT count(*) FROM ${quoteName(name)}`),
+    rows: numberOf(database, `SELECT count(*) FROM ${quoteName(name)} WHERE ${counted}`),
     bytes: bytesOf(database, name, sizes),
     clock: isReplicated
       ? {
@@ -105,7 +108,7 @@ function readOwned(database: Database, table: string, owner: string | undefined)
   if (shape === undefined || !hasColumns(database, table, shape.columns)) return [];
   const list = shape.columns.map(quoteName).join(", ");
   const order = shape.columns.slice(0, -1).map(quoteName).join(", ");
-  const prepared = database.prepare(`SELECT ${list} FROM ${quoteName(table)} ORDER BY ${order}`);
+  const prepared = database.prepare(`SELECT ${list} FROM ${quoteName(table)} WHERE ${shape.counted} ORDER BY ${order}`);
   const found: { readonly id: string; rows: number; readonly hash: ReturnType<typeof createHash> }[] = [];
   try {
     for (const row of prepared.iterate() as Iterable<Record<string, BoundValue>>) {
