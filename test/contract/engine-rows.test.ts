@@ -47,7 +47,8 @@ describe.each(IMPLEMENTATIONS)("an agent's rows in $name", ({ name, start }) => 
 
   const stored = async (): Promise<string[]> => {
     const rows = parseOwnRows((await client.query(selectOwnRows(SELF))).rows);
-    return [...rows].map(([n, text]) => `${n} ${Number.parseInt(parseContainerRecord(text)?.containerId ?? "", 16)}`);
+    const filled = [...rows].filter(([, text]) => text !== "");
+    return filled.map(([n, text]) => `${n} ${Number.parseInt(parseContainerRecord(text)?.containerId ?? "", 16)}`);
   };
 
   const until = async (what: string, holds: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> => {
