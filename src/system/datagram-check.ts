@@ -3,6 +3,14 @@ import { bindDatagram, boundAddress, closeDescriptor, DatagramSender, MSG_WAITFO
 
 const LOOPBACK = 0x7f000001;
 
+let known: { readonly problem: string | undefined } | undefined;
+
+/** The same as {@link checkDatagramCalls}, looked at once per thread. */
+export function datagramProblem(): string | undefined {
+  known ??= { problem: checkDatagramCalls() };
+  return known.problem;
+}
+
 /**
  * Whether recvmmsg and sendmmsg do here what the layouts of their structs promise: two packets go to a socket on
  * loopback, come back changed, and each detail is compared. Undefined when all is well, else what is not.

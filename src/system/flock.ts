@@ -1,7 +1,7 @@
-import { dlopen, FFIType } from "bun:ffi";
 import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readSync, writeSync } from "node:fs";
 import { lstat, mkdir, readdir, rm, rmdir } from "node:fs/promises";
 import { dirname } from "node:path";
+import { libc } from "./libc.ts";
 
 /** A lock that is held until `release`, or until this process ends. */
 export interface HeldLock {
@@ -94,10 +94,5 @@ function isStillThere(path: string, fd: number): boolean {
 }
 
 function tryFlock(fd: number): boolean {
-  const libc = dlopen("libc.so.6", { flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 } });
-  try {
-    return libc.symbols.flock(fd, LOCK_EX | LOCK_NB) === 0;
-  } finally {
-    libc.close();
-  }
+  return libc().flock(fd, LOCK_EX | LOCK_NB) === 0;
 }

@@ -2,9 +2,9 @@ import { dlopen, FFIType, ptr, read } from "bun:ffi";
 import { ipv4FromNumber, type Ipv4 } from "../model/address.ts";
 
 /**
- * The few calls of the C library that Bun has no words for: a datagram socket that systemd handed over, read and
- * written many packets at a time. Linux only; numbers and layouts are those of x64 and arm64 alike, and
- * `checkDatagramCalls` (datagram-check.ts) makes sure before anything relies on them.
+ * The few calls of the C library that Bun has no words for, most of them for datagram sockets that are read and written
+ * many packets at a time. Linux only; numbers and layouts are those of x64 and arm64 alike, and datagram-check.ts makes
+ * sure before anything relies on them.
  */
 const AF_INET = 2;
 const SOCK_DGRAM = 2;
@@ -13,8 +13,12 @@ const SOL_SOCKET = 1;
 const SO_TYPE = 3;
 const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
+const SO_REUSEPORT = 15;
 const SO_RCVTIMEO = 20;
 const SO_ACCEPTCONN = 30;
+const SO_TIMESTAMPNS = 35;
+const SO_ATTACH_REUSEPORT_CBPF = 51;
+const CLOCK_REALTIME = 0;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
@@ -37,7 +41,18 @@ export const IOVEC_BYTES = 16;
 /** sizeof(struct mmsghdr): msghdr (name, its length, iovec, their number, control, its length, flags), then msg_len */
 export const MMSGHDR_BYTES = 64;
 /** Places in a struct mmsghdr. */
-export const MMSGHDR = { name: 0, nameLength: 8, iovec: 16, iovecs: 24, flags: 48, length: 56 } as const;
+export const MMSGHDR = {
+  name: 0,
+  nameLength: 8,
+  iovec: 16,
+  iovecs: 24,
+  control: 32,
+  controlLength: 40,
+  flags: 48,
+  length: 56,
+} as const;
+/** A time stamp as control message: struct cmsghdr (its length, level, type), then a struct timespec. */
+export const STAMP_BYTES = 32;
 
 function open() {
   return dlopen("libc.so.6", {
@@ -60,6 +75,9 @@ function open() {
     },
     recvmmsg: { args: [FFIType.i32, FFIType.ptr, FFIType.u32, FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
     sendmmsg: { args: [FFIType.i32, FFIType.ptr, FFIType.u32, FFIType.i32], returns: FFIType.i32 },
+    clock_gettime: { args: [FFIType.i32, FFIType.ptr], returns: FFIType.i32 },
+    flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
+    madvise: { args: [FFIType.ptr, FFIType.u64_fast, FFIType.i32], returns: FFIType.i32 },
     __errno_location: { args: [], returns: FFIType.ptr },
   }).symbols;
 }
@@ -94,17 +112,83 @@ export function writeSockaddr(view: DataView, at: number, address: number, port:
   view.setUint32(at + 12, 0);
 }
 
-/** Makes a datagram socket, bound and blocking. Throws with errno in the message. */
-export function bindDatagram(address: number, port: number): number {
+/**
+ * Makes a datagram socket, bound and blocking, whose options `prepare` sets before it is bound. Throws with errno in the
+ * message.
+ */
+export function bindDatagram(address: number, port: number, prepare?: (descriptor: number) => void): number {
   const descriptor = check(libc().socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
   const name = new DataView(new ArrayBuffer(SOCKADDR_BYTES));
   writeSockaddr(name, 0, address, port);
-  if (libc().bind(descriptor, ptr(name), SOCKADDR_BYTES) < 0) {
-    const why = errno();
+  try {
+    prepare?.(descriptor);
+    check(libc().bind(descriptor, ptr(name), SOCKADDR_BYTES), `bind to ${ipv4FromNumber(address)}:${port}`);
+    return descriptor;
+  } catch (error) {
     libc().close(descriptor);
-    throw new Error(`bind to ${ipv4FromNumber(address)}:${port} failed (errno ${why})`);
+    throw error;
   }
-  return descriptor;
+}
+
+function setOption(descriptor: number, option: number, value: Int32Array | DataView): void {
+  const result = libc().setsockopt(descriptor, SOL_SOCKET, option, ptr(value), value.byteLength);
+  check(result, `setsockopt ${option}`);
+}
+
+/** Lets several sockets have one address (SO_REUSEPORT, socket(7)). To be set before the socket is bound. */
+export function shareAddress(descriptor: number): void {
+  setOption(descriptor, SO_REUSEPORT, Int32Array.of(1));
+}
+
+/** Has the kernel say when it took each datagram. */
+export function askForStamps(descriptor: number): void {
+  setOption(descriptor, SO_TIMESTAMPNS, Int32Array.of(1));
+}
+
+/** Unix time of a stamp's control message; undefined when it is something else. */
+export function readStampMs(view: DataView, at: number): number | undefined {
+  const isStamp = view.getInt32(at + 8, true) === SOL_SOCKET && view.getInt32(at + 12, true) === SO_TIMESTAMPNS;
+  return isStamp ? readTimespecMs(view, at + 16) : undefined;
+}
+
+/** The seconds' lower half lasts until 2106, and is cheaper to read than a bigint. */
+function readTimespecMs(view: DataView, at: number): number {
+  return view.getUint32(at, true) * 1000 + view.getUint32(at + 8, true) / 1e6;
+}
+
+const now = new DataView(new ArrayBuffer(16));
+
+/** Unix time, with fractions as stamps have them. */
+export function realTimeMs(): number {
+  libc().clock_gettime(CLOCK_REALTIME, ptr(now));
+  return readTimespecMs(now, 0);
+}
+
+/**
+ * Of sockets that share an address, datagrams whose octet at `at` is `from` or more go to the one that was bound second,
+ * all others to the first (SO_ATTACH_REUSEPORT_CBPF, socket(7)). The rule is classic BPF (linux/filter.h): load the
+ * octet, compare, return the number of the socket.
+ */
+export function shareByOctet(descriptor: number, at: number, from: number): void {
+  const [loadOctet, jumpIfAtLeast, give] = [0x30, 0x35, 0x06];
+  // code, instructions to jump over if true, if false (one octet each), value
+  const program = [
+    [loadOctet, 0, 0, at],
+    [jumpIfAtLeast, 0, 1, from],
+    [give, 0, 0, 1],
+    [give, 0, 0, 0],
+  ] as const;
+  const instructions = new DataView(new ArrayBuffer(8 * program.length));
+  for (const [i, [code, ifTrue, ifFalse, value]] of program.entries()) {
+    instructions.setUint16(8 * i, code, true);
+    instructions.setUint8(8 * i + 2, ifTrue);
+    instructions.setUint8(8 * i + 3, ifFalse);
+    instructions.setUint32(8 * i + 4, value, true);
+  }
+  const filter = new DataView(new ArrayBuffer(16));
+  filter.setUint16(0, program.length, true);
+  filter.setBigUint64(8, BigInt(ptr(instructions)), true);
+  setOption(descriptor, SO_ATTACH_REUSEPORT_CBPF, filter);
 }
 
 /** Has reads wait, at most `timeoutMs` each. */
@@ -114,7 +198,7 @@ export function waitAtMost(descriptor: number, timeoutMs: number): void {
   const time = new DataView(new ArrayBuffer(16));
   time.setBigInt64(0, BigInt(Math.floor(timeoutMs / 1000)), true);
   time.setBigInt64(8, BigInt((timeoutMs % 1000) * 1000), true);
-  check(libc().setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, ptr(time), 16), "setsockopt");
+  setOption(descriptor, SO_RCVTIMEO, time);
 }
 
 /** Asks for large buffers; the system's own limits hold (net.core.rmem_max), also where the socket had more before. */

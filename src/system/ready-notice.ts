@@ -5,10 +5,7 @@ const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 
-/**
- * Tells systemd that the service is ready, when it waits for that (sd_notify(3)). A failure is of no consequence that
- * could be dealt with here; gives whether it was said.
- */
+/** Tells systemd that the service is ready, when it waits for that (sd_notify(3)). Gives whether it was said. */
 export function sayReady(notifySocket: string | undefined): boolean {
   if (notifySocket === undefined || notifySocket === "" || process.platform !== "linux") return false;
   const path = Buffer.from(notifySocket, "utf8");

@@ -1,5 +1,5 @@
-import { dlopen, FFIType } from "bun:ffi";
 import { readFileSync, readlinkSync } from "node:fs";
+import { libc } from "./libc.ts";
 
 /** Give the pages back; what is used again is read from the file again (madvise(2)). */
 const MADV_DONTNEED = 4;
@@ -8,18 +8,13 @@ const MADV_DONTNEED = 4;
 const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (r-x|r--)p \S+ \S+ \S+ +(.+)$/;
 
 /**
- * Gives back the pages of the program's own file, of which most are needed by its start alone: half of what the process would else
- * hold. They stay in the system's cache of files; those that are needed again are mapped again when they are touched.
- * Linux only, and nothing happens where the mappings do not look as expected.
+ * Gives back the pages of the program's own file. Most of them serve its start alone, and they are half of what the
+ * process holds. They stay in the system's cache of files, and a page that is touched again is mapped again. Linux only;
+ * where the mappings do not look as expected, nothing happens.
  */
 export function releaseStartPages(): void {
   const ranges = constantRanges(readFileSync("/proc/self/maps", "utf8"), readlinkSync("/proc/self/exe"));
-  if (ranges.length === 0) return;
-  const libc = dlopen("libc.so.6", {
-    madvise: { args: [FFIType.ptr, FFIType.u64_fast, FFIType.i32], returns: FFIType.i32 },
-  });
-  for (const { from, bytes } of ranges) libc.symbols.madvise(from, bytes, MADV_DONTNEED);
-  libc.close();
+  for (const { from, bytes } of ranges) libc().madvise(from, bytes, MADV_DONTNEED);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { bindBatched } from "./batched-udp.ts";
+import { datagramProblem } from "./datagram-check.ts";
 import type { UdpHandlers, Udp } from "./udp-port.ts";
 
 /** The machine's own sockets. */
@@ -11,8 +12,9 @@ export const systemUdp: Udp = {
     };
   },
   async bindBatched(address, port, rule, handlers) {
-    // where the C library cannot be called so, being woken for each datagram is only dearer
-    if (process.platform !== "linux") return systemUdp.bind(address, port, handlers);
+    // Where the C library cannot be called so, the process is woken for each datagram, which only costs more.
+    const canBatch = process.platform === "linux" && datagramProblem() === undefined;
+    if (!canBatch) return systemUdp.bind(address, port, handlers);
     return bindBatched(address, port, rule, handlers);
   },
   async connect(from, to, port, handlers) {

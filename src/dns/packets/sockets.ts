@@ -1,7 +1,7 @@
 import { ipv4ToNumber, parseIpv4 } from "../../model/address.ts";
 import type { DnsSettings } from "../../model/dns-settings.ts";
 import { JijiError } from "../../model/errors.ts";
-import { checkDatagramCalls } from "../../system/datagram-check.ts";
+import { datagramProblem } from "../../system/datagram-check.ts";
 import { startMainThreadLoop } from "./main-thread-loop.ts";
 import { inheritedSockets } from "./inherited-sockets.ts";
 import type { PacketLoop, PacketLoopOptions, Peer } from "./packet-loop.ts";
@@ -125,7 +125,7 @@ class Sockets implements OpenSockets {
       onProblem: (text) => log.warn("packets", text),
     };
     const why =
-      workerUrl === undefined || process.platform !== "linux" ? "not asked for" : (checkCalls ?? checkDatagramCalls)();
+      workerUrl === undefined || process.platform !== "linux" ? "not asked for" : (checkCalls ?? datagramProblem)();
     if (why !== undefined && isInherited) throw new Error(`the inherited socket cannot be used: ${why}`);
     if (why !== undefined && why !== "not asked for") log.warn("packets", `no packet thread: ${why}`);
     const loop =
