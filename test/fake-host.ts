@@ -180,6 +180,7 @@ export class FakeHost implements Host {
 
 class FakeFiles implements Files {
   readonly #host: FakeHost;
+  readonly #locks = new Map<string, Promise<unknown>>();
 
   constructor(host: FakeHost) {
     this.#host = host;
@@ -289,6 +290,17 @@ class FakeFiles implements Files {
     for (const key of this.#host.entries.keys()) {
       if (key === place || key.startsWith(`${place}/`)) this.#host.entries.delete(key);
     }
+  }
+
+  async withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+    if (!this.#host.entries.has(path)) await this.write(path, "", { mode: 0o600 });
+    const before = this.#locks.get(path) ?? Promise.resolve();
+    const done = before.then(work);
+    this.#locks.set(
+      path,
+      done.catch(() => undefined),
+    );
+    return done;
   }
 
   /** The path with its folders' links followed; makes missing folders. */

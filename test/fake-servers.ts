@@ -7,7 +7,7 @@ import { PATHS } from "../src/model/paths.ts";
 import { EMPTY_MEMBERS } from "../src/model/members-file.ts";
 import { parseIdentityPublicKey, serverIdOf, type WireGuardPublicKey } from "../src/model/keys.ts";
 import type { Identity } from "../src/model/identity.ts";
-import type { MembersFile } from "../src/model/members.ts";
+import type { MembersFile } from "../src/model/members-file.ts";
 import { digestOf, linesOf } from "../src/node/dns.ts";
 import type { DnsListing, DnsListLine, ResolveLine } from "../src/model/node-dns.ts";
 import { applyRequestSchema, type ApplyEvent, type ShownStep } from "../src/model/node/apply.ts";

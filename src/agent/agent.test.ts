@@ -71,7 +71,7 @@ const self = newServer("web1", 3);
 function filesWithSockets(): Files {
   return {
     ...(Object.fromEntries(
-      ["read", "stat", "list", "write", "link", "move", "hash"].map((name) => [
+      ["read", "stat", "list", "write", "link", "move", "hash", "withLock"].map((name) => [
         name,
         (...args: unknown[]) => (host.files[name as keyof Files] as (...all: unknown[]) => unknown)(...args),
       ]),

@@ -10,7 +10,9 @@ import { Secret } from "../model/secret.ts";
 import type { SignedServerRecord } from "../model/server-record.ts";
 import { UNITS } from "../model/units.ts";
 import type { NodeGoal } from "../plan/goal.ts";
-import { mergeMembers, verifiedMembers } from "../plan/kinds/members.ts";
+import { EMPTY_MEMBERS } from "../model/members-file.ts";
+import { verifiedMembers } from "../model/membership.ts";
+import { mergeMembers } from "../plan/kinds/members.ts";
 import { executableKind } from "./kinds/executable.ts";
 import { fileKind } from "./kinds/file.ts";
 import { folderKind } from "./kinds/folder.ts";
@@ -63,8 +65,7 @@ function stage(host: FakeHost): void {
 const PEERS = [sampleRecord("web2", 1), sampleRecord("web3", 2)];
 
 function join(spec: NodeSpec, brought: readonly SignedServerRecord[] = []): NodeGoal {
-  const known = mergeMembers({ version: 1, members: [], removed: [] }, brought);
-  const members = verifiedMembers(known);
+  const members = verifiedMembers(mergeMembers(EMPTY_MEMBERS, brought, spec.cluster.cidr));
   return { phase: "join", spec, members, expected: [], brought, storeToken: new Secret("t".repeat(64)) };
 }
 

@@ -1,13 +1,15 @@
+import { join } from "node:path";
 import { JijiError } from "../model/errors.ts";
 import type { ApplyEvent } from "../model/node/apply.ts";
+import { PATHS } from "../model/paths.ts";
 import type { NodeGoal } from "../plan/goal.ts";
+import { HOME } from "../plan/kinds/folder.ts";
 import type { Manifest } from "../plan/manifest.ts";
 import type { Step } from "../plan/step.ts";
 import type { Host } from "../system/host.ts";
 import type { AnyResourceKind, ApplyContext } from "./kind.ts";
 import { ManifestFile } from "./manifest-file.ts";
 import { markPending } from "./pending-restart.ts";
-import { removeRemains } from "./remains.ts";
 
 export interface ApplyOptions {
   readonly host: Host;
@@ -78,6 +80,26 @@ async function finishTeardown(host: Host): Promise<void> {
     });
   }
   await removeRemains(host);
+}
+
+/** Held while teardown runs; whoever holds them removes them. */
+const LOCKS: readonly string[] = [PATHS.lock, PATHS.applyLock];
+
+/**
+ * The end of teardown: uploads, what services left under /run, the manifest (every entry of it is put back by now) and
+ * jiji's own folder. A folder in which somebody left something stays.
+ */
+async function removeRemains({ files }: Host): Promise<void> {
+  await files.remove(PATHS.staging);
+  const run = await files.list(PATHS.run);
+  for (const name of run.state === "found" ? run.value : []) {
+    const path = join(PATHS.run, name);
+    if (!LOCKS.includes(path)) await files.remove(path);
+  }
+  await files.remove(PATHS.membersLock);
+  await files.remove(PATHS.manifest);
+  const left = await files.list(HOME);
+  if (left.state === "found" && left.value.length === 0) await files.remove(HOME);
 }
 
 interface KindRun {

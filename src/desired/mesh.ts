@@ -1,5 +1,6 @@
 import type { ServerId } from "../model/keys.ts";
-import type { MembersFile, Tombstone } from "../model/members.ts";
+import type { MembersFile, Tombstone } from "../model/members-file.ts";
+import { isNewer } from "../model/revision.ts";
 import { verifyServerRecord, type Member, type SignedServerRecord } from "../model/server-record.ts";
 import type { ObservedServer, Problem } from "./observed-server.ts";
 
@@ -50,9 +51,7 @@ function addRecord(newest: Map<ServerId, KnownMember>, signed: SignedServerRecor
   const verified = verifyServerRecord(signed);
   if (!verified.ok) return;
   const known = newest.get(verified.member.id);
-  if (known === undefined || verified.member.rev > known.member.rev) {
-    newest.set(verified.member.id, { member: verified.member, signed });
-  }
+  if (isNewer(verified.member, known?.member)) newest.set(verified.member.id, { member: verified.member, signed });
 }
 
 function unreadable(server: ObservedServer): Problem[] {

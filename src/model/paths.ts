@@ -10,6 +10,8 @@ export const PATHS = {
   identity: "/opt/jiji/identity.json",
   spec: "/opt/jiji/spec.json",
   members: "/opt/jiji/members.json",
+  /** held for the time of one change of members.json; beside it, since the agent can write only there */
+  membersLock: "/opt/jiji/members.lock",
   manifest: "/opt/jiji/manifest.json",
   wireguardConfig: "/etc/wireguard/jiji0.conf",
   wireguardKey: "/etc/wireguard/jiji0.key",

@@ -1,9 +1,9 @@
 import { resourceKinds } from "../apply/kinds.ts";
-import { joinGoal } from "../apply/join-goal.ts";
+import { joinGoal } from "../apply/members-file.ts";
 import type { AnyResourceKind } from "../apply/kind.ts";
 import { applyGoal, planGoal, publicStep } from "../apply/loop.ts";
 import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/kinds/members.ts";
+import { readMembers } from "../apply/members-file.ts";
 import { serviceProbes } from "../apply/service-probes.ts";
 import { parseToken, readToken } from "../apply/kinds/token.ts";
 import { JijiError } from "../model/errors.ts";

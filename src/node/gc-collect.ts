@@ -1,24 +1,20 @@
 import { askAgent } from "../agent/sockets/control-socket.ts";
 import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/kinds/members.ts";
+import { changeMembers, readMembers } from "../apply/members-file.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
-import { encodeMembersFile } from "../model/members-file.ts";
 import type { CheckedGcRequest, GcDone } from "../model/node-gc.ts";
 import { PATHS } from "../model/paths.ts";
-import { freeNumbers, verifiedMembers } from "../plan/kinds/members.ts";
+import { freeNumbers, verifiedMembers } from "../model/membership.ts";
 import type { StoreClient, Statement } from "../store/store.ts";
 import type { Host } from "../system/host.ts";
-import { withChangeLock } from "./apply-lock.ts";
 
-/** How others on this server are asked and kept out; tests give others. */
+/** How the agent of this server is asked; tests give another. */
 export interface CollectSources {
   readonly askAgent: (request: AgentRequest) => Promise<AgentAnswer>;
-  readonly withLock: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 export const COLLECT_SOURCES: CollectSources = {
   askAgent: (request) => askAgent(PATHS.agentControlSocket, request),
-  withLock: (work) => withChangeLock("jiji node gc", work),
 };
 
 type Collect = Extract<CheckedGcRequest, { action: "collect" }>;
@@ -34,10 +30,6 @@ interface Context {
 /** An agent that was asked to look has done so by then. */
 const AGENT_MS = 10_000;
 const AGENT_PAUSE_MS = 200;
-
-/** The agent, too, writes members.json; a change of ours that it has overwritten unseen is made again. */
-const WRITE_ATTEMPTS = 5;
-const WRITE_PAUSE_MS = 300;
 
 /**
  * Does what the operator has agreed to. Rows first, then the numbers: a number must not be given away while rows of its
@@ -112,26 +104,16 @@ async function deleteRows({ removed }: Collect, store: StoreClient): Promise<Non
  * Gives the ids whose numbers are free here from now on, those that were before included. What only the store says, which
  * any member can write to, is not brought into members.json.
  */
-async function freeNumbersHere(request: Collect, { host, sources }: Context): Promise<string[]> {
+async function freeNumbersHere(request: Collect, { host: { files } }: Context): Promise<string[]> {
   const removed = request.removed.filter(({ name }) => name !== "");
   if (removed.length === 0) return [];
-  const { files, clock } = host;
   const identity = await readIdentity(files);
   const self = identity.state === "found" ? identity.value.identity.id : undefined;
-  return sources.withLock(async () => {
-    for (let attempt = 1; ; attempt++) {
-      const before = await readMembers(files);
-      if (before.state !== "found") throw new Error(before.state === "unknown" ? before.why : "it is not there");
-      const after = freeNumbers(before.value, removed, self);
-      if (after === before.value) {
-        const free = new Set(after.removed.filter(({ subnet }) => subnet === null).map(({ id }) => id));
-        return removed.flatMap(({ id }) => (free.has(id) ? [id] : []));
-      }
-      if (attempt > WRITE_ATTEMPTS) throw new Error("something writes it again and again");
-      await files.write(PATHS.members, encodeMembersFile(after), { mode: 0o644 });
-      await clock.sleep(WRITE_PAUSE_MS);
-    }
-  });
+  const before = await readMembers(files);
+  if (before.state !== "found") throw new Error(before.state === "unknown" ? before.why : "it is not there");
+  const after = await changeMembers(files, (file) => freeNumbers(file, removed, self));
+  const free = new Set(after.removed.filter(({ subnet }) => subnet === null).map(({ id }) => id));
+  return removed.flatMap(({ id }) => (free.has(id) ? [id] : []));
 }
 
 async function recheckOwn({ sources, countOwn, host: { clock } }: Context): Promise<number> {

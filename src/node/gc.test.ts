@@ -7,7 +7,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
 import { encodeIdentityFile, parseIdentityFile } from "../model/identity-file.ts";
 import { encodeMembersFile, parseMembersFile } from "../model/members-file.ts";
-import type { MembersFile } from "../model/members.ts";
+import type { MembersFile } from "../model/members-file.ts";
 import type { GcDone, GcLine, GcRequest } from "../model/node-gc.ts";
 import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
@@ -68,7 +68,6 @@ async function run<Line>(request: GcRequest, on: FakeHost): Promise<{ code: numb
       asked.push(question);
       return agent(question);
     },
-    withLock: (work) => work(),
   });
   return { code, lines };
 }

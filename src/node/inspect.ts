@@ -1,6 +1,6 @@
 import { publicationOf, type PublishContext } from "../agent/containers/publish.ts";
 import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/kinds/members.ts";
+import { readMembers } from "../apply/members-file.ts";
 import { askContainer } from "../dns/operation/control-client.ts";
 import type { Engine, EngineContainer } from "../engine/engine.ts";
 import { openEngine } from "../engine/open.ts";
@@ -19,7 +19,7 @@ import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { ENGINE_NETWORK } from "../model/ports.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
-import { verifiedMembers } from "../plan/kinds/members.ts";
+import { verifiedMembers } from "../model/membership.ts";
 import { SUBSCRIPTIONS } from "../store/queries.ts";
 import type { StoreClient } from "../store/store.ts";
 import type { Host } from "../system/host.ts";

@@ -1,6 +1,6 @@
 import { readIdentity } from "../apply/kinds/identity.ts";
 import { ManifestFile } from "../apply/manifest-file.ts";
-import { readMembers } from "../apply/kinds/members.ts";
+import { readMembers } from "../apply/members-file.ts";
 import { observeNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
 import { parseNodeSpecFile, type EngineKind, type NodeSpec } from "../model/node-spec.ts";
 import { observeRequestSchema, type NodeFacts } from "../model/node/observe.ts";

@@ -1,6 +1,6 @@
-import { readMembers } from "../apply/kinds/members.ts";
+import { readMembers } from "../apply/members-file.ts";
 import { readToken } from "../apply/kinds/token.ts";
-import { verifiedMembers } from "../plan/kinds/members.ts";
+import { verifiedMembers } from "../model/membership.ts";
 import { JijiError } from "../model/errors.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";

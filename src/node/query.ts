@@ -1,9 +1,9 @@
 import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/kinds/members.ts";
+import { readMembers } from "../apply/members-file.ts";
 import { JijiError } from "../model/errors.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { queryRequestSchema, type QueryEvent, type QueryRequest } from "../model/query-protocol.ts";
-import { verifiedMembers } from "../plan/kinds/members.ts";
+import { verifiedMembers } from "../model/membership.ts";
 import type { StoreHealth } from "../model/store-figures.ts";
 import { parseQuery } from "../store/query/query-parameters.ts";
 import { StoreError, type StoreClient } from "../store/store.ts";

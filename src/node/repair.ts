@@ -1,4 +1,4 @@
-import { joinGoal } from "../apply/join-goal.ts";
+import { joinGoal } from "../apply/members-file.ts";
 import { resourceKinds } from "../apply/kinds.ts";
 import type { AnyResourceKind } from "../apply/kind.ts";
 import { applyGoal } from "../apply/loop.ts";

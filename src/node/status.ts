@@ -1,9 +1,9 @@
 import { canFilterFrames, observeTables } from "../apply/firewall-live.ts";
 import { observeTunnel } from "../apply/wireguard-tunnel.ts";
 import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/kinds/members.ts";
+import { readMembers } from "../apply/members-file.ts";
 import { readToken } from "../apply/kinds/token.ts";
-import { verifiedMembers } from "../plan/kinds/members.ts";
+import { verifiedMembers } from "../model/membership.ts";
 import { openEngine } from "../engine/open.ts";
 import type { Engine } from "../engine/engine.ts";
 import { serverAddress } from "../model/cluster.ts";

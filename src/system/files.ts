@@ -15,7 +15,9 @@ import {
   type FileHandle,
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { JijiError } from "../model/errors.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { waitForLock } from "./flock.ts";
 import type { FileOwner, Files, FileStat } from "./host.ts";
 
 /** A file under construction is called `.NAME.jiji-new-PID-N`, so that a removal also finds what a crash left. */
@@ -37,7 +39,24 @@ export const systemFiles: Files = {
   move,
   setOwner,
   remove,
+  withLock,
 };
+
+const LOCK_WAIT_MS = 10_000;
+
+async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const result = await waitForLock(path, `process ${process.pid}`, LOCK_WAIT_MS);
+  if (result.state === "busy") {
+    throw new JijiError("conflict", `${path} is held by ${result.holder || "another process"}`, {
+      hint: "wait until it has ended, then run the command again",
+    });
+  }
+  try {
+    return await work();
+  } finally {
+    await result.lock.release();
+  }
+}
 
 async function reading<T>(path: string, look: () => Promise<T>): Promise<Reading<T>> {
   try {

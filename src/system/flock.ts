@@ -43,6 +43,18 @@ export async function takeLock(path: string, holder: string): Promise<LockResult
   }
 }
 
+const PAUSE_MS = 20;
+
+/** The same, waiting as long as it takes, at most `waitMs`; then it is still busy. */
+export async function waitForLock(path: string, holder: string, waitMs: number): Promise<LockResult> {
+  const endMs = performance.now() + waitMs;
+  for (;;) {
+    const result = await takeLock(path, holder);
+    if (result.state === "held" || performance.now() >= endMs) return result;
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+}
+
 /** Undefined when the folder has gone meanwhile: the last holder has removed it with the file. */
 function openLockFile(path: string): number | undefined {
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;

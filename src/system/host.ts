@@ -65,6 +65,11 @@ export interface Files {
   setOwner(path: string, owner: FileOwner): Promise<void>;
   /** Removes a file, link or whole folder; absent is fine. */
   remove(path: string): Promise<void>;
+  /**
+   * Does the work while nobody else holds the lock file at that path, which only root can; waits for whoever does. The lock of
+   * a process that dies is free. Rejects when it is not free within 10 s. Not reentrant.
+   */
+  withLock<T>(path: string, work: () => Promise<T>): Promise<T>;
   /** SHA-256 of the content in lower-case hex, read as a stream */
   hash(path: string): Promise<Reading<string>>;
 }

@@ -3,7 +3,6 @@ import {
   applyRowChanges,
   encodeRowChanges,
   largestRev,
-  nextRev,
   parseOwnRows,
   planMirror,
   selectOwnRows,
@@ -13,6 +12,7 @@ import type { PublishedContainer } from "../../src/agent/containers/publish.ts";
 import { startRowWriter, type RowWriter } from "../../src/agent/containers/row-writer.ts";
 import { parseContainerRecord } from "../../src/model/container-record.ts";
 import type { ServerId } from "../../src/model/keys.ts";
+import { nextRev } from "../../src/model/revision.ts";
 import { openStoreClient } from "../../src/store/client.ts";
 import type { StoreClient } from "../../src/store/store.ts";
 import { systemClock } from "../../src/system/clock.ts";

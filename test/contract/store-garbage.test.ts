@@ -55,7 +55,6 @@ describe.each(IMPLEMENTATIONS)("garbage in $name", ({ start }) => {
       openEngine: () => ({ containers: async () => found([]) }) as unknown as Engine,
       openStore: async () => openStoreClient({ url: store.url, token: TOKEN }),
       askAgent: async () => ({ type: "asked" }),
-      withLock: (work) => work(),
     });
     expect({ code, lines }).toMatchObject({ code: 0 });
     return lines;

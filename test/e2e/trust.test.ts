@@ -131,6 +131,8 @@ describe("a local user", () => {
       ["mkdir", `${PATHS.run}/mine`],
       ["sh", "-c", `: > ${PATHS.lock}`],
       ["sh", "-c", `: > ${PATHS.run}/mine`],
+      ["flock", "-n", PATHS.membersLock, "true"],
+      ["rm", "-f", PATHS.membersLock],
     ]) {
       const result = await world.as("web1", user, attempt);
       expect([attempt.join(" "), result.code === 0]).toEqual([attempt.join(" "), false]);

@@ -4,13 +4,12 @@ import { MemoryStore } from "../../../test/memory-store.ts";
 import type { Ipv4 } from "../../model/address.ts";
 import { parseContainerRecord } from "../../model/container-record.ts";
 import type { ServerId } from "../../model/keys.ts";
+import { isUsableRev, nextRev } from "../../model/revision.ts";
 import type { DnsLabel } from "../../model/names.ts";
 import {
   applyRowChanges,
   encodeRowChanges,
-  isUsableRev,
   largestRev,
-  nextRev,
   parseOwnRows,
   planMirror,
   selectOwnRows,

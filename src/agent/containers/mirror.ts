@@ -1,5 +1,6 @@
 import { encodeContainerRecord, parseContainerRecord, type ContainerRecord } from "../../model/container-record.ts";
 import type { ServerId } from "../../model/keys.ts";
+import { isUsableRev } from "../../model/revision.ts";
 import type { SqlValue, Statement } from "../../store/store.ts";
 import type { PublishedContainer } from "./publish.ts";
 
@@ -15,19 +16,6 @@ export interface RowChange {
   readonly record: ContainerRecord | undefined;
   /** what the row says now, if it is there and is a record */
   readonly previous: ContainerRecord | undefined;
-}
-
-/** A `rev` this far ahead of the own clock was not made by an owner that counts as it should. */
-const MAX_REV_AHEAD_MS = 24 * 60 * 60 * 1000;
-
-/** Whether a `rev` may be used for ordering: a safe integer, at most a day ahead of the clock of who looks. */
-export function isUsableRev(rev: number, nowMs: number): boolean {
-  return Number.isSafeInteger(rev) && rev <= nowMs + MAX_REV_AHEAD_MS;
-}
-
-/** The next `rev` of an owner: max(last + 1, its clock). */
-export function nextRev(lastRev: number, nowMs: number): number {
-  return Math.max(lastRev + 1, Math.trunc(nowMs));
 }
 
 /** The largest usable `rev` among the rows, or 0. */

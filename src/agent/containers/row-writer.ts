@@ -1,4 +1,5 @@
 import type { ServerId } from "../../model/keys.ts";
+import { nextRev } from "../../model/revision.ts";
 import type { StoreClient } from "../../store/store.ts";
 import type { Clock } from "../../system/host.ts";
 import type { Log } from "../log.ts";
@@ -7,7 +8,6 @@ import {
   deleteForeignKeys,
   encodeRowChanges,
   largestRev,
-  nextRev,
   parseOwnRows,
   planMirror,
   selectOwnRows,

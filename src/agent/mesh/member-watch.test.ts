@@ -4,7 +4,7 @@ import { MemoryStore } from "../../../test/memory-store.ts";
 import { makeMember } from "../../../test/mesh-makers.ts";
 import { parseClusterCidr } from "../../model/cluster.ts";
 import { encodeMembersFile, parseMembersFile } from "../../model/members-file.ts";
-import type { MembersFile } from "../../model/members.ts";
+import type { MembersFile } from "../../model/members-file.ts";
 import { PATHS } from "../../model/paths.ts";
 import { systemClock } from "../../system/clock.ts";
 import { startMemberWatch, type MemberWatch } from "./member-watch.ts";

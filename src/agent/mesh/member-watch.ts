@@ -1,24 +1,24 @@
 import type { KeyObject } from "node:crypto";
+import { changeMembers, readMembers } from "../../apply/members-file.ts";
 import type { ClusterCidr } from "../../model/cluster.ts";
 import type { Identity } from "../../model/identity.ts";
 import { parseServerId } from "../../model/keys.ts";
-import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile } from "../../model/members-file.ts";
-import type { MembersFile } from "../../model/members.ts";
+import { EMPTY_MEMBERS, type MembersFile } from "../../model/members-file.ts";
+import { admitRecords, freeNumbers, noteFirstSeen, verifiedMembers, type Refusal } from "../../model/membership.ts";
 import { PATHS } from "../../model/paths.ts";
+import { isNewer, nextRev } from "../../model/revision.ts";
 import {
   signServerRecord,
   verifyServerRecord,
   type Member,
   type SignedServerRecord,
 } from "../../model/server-record.ts";
-import { freeNumbers, verifiedMembers } from "../../plan/kinds/members.ts";
+import { known } from "../../plan/managed-file.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../../store/store.ts";
 import type { Clock, Files } from "../../system/host.ts";
 import { OnceLog, type Log } from "../log.ts";
 import { Allowance } from "./allowance.ts";
-import { learnMembers, rememberFirstSeen, type Refusal } from "./membership.ts";
-import { nextRev } from "../containers/mirror.ts";
 import { Backoff, Wake } from "../wake.ts";
 
 /** Makes the tunnel's peers and their routes what the members say. Adds and changes; never removes on silence. */
@@ -95,7 +95,6 @@ class Watch implements MemberWatch {
   readonly #done: Promise<unknown>;
   #known: MembersFile = EMPTY_MEMBERS;
   #members: readonly Member[] = [];
-  readonly #firstSeenMs = new Map<string, number>();
   /** the subscription's rows; undefined until the first whole snapshot, and while the store is away */
   #stored: StoredRows | undefined;
   /** the same by id, as they were when looking began */
@@ -139,12 +138,7 @@ class Watch implements MemberWatch {
         backoff.reset();
         if (isForRows) await this.#rest(clock.monotonicMs() - startMs);
         const isCalm = !(await this.#wake.sleep(clock, lookMs, this.#stop.signal));
-        // Not in a hurry, since setup writes the same file: not while it has just changed, and from what it says now.
-        if (isCalm && !this.#stop.signal.aborted) {
-          if (this.#stored?.hasRoom === true) this.#unsubscribe?.();
-          await this.#readFile();
-          await this.#writeFile(this.#withTimes(this.#known));
-        }
+        if (isCalm && this.#stored?.hasRoom === true) this.#unsubscribe?.();
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         if (this.#stop.signal.aborted) return;
@@ -158,34 +152,19 @@ class Watch implements MemberWatch {
   async #lookOnce(): Promise<void> {
     this.#hasNewRows = false;
     this.#rows = this.#stored?.byId();
-    await this.#readFile();
+    this.#known = known(await readMembers(this.#options.files), PATHS.members) ?? EMPTY_MEMBERS;
+    this.#show();
     await this.#freeNumbers();
     await this.#learn();
     await this.#writeOwnRow();
     await this.#reconcile();
   }
 
-  async #readFile(): Promise<void> {
-    const reading = await this.#options.files.read(PATHS.members);
-    if (reading.state === "unknown") throw new Error(reading.why);
-    const file = reading.state === "found" ? parseMembersFile(reading.value) : EMPTY_MEMBERS;
-    if (file === undefined) throw new Error(`${PATHS.members} is malformed`);
-    this.#known = file;
-    this.#withTimes(file);
+  /** Changes members.json when that changes anything of what it said at the last look. */
+  async #remember(change: (file: MembersFile) => MembersFile): Promise<void> {
+    if (change(this.#known) === this.#known) return;
+    this.#known = await changeMembers(this.#options.files, change);
     this.#show();
-  }
-
-  /** The file with the times at which its members were first seen, if only now. */
-  #withTimes(file: MembersFile): MembersFile {
-    const nowMs = this.#options.clock.nowMs();
-    for (const { id } of file.members) if (!this.#firstSeenMs.has(id)) this.#firstSeenMs.set(id, nowMs);
-    return rememberFirstSeen(file, this.#firstSeenMs);
-  }
-
-  async #writeFile(file: MembersFile): Promise<void> {
-    if (file === this.#known) return;
-    await this.#options.files.write(PATHS.members, encodeMembersFile(file), { mode: 0o644 });
-    this.#known = file;
   }
 
   #show(): void {
@@ -201,13 +180,12 @@ class Watch implements MemberWatch {
   }
 
   async #learn(): Promise<void> {
-    const { identity, cluster } = this.#options;
-    if (this.#rows === undefined) return;
-    const learned = learnMembers(this.#known, [...this.#rows.values()], identity.id, cluster);
-    this.#refuse(learned.refusals);
-    if (learned.file === this.#known) return;
-    await this.#writeFile(this.#withTimes(learned.file));
-    this.#show();
+    const { identity, cluster, clock } = this.#options;
+    // the own record is never learned
+    const rows = [...(this.#rows?.values() ?? [])].filter(({ id, record }) => id !== identity.id && record !== "");
+    if (this.#rows !== undefined) this.#refuse(admitRecords(this.#known, rows, cluster).refusals);
+    const nowMs = clock.nowMs();
+    await this.#remember((file) => noteFirstSeen(admitRecords(file, rows, cluster).file, nowMs));
   }
 
   #refuse(refusals: readonly Refusal[]): void {
@@ -230,26 +208,35 @@ class Watch implements MemberWatch {
   }
 
   async #writeOwnRow(): Promise<void> {
-    const { identity, privateKey, store, clock, files, log } = this.#options;
-    const own = this.#known.members.find(({ id }) => id === identity.id);
-    if (own === undefined) throw new Error(`${PATHS.members} has no record of this server; run jiji network setup`);
+    const { identity, store, log } = this.#options;
+    if (ownRecord(this.#known, identity) === undefined) {
+      throw new Error(`${PATHS.members} has no record of this server; run jiji network setup`);
+    }
     if (this.#rows === undefined) return;
     const stored = this.#rows.get(identity.id);
-    if (stored?.record === own.record && stored.sig === own.sig) return;
+    await this.#remember((file) => this.#outdoing(file, stored));
+    const own = ownRecord(this.#known, identity);
+    if (own === undefined || (stored?.record === own.record && stored.sig === own.sig)) return;
+    await store.transact([{ sql: UPSERT, params: [own.id, own.record, own.sig] }], { signal: this.#stop.signal });
+    log.info(`members: wrote this server's row (number ${identity.subnet})`);
+    this.#rows = new Map(this.#rows).set(own.id, own);
+  }
+
+  /**
+   * The file with this server's own record newer than its row in the store. A row that this server has signed and that is newer
+   * was written before members.json was put back to an older state: others hold to the larger rev.
+   */
+  #outdoing(file: MembersFile, stored: SignedServerRecord | undefined): MembersFile {
+    const { identity, privateKey, clock } = this.#options;
+    const own = ownRecord(file, identity);
+    if (own === undefined || (stored?.record === own.record && stored.sig === own.sig)) return file;
     const verified = verifyServerRecord(own);
     if (!verified.ok) throw new Error(`this server's record in ${PATHS.members} is not valid: ${verified.why}`);
     const theirs = stored === undefined ? undefined : verifyServerRecord(stored);
-    let row = own;
-    if (theirs?.ok === true && theirs.member.rev >= verified.member.rev) {
-      // Signed by this server, and newer: members.json is from before. Others hold to the larger rev, so go beyond it.
-      row = signServerRecord({ ...verified.member, rev: nextRev(theirs.member.rev, clock.nowMs()) }, privateKey);
-      const members = this.#known.members.map((signed) => (signed.id === identity.id ? row : signed));
-      this.#known = { ...this.#known, members };
-      await files.write(PATHS.members, encodeMembersFile(this.#known), { mode: 0o644 });
-    }
-    await store.transact([{ sql: UPSERT, params: [row.id, row.record, row.sig] }], { signal: this.#stop.signal });
-    log.info(`members: wrote this server's row (number ${identity.subnet})`);
-    this.#rows = new Map(this.#rows).set(row.id, row);
+    if (theirs?.ok !== true || isNewer(verified.member, theirs.member)) return file;
+    const rev = nextRev(theirs.member.rev, clock.nowMs());
+    const row = signServerRecord({ ...verified.member, rev }, privateKey);
+    return { ...file, members: file.members.map((signed) => (signed.id === identity.id ? row : signed)) };
   }
 
   async #reconcile(): Promise<void> {
@@ -262,15 +249,17 @@ class Watch implements MemberWatch {
   /** `gc --force` frees numbers on the servers that it can ask; this one may have slept, and learns it from the store. */
   async #freeNumbers(): Promise<void> {
     if (this.#rows === undefined || this.#known.removed.every(({ subnet }) => subnet === null)) return;
-    const { identity, files, store } = this.#options;
+    const { identity, store } = this.#options;
     const { rows } = await store.query({ sql: FREED }, { signal: this.#stop.signal });
     const freed = new Set(rows.map(([id]) => id));
     // Only of servers whose removal an operator has brought here: the store alone removes nobody.
-    const known = this.#known.removed.filter(({ id }) => freed.has(id));
-    const file = freeNumbers(this.#known, known, identity.id);
-    if (file === this.#known) return;
-    await files.write(PATHS.members, encodeMembersFile(file), { mode: 0o644 });
-    this.#known = file;
+    await this.#remember((file) =>
+      freeNumbers(
+        file,
+        file.removed.filter(({ id }) => freed.has(id)),
+        identity.id,
+      ),
+    );
   }
 
   async #subscribe(): Promise<void> {
@@ -312,6 +301,10 @@ class Watch implements MemberWatch {
       if (!signal.aborted) await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
     }
   }
+}
+
+function ownRecord(file: MembersFile, identity: Identity): SignedServerRecord | undefined {
+  return file.members.find(({ id }) => id === identity.id);
 }
 
 /** The store's rows of servers, as many as are looked at; a member's has its place however many there are. */

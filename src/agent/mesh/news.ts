@@ -1,7 +1,8 @@
 import { isContainerAddress, type ClusterCidr, type SubnetNumber } from "../../model/cluster.ts";
 import { encodeContainerRecord, parseContainerRecord, type ContainerRecord } from "../../model/container-record.ts";
+import { isUsableRev } from "../../model/revision.ts";
 import { Allowance } from "./allowance.ts";
-import { isUsableRev, type RowChange } from "../containers/mirror.ts";
+import type { RowChange } from "../containers/mirror.ts";
 import { MAX_NEWS_ROWS, type News, type Packet } from "./packet.ts";
 
 /** A datagram fits the smallest path through the tunnel that jiji accepts (1,280 octets) with its headers. */

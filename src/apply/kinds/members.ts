@@ -1,8 +1,10 @@
-import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile } from "../../model/members-file.ts";
-import type { MembersFile } from "../../model/members.ts";
+import type { IdentityWithKey } from "../../model/identity-file.ts";
+import type { MembersFile } from "../../model/members-file.ts";
+import { verifiedMembers } from "../../model/membership.ts";
 import { PATHS } from "../../model/paths.ts";
-import { found, unknown, type Reading } from "../../model/reading.ts";
-import { signServerRecord } from "../../model/server-record.ts";
+import { found } from "../../model/reading.ts";
+import { nextRev } from "../../model/revision.ts";
+import { signServerRecord, type ServerRecord } from "../../model/server-record.ts";
 import { manifestEntry } from "../../plan/manifest.ts";
 import { known } from "../../plan/managed-file.ts";
 import {
@@ -11,15 +13,15 @@ import {
   mergeMembers,
   ownRecord,
   planMembers,
-  verifiedMembers,
   type MembersAction,
   type ObservedMembers,
 } from "../../plan/kinds/members.ts";
 import type { Step } from "../../plan/step.ts";
-import type { Files, Host } from "../../system/host.ts";
+import type { Host } from "../../system/host.ts";
 import { readIdentity } from "./identity.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { restoreManaged, writeManaged } from "../managed-file.ts";
+import { restoreManaged, stateBefore } from "../managed-file.ts";
+import { changeMembers, readMembers } from "../members-file.ts";
 import { loadWireGuardPublicKey } from "../wireguard-key.ts";
 
 /** Who the members are, this server with its own signed record included. */
@@ -39,14 +41,6 @@ async function observe({ files }: Host): Promise<ObservedMembers> {
   };
 }
 
-/** members.json; malformed is unknown, never an empty mesh. */
-export async function readMembers(files: Files): Promise<Reading<MembersFile>> {
-  const text = await files.read(PATHS.members);
-  if (text.state !== "found") return text;
-  const file = parseMembersFile(text.value);
-  return file === undefined ? unknown(`${PATHS.members} is malformed`) : found(file);
-}
-
 async function execute({ action }: Step<MembersAction>, context: ApplyContext): Promise<void> {
   const { goal, host } = context;
   if (action.op === "restore") {
@@ -56,23 +50,26 @@ async function execute({ action }: Step<MembersAction>, context: ApplyContext): 
     return;
   }
   if (goal.phase === "teardown") throw new Error("teardown writes no members");
-  const before = known(await readMembers(host.files), PATHS.members) ?? EMPTY_MEMBERS;
-  const merged = mergeMembers(before, goal.phase === "join" ? (goal.brought ?? []) : []);
-  const content = encodeMembersFile(await withOwnRecord(merged, context));
-  await writeManaged(context, { path: PATHS.members, content, mode: 0o644 });
-}
-
-async function withOwnRecord(file: MembersFile, { host, goal }: ApplyContext): Promise<MembersFile> {
   const withKey = known(await readIdentity(host.files), PATHS.identity);
   const publicKey = known(await loadWireGuardPublicKey(host.files), PATHS.wireguardKey);
-  if (withKey === undefined || publicKey === undefined || goal.phase === "teardown") {
-    throw new Error("there is no identity to sign with");
-  }
-  const { identity, privateKey } = withKey;
-  const now = ownRecord(goal.spec, identity, publicKey);
+  if (withKey === undefined || publicKey === undefined) throw new Error("there is no identity to sign with");
+  const now = ownRecord(goal.spec, withKey.identity, publicKey);
+  const brought = goal.phase === "join" ? (goal.brought ?? []) : [];
+  await context.remember(PATHS.members, await stateBefore(host.files, PATHS.members));
+  await changeMembers(host.files, (file) =>
+    withOwnRecord(mergeMembers(file, brought, goal.spec.cluster.cidr), now, withKey, host.clock.nowMs()),
+  );
+}
+
+/** The file in which this server's own record says `now`, signed anew if it said something else. */
+function withOwnRecord(
+  file: MembersFile,
+  now: Omit<ServerRecord, "rev">,
+  { identity, privateKey }: IdentityWithKey,
+  nowMs: number,
+): MembersFile {
   if (isOwnRecordCurrent(file, identity, now)) return file;
   const last = verifiedMembers(file).find(({ id }) => id === identity.id);
-  const rev = Math.max((last?.rev ?? 0) + 1, host.clock.nowMs());
-  const signed = signServerRecord({ ...now, rev }, privateKey);
+  const signed = signServerRecord({ ...now, rev: nextRev(last?.rev ?? 0, nowMs) }, privateKey);
   return { ...file, members: [...file.members.filter(({ id }) => id !== identity.id), signed] };
 }

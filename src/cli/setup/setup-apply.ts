@@ -2,6 +2,7 @@ import type { Mesh } from "../../desired/mesh.ts";
 import { JijiError } from "../../model/errors.ts";
 import type { ServerId } from "../../model/keys.ts";
 import type { ApplyDone, ApplyEvent } from "../../model/node/apply.ts";
+import { isNewer } from "../../model/revision.ts";
 import { verifyServerRecord, type SignedServerRecord } from "../../model/server-record.ts";
 import type { CliContext } from "../context.ts";
 import { formatDuration } from "../duration.ts";
@@ -77,14 +78,12 @@ async function prepareAll(input: ApplyInput, chosen: readonly Progressing[]): Pr
 
 /** The newest record of every member, those that were just made included. */
 function knownRecords(mesh: Mesh, prepared: readonly Progressing[]): readonly SignedServerRecord[] {
-  const newest = new Map(mesh.members.map(({ member, signed }) => [member.id, { rev: member.rev, signed }]));
+  const newest = new Map(mesh.members.map((known) => [known.member.id, known]));
   for (const { record } of prepared) {
     const verified = record === undefined ? undefined : verifyServerRecord(record);
     if (record === undefined || verified?.ok !== true) continue;
-    const known = newest.get(record.id);
-    if (known === undefined || verified.member.rev >= known.rev) {
-      newest.set(record.id, { rev: verified.member.rev, signed: record });
-    }
+    const { member } = verified;
+    if (isNewer(member, newest.get(member.id)?.member)) newest.set(member.id, { member, signed: record });
   }
   return [...newest.values()].map(({ signed }) => signed);
 }

@@ -1,4 +1,5 @@
 import { capacity, cidrParts, type ClusterCidr } from "../../model/cluster.ts";
+import { isUsableRev } from "../../model/revision.ts";
 import { AddressIndex } from "./address-index.ts";
 import { Changes } from "./changes.ts";
 import { ContainerRows, type ContainerFacts } from "./container-rows.ts";
@@ -27,9 +28,6 @@ export interface NameAnswer {
 
 /** News that the store has not caught up with is forgotten after this long. */
 const NEWS_MS = 30_000;
-
-/** A rev further ahead of this server's clock orders nothing, so that nobody can outbid the store for ever. */
-const MAX_REV_AHEAD_MS = 86_400_000;
 
 /** Rows handled between two pauses; takes about a millisecond. */
 const SLICE_ROWS = 500;
@@ -184,7 +182,8 @@ export class Zone {
     const nowMs = this.#nowMs();
     if (stored !== undefined && this.rows.rev(stored) >= facts.rev) return;
     if (before !== undefined && this.rows.rev(before.row) >= facts.rev) return;
-    if (facts.rev > nowMs + MAX_REV_AHEAD_MS) return;
+    // so that nobody can outbid the store for ever
+    if (!isUsableRev(facts.rev, nowMs)) return;
     if (before === undefined && owner.news.size >= MAX_ROWS_OF_OWNER) return;
     const row = this.rows.add(owner.index, n, facts);
     this.#change(owner, n, () => owner.news.set(n, { row, untilMs: nowMs + NEWS_MS }));
@@ -261,7 +260,7 @@ export class Zone {
 
   /** A rev that lies too far ahead orders nothing: every other one is newer. */
   #withSaneRev(facts: ContainerFacts): ContainerFacts {
-    return facts.rev > this.#nowMs() + MAX_REV_AHEAD_MS ? { ...facts, rev: 0 } : facts;
+    return isUsableRev(facts.rev, this.#nowMs()) ? facts : { ...facts, rev: 0 };
   }
 
   /** Addresses that have a name, counted from the cluster's first. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { identitySchema } from "../identity.ts";
-import type { MembersFile } from "../members.ts";
+import type { MembersFile } from "../members-file.ts";
 import { membersFileSchema } from "../members-file.ts";
 import { engineKindSchema, nodeSpecSchema } from "../node-spec.ts";
 import { boundedText, list, reading } from "../schema.ts";

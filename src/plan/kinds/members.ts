@@ -1,17 +1,13 @@
+import type { ClusterCidr } from "../../model/cluster.ts";
 import { JijiError } from "../../model/errors.ts";
 import type { Identity } from "../../model/identity.ts";
-import type { ServerId, WireGuardPublicKey } from "../../model/keys.ts";
-import { encodeMembersFile } from "../../model/members-file.ts";
-import type { MembersFile, Tombstone } from "../../model/members.ts";
+import type { WireGuardPublicKey } from "../../model/keys.ts";
+import { EMPTY_MEMBERS, encodeMembersFile, type MembersFile } from "../../model/members-file.ts";
+import { admitRecords, verifiedMembers } from "../../model/membership.ts";
 import type { NodeSpec } from "../../model/node-spec.ts";
 import { PATHS } from "../../model/paths.ts";
 import type { Reading } from "../../model/reading.ts";
-import {
-  verifyServerRecord,
-  type Member,
-  type ServerRecord,
-  type SignedServerRecord,
-} from "../../model/server-record.ts";
+import type { ServerRecord, SignedServerRecord } from "../../model/server-record.ts";
 import type { NodeGoal } from "../goal.ts";
 import { known, planRestore, type RestoreFileAction } from "../managed-file.ts";
 import type { Manifest } from "../manifest.ts";
@@ -27,75 +23,21 @@ export interface ObservedMembers {
 
 export type MembersAction = RestoreFileAction | { readonly op: "write" };
 
-/** The members of a file whose records verify and who were not removed, in order of subnet number. */
-export function verifiedMembers(file: MembersFile): readonly Member[] {
-  const removed = new Set<string>(file.removed.map(({ id }) => id));
-  return file.members
-    .flatMap((signed) => {
-      const verified = verifyServerRecord(signed);
-      return verified.ok && !removed.has(verified.member.id) ? [verified.member] : [];
-    })
-    .toSorted((a, b) => a.subnet - b.subnet);
-}
-
 /**
- * What is known, and what an operator brings over SSH: it only grows, and of two records of one server the newer counts.
- * Throws a {@link JijiError} when a brought record is not what it says, comes from a removed server, or claims the number
- * or the key that another member is known by.
+ * What is known, and what an operator brings over SSH. Records that are not newer than what is known change nothing.
+ * Throws a {@link JijiError} when one may not become a member.
  */
-export function mergeMembers(file: MembersFile, brought: readonly SignedServerRecord[]): MembersFile {
-  const signedById = new Map(file.members.map((signed) => [signed.id, signed]));
-  const members = new Map(verifiedMembers(file).map((member) => [member.id, member]));
-  const reserved = new Map<number | null, Tombstone>(file.removed.map((tombstone) => [tombstone.subnet, tombstone]));
-  for (const signed of brought) {
-    const verified = verifyServerRecord(signed);
-    if (!verified.ok) throw refusal("a server's record was refused", verified.why);
-    const { member } = verified;
-    if (file.removed.some(({ id }) => id === member.id)) {
-      throw refusal(`${member.name} was removed from the mesh`, "it has to be set up anew");
-    }
-    const pinned = members.get(member.id);
-    if (pinned !== undefined && pinned.rev >= member.rev) continue;
-    if (pinned !== undefined && pinned.subnet !== member.subnet) {
-      throw refusal(`${member.name} claims number ${member.subnet}`, `it is known as number ${pinned.subnet}`);
-    }
-    for (const other of members.values()) {
-      if (other.id === member.id) continue;
-      if (other.subnet === member.subnet)
-        throw refusal(`${member.name} claims number ${member.subnet}`, `it is ${other.name}'s`);
-      if (other.publicKey === member.publicKey)
-        throw refusal(`${member.name} claims a WireGuard key`, `it is ${other.name}'s`);
-    }
-    const tombstone = reserved.get(member.subnet);
-    if (tombstone !== undefined) throw refusal(`number ${member.subnet} is reserved`, `it was ${tombstone.name}'s`);
-    members.set(member.id, member);
-    signedById.set(member.id, signed);
-  }
-  return { ...file, members: [...signedById.values()] };
-}
-
-function refusal(what: string, why: string): JijiError {
-  return new JijiError("conflict", `${what}: ${why}`, { hint: "jiji network status shows who the members are" });
-}
-
-/**
- * What `gc --force` leaves of removed servers: their ids, which never come back, without their numbers. A removal that this
- * server has not heard of is brought along. Gives the same object when nothing changes; never removes `self`.
- */
-export function freeNumbers(
+export function mergeMembers(
   file: MembersFile,
-  removed: readonly Pick<Tombstone, "id" | "name">[],
-  self: ServerId | undefined,
+  brought: readonly SignedServerRecord[],
+  cluster: ClusterCidr,
 ): MembersFile {
-  const brought = new Map(
-    removed.filter(({ id }) => id !== self).map(({ id, name }) => [id, { id, name, subnet: null }]),
-  );
-  const isFreed = ({ id, subnet }: Tombstone): boolean => subnet === null || !brought.has(id);
-  const known = new Set(file.removed.map(({ id }) => id));
-  const news = [...brought.values()].filter(({ id }) => !known.has(id));
-  if (news.length === 0 && file.removed.every(isFreed)) return file;
-  const kept = file.removed.map((each) => (isFreed(each) ? each : { ...each, subnet: null }));
-  return { ...file, removed: [...kept, ...news] };
+  const admission = admitRecords(file, brought, cluster);
+  const refusal = admission.refusals.find(({ isOutdated }) => !isOutdated);
+  if (refusal === undefined) return admission.file;
+  throw new JijiError("conflict", `the record of ${refusal.name ?? refusal.id} was refused: ${refusal.why}`, {
+    hint: "jiji network status shows who the members are",
+  });
 }
 
 /** What this server has to say of itself now; `rev` belongs to the moment of signing. */
@@ -137,9 +79,9 @@ export function planMembers(
       .map((entry) => planRestore(MEMBERS_KIND, entry));
   }
   const file = known(observed.file, PATHS.members);
-  const before = file ?? { version: 1, members: [], removed: [] };
+  const before = file ?? EMPTY_MEMBERS;
   const brought = goal.phase === "join" ? (goal.brought ?? []) : [];
-  const merged = mergeMembers(before, brought);
+  const merged = mergeMembers(before, brought, goal.spec.cluster.cidr);
   const identity = known(observed.identity, PATHS.identity);
   const publicKey = known(observed.publicKey, PATHS.wireguardKey);
   const isCurrent =
