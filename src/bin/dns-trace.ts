@@ -4,8 +4,8 @@ import { Output } from "../cli/output.ts";
 import { renderTrace } from "../cli/names/trace-text.ts";
 import { askTrace } from "../dns/operation/control-client.ts";
 import type { TraceAnswer } from "../dns/operation/control-protocol.ts";
-import { loadStoredZone } from "../dns/feed/stored-zone.ts";
-import { traceName } from "../dns/zone/trace.ts";
+import { loadStoredTable } from "../dns/feed/stored-table.ts";
+import { traceName } from "../dns/operation/trace.ts";
 import { parseClusterCidr } from "../model/cluster.ts";
 import { JijiError } from "../model/errors.ts";
 import { parseServerId } from "../model/keys.ts";
@@ -62,7 +62,9 @@ async function traceFromStore(store: string, name: string, options: DnsTraceOpti
   const token = options.tokenFile === undefined ? undefined : readTokenFile(options.tokenFile);
   const client = openStoreClient({ url, token });
   try {
-    const zone = await loadStoredZone({ store: client, clock: systemClock, cluster, self, agent: agent?.value });
+    const given = { store: client, clock: systemClock, cluster, self, agent: agent?.value, ttlSeconds };
+    const table = await loadStoredTable(given);
+    const { zone } = table;
     const { ready = true, unreachable = [] } = agent?.value ?? {};
     return {
       type: "trace",
@@ -72,7 +74,7 @@ async function traceFromStore(store: string, name: string, options: DnsTraceOpti
         store: { connected: true, ageSeconds: 0, why: "", resyncs: 0 },
         agent: agent === undefined ? null : { silent: false, ready, unreachable: [...unreachable] },
       },
-      trace: traceName(zone, name, { ttlSeconds, hasTable: true }),
+      trace: traceName(table, name),
       resolvers: [],
     };
   } catch (error) {

@@ -251,9 +251,7 @@ class Server implements DnsServer {
     const { controlSocket, metrics } = this.#settings;
     if (controlSocket !== null) {
       try {
-        const control = await startControlSocket(controlSocket, (request) =>
-          this.#report.answer(request, this.#settings.ttlSeconds),
-        );
+        const control = await startControlSocket(controlSocket, (request) => this.#report.answer(request));
         this.#closing.push(() => control.close());
       } catch (error) {
         // Names matter more than being asked about them.

@@ -3,8 +3,8 @@ import type { controlRequestSchema, ControlAnswer, StatusAnswer, TraceAnswer } f
 import type { Forwarder } from "../forward/forwarder.ts";
 import type { MeshState } from "../feed/mesh-state.ts";
 import type { OpenSockets } from "../packets/sockets.ts";
-import { traceContainer, traceName } from "../zone/trace.ts";
-import { listNames } from "../zone/zone-listing.ts";
+import { traceContainer, traceName } from "./trace.ts";
+import { listNames } from "./name-listing.ts";
 import type { ZoneTable } from "../zone/zone-table.ts";
 import type { Zone } from "../zone/zone.ts";
 
@@ -52,15 +52,13 @@ export class StatusReport {
   }
 
   /** Answers the control socket. */
-  async answer(request: ReturnType<typeof controlRequestSchema.parse>, ttlSeconds: number): Promise<ControlAnswer> {
+  async answer(request: ReturnType<typeof controlRequestSchema.parse>): Promise<ControlAnswer> {
     const { zone } = this;
     if (request.type === "status") return this.status();
-    await zone.settled();
+    await this.table.inStep();
     if (request.type === "trace") {
-      const hasTable = this.#mesh.source !== "none";
       const resolvers = (this.#forwarder?.resolvers ?? []).map(({ endpoint }) => endpoint);
-      const trace = traceName(zone, request.name, { ttlSeconds, hasTable });
-      return { type: "trace", view: this.#view(), trace, resolvers };
+      return { type: "trace", view: this.#view(), trace: traceName(this.table, request.name), resolvers };
     }
     if (request.type === "container") {
       return { type: "container", view: this.#view(), rows: [...traceContainer(zone, request.id)] };
@@ -69,7 +67,7 @@ export class StatusReport {
     return {
       type: "names",
       server: this.#view().server,
-      ttlSeconds,
+      ttlSeconds: this.table.ttlSeconds,
       source: this.#mesh.source,
       names: names.map(({ records, shadowed, ...name }) => ({
         ...name,

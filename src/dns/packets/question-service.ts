@@ -10,7 +10,7 @@ import { TableReader } from "../zone/table.ts";
 import { NO_ANSWER, type UpstreamAnswer } from "../wire/upstream-message.ts";
 import { FLAG, HEADER_BYTES, MAX_MESSAGE_BYTES, OPT_BYTES, RCODE } from "../wire/wire.ts";
 import { answerFromZone } from "../zone/zone-answers.ts";
-import type { Zone } from "../zone/zone.ts";
+import type { Recorder, Zone } from "../zone/zone.ts";
 
 export interface QuestionServiceOptions {
   readonly seed: number;
@@ -97,36 +97,12 @@ export class QuestionService {
       return undefined;
     }
     const startMs = clock.monotonicMs();
-    const answer = this.#answerFromZone(isTcp);
+    const { zone, ttlSeconds } = this.#options;
+    const { rcode, message } = answerAsked(this.#responder, this.#bytes, isTcp, zone, ttlSeconds());
+    counters.answer(rcode);
     const tookMs = clock.monotonicMs() - startMs;
     if (tookMs >= LONG_MS) this.#effort.charge(address, tookMs * QUESTIONS_PER_MS);
-    return answer;
-  }
-
-  #answerFromZone(isTcp: boolean): Uint8Array {
-    const responder = this.#responder;
-    const { question } = responder;
-    const { zone, ttlSeconds, counters } = this.#options;
-    const head = this.#bytes.slice(0, question.end);
-    const answer = answerFromZone(zone, question, head, ttlSeconds());
-    if (answer.kind !== "records") {
-      const rcode = answer.kind === "nodata" ? RCODE.NOERROR : RCODE.NXDOMAIN;
-      const length = responder.answerNothing(this.#view, 0, rcode);
-      counters.answer(rcode);
-      return this.#bytes.slice(0, length);
-    }
-    const asker = askerOf(question, responder.limit(isTcp));
-    // Addresses of places are a courtesy: an answer without them is whole (RFC 2181 §9).
-    const fits = answer.message.length + optBytesOf(asker) <= asker.limit;
-    const found: UpstreamAnswer = {
-      ...NO_ANSWER,
-      rcode: RCODE.NOERROR,
-      body: answer.message.bytes().slice(question.end, fits ? undefined : answer.answersEnd),
-      answers: answer.answers,
-      additionals: fits ? answer.additionals : 0,
-    };
-    counters.answer(RCODE.NOERROR);
-    return composeAnswer(head, asker, found, FLAG.AA);
+    return message;
   }
 
   async #forward(message: Uint8Array, address: number, isTcp: boolean): Promise<Uint8Array | undefined> {
@@ -180,6 +156,36 @@ export class QuestionService {
     counters.add(COUNTER.staleAnswers);
     return this.#bytes.slice(0, length);
   }
+}
+
+/** After {@link ASK_ZONE}: the whole answer to the question that the responder has read at the beginning of `bytes`. */
+export function answerAsked(
+  responder: Responder,
+  bytes: Uint8Array,
+  isTcp: boolean,
+  zone: Zone,
+  ttlSeconds: number,
+  record?: Recorder,
+): { readonly rcode: number; readonly message: Uint8Array } {
+  const { question } = responder;
+  const head = bytes.slice(0, question.end);
+  const answer = answerFromZone(zone, question, head, ttlSeconds, record);
+  if (answer.kind !== "records") {
+    const rcode = answer.kind === "nodata" ? RCODE.NOERROR : RCODE.NXDOMAIN;
+    const length = responder.answerNothing(new DataView(bytes.buffer), 0, rcode);
+    return { rcode, message: bytes.slice(0, length) };
+  }
+  const asker = askerOf(question, responder.limit(isTcp));
+  // Addresses of places are a courtesy: an answer without them is whole (RFC 2181 §9).
+  const fits = answer.message.length + optBytesOf(asker) <= asker.limit;
+  const found: UpstreamAnswer = {
+    ...NO_ANSWER,
+    rcode: RCODE.NOERROR,
+    body: answer.message.bytes().slice(question.end, fits ? undefined : answer.answersEnd),
+    answers: answer.answers,
+    additionals: fits ? answer.additionals : 0,
+  };
+  return { rcode: RCODE.NOERROR, message: composeAnswer(head, asker, found, FLAG.AA) };
 }
 
 /** Whether an answer says something of the name, and not only that the resolver could not. */

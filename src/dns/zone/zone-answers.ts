@@ -5,7 +5,7 @@ import { MessageWriter } from "../wire/message-writer.ts";
 import { NONE } from "./name-claims.ts";
 import type { Question } from "../wire/question.ts";
 import { encodeName, formatName, TYPE } from "../wire/wire.ts";
-import type { Zone } from "./zone.ts";
+import type { Recorder, Zone } from "./zone.ts";
 
 /** What the zone says to a question that the table does not hold. */
 export type ZoneAnswer =
@@ -34,8 +34,15 @@ const MAX_PLACES = 64;
  * names below them from names that do not exist (RFC 8020).
  *
  * @param head the message up to the end of its question
+ * @param record hears of each row that was looked at for SRV
  */
-export function answerFromZone(zone: Zone, question: Question, head: Uint8Array, ttlSeconds: number): ZoneAnswer {
+export function answerFromZone(
+  zone: Zone,
+  question: Question,
+  head: Uint8Array,
+  ttlSeconds: number,
+  record?: Recorder,
+): ZoneAnswer {
   const labels = formatName(question.nameCopy()).split(".");
   if (labels.at(-1) === "arpa") return hasServerBelow(zone, labels) ? NODATA : NXDOMAIN;
   const [label] = labels.slice(-2);
@@ -43,17 +50,24 @@ export function answerFromZone(zone: Zone, question: Question, head: Uint8Array,
   const claim = zone.claims.winner(label);
   if (claim === NONE) return NXDOMAIN;
   const known = containersOf(zone, claim);
-  const answered = known.filter(({ row }) => zone.isAnswered(row));
-  if (labels.length === 2) return question.type === TYPE.TXT ? answerText(answered, head, ttlSeconds) : NODATA;
+  if (labels.length === 2) {
+    const answered = known.filter(({ row }) => zone.omission(row) === undefined);
+    return question.type === TYPE.TXT ? answerText(answered, head, ttlSeconds) : NODATA;
+  }
   const protocol = labels.at(-3)?.slice(1) ?? "";
-  const ports = new Set(known.flatMap(({ facts }) => portsOf(facts, protocol)));
-  if (!labels.at(-3)?.startsWith("_") || ports.size === 0) return NXDOMAIN;
-  if (labels.length === 3) return NODATA;
   const port = Number(/^_([1-9][0-9]{0,4})$/.exec(labels[0] ?? "")?.[1]);
-  if (labels.length !== 4 || !ports.has(port)) return NXDOMAIN;
+  const isOpen = (facts: ContainerFacts): boolean => portsOf(facts, protocol).includes(port);
+  const open = known.filter(({ row, facts }) => {
+    const omission = zone.omission(row) ?? (isOpen(facts) ? undefined : "port closed");
+    record?.(row, omission);
+    return omission === undefined;
+  });
+  if (!labels.at(-3)?.startsWith("_") || !known.some(({ facts }) => portsOf(facts, protocol).length > 0))
+    return NXDOMAIN;
+  if (labels.length === 3) return NODATA;
+  if (labels.length !== 4 || !known.some(({ facts }) => isOpen(facts))) return NXDOMAIN;
   if (question.type !== TYPE.SRV && question.type !== TYPE.ANY) return NODATA;
-  const open = answered.filter(({ facts }) => portsOf(facts, protocol).includes(port));
-  return answerPlaces(open, port, head, ttlSeconds, zone);
+  return answerPlaces(zone, open, port, head, ttlSeconds, record);
 }
 
 /** A container behind a name. */
@@ -111,16 +125,21 @@ function textsOf({ facts, server }: Container): readonly string[] {
 }
 
 function answerPlaces(
+  zone: Zone,
   containers: readonly Container[],
   port: number,
   head: Uint8Array,
   ttlSeconds: number,
-  zone: Zone,
+  record?: Recorder,
 ): ZoneAnswer {
   const targets = new Map<string, Set<number>>();
   for (const { row, facts } of containers) {
     const target = zone.nameOf(row);
-    if (target === undefined || (targets.size >= MAX_PLACES && !targets.has(target))) continue;
+    const isOneTooMany = target !== undefined && targets.size >= MAX_PLACES && !targets.has(target);
+    if (target === undefined || isOneTooMany) {
+      record?.(row, isOneTooMany ? "too many" : "no name");
+      continue;
+    }
     targets.set(target, (targets.get(target) ?? new Set()).add(facts.address));
   }
   if (targets.size === 0) return NODATA;

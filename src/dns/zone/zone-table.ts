@@ -1,7 +1,7 @@
 import { ipv4ToNumber } from "../../model/address.ts";
 import { capacity, serverAddress, type SubnetNumber } from "../../model/cluster.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
-import { allocateTable, RECORD, recordBytes } from "./table.ts";
+import { allocateTable, RECORD, recordBytes, type TableReader } from "./table.ts";
 import { TableWriter } from "./table-writer.ts";
 import { encodeName } from "../wire/wire.ts";
 import { Changes } from "./changes.ts";
@@ -59,6 +59,32 @@ export class ZoneTable {
 
   constructor(options: ZoneTableOptions) {
     this.#options = options;
+  }
+
+  get zone(): Zone {
+    return this.#options.zone;
+  }
+
+  get ttlSeconds(): number {
+    return this.#options.ttlSeconds();
+  }
+
+  get seed(): number {
+    return this.#options.seed;
+  }
+
+  /** What questions are answered from; undefined until the first {@link rebuild}. */
+  get reader(): TableReader | undefined {
+    return this.#table?.writer;
+  }
+
+  /** Resolves when the table says what the zone says. */
+  async inStep(): Promise<void> {
+    do {
+      await this.zone.settled();
+      await this.#building;
+      this.flush();
+    } while (this.#building !== undefined || this.zone.turning !== undefined);
   }
 
   /** How many tables were written so far. */

@@ -26,6 +26,28 @@ export interface NameAnswer {
   readonly own: number;
 }
 
+/** Why a row's container is left out of an answer. */
+export type Omission =
+  /** its owner has said something newer of this place: the other row of store and news counts */
+  | "older"
+  /** its owner is no member */
+  | "stranger"
+  /** its address is none of its owner's containers' */
+  | "address of another"
+  | "not healthy"
+  | "no address"
+  /** its owner is hidden from here */
+  | "hidden"
+  /** the container does not expose the port that was asked for */
+  | "port closed"
+  /** others have both of its names, so no answer can point to it */
+  | "no name"
+  /** the answer has as many places as it may */
+  | "too many";
+
+/** Hears of each row that was looked at for an answer: why it is left out, or undefined for one that is in it. */
+export type Recorder = (row: number, omission: Omission | undefined) => void;
+
 /** News that the store has not caught up with is forgotten after this long. */
 const NEWS_MS = 30_000;
 
@@ -132,9 +154,9 @@ export class Zone {
       const server = byId.get(owner.id);
       const isMoved = server?.subnet !== owner.member?.subnet;
       const places = isMoved ? placesOf(owner) : [];
-      for (const n of places) this.#unregister(this.#counting(owner, n));
+      for (const n of places) this.#unregister(this.counting(owner, n));
       owner.member = server;
-      for (const n of places) this.#register(this.#counting(owner, n));
+      for (const n of places) this.#register(this.counting(owner, n));
     }
   }
 
@@ -160,7 +182,7 @@ export class Zone {
     if (before === undefined && news === undefined && facts !== undefined) {
       // The usual way in, without asking what counted before: nothing did.
       owner.rows.set(n, this.rows.add(owner.index, n, facts));
-      this.#register(this.#counting(owner, n));
+      this.#register(this.counting(owner, n));
       return;
     }
     const isCaughtUp = news !== undefined && facts !== undefined && facts.rev >= this.rows.rev(news.row);
@@ -270,11 +292,13 @@ export class Zone {
   }
 
   /** What a claim's name is answered with. */
-  answer(claim: number): NameAnswer {
+  answer(claim: number, record?: Recorder): NameAnswer {
     const own: number[] = [];
     const others: number[] = [];
     for (let row = this.claims.firstRow(claim); row !== NONE; row = this.claims.nextRow(claim, row)) {
-      if (!this.isAnswered(row)) continue;
+      const omission = this.omission(row);
+      record?.(row, omission);
+      if (omission !== undefined) continue;
       const isOwn = this.#localFirst && this.ownerOf(row).id === this.#self;
       (isOwn ? own : others).push(this.rows.address(row));
     }
@@ -283,9 +307,11 @@ export class Zone {
     return { addresses: own.length === 0 ? others : own.concat(others), own: own.length };
   }
 
-  /** Whether the row's container is answered now, as far as the row itself says. */
-  isAnswered(row: number): boolean {
-    return this.rows.isHealthy(row) && this.rows.address(row) >= 0 && !this.ownerOf(row).isHidden;
+  /** Why a row that counts is left out of answers; undefined: it is in them. */
+  omission(row: number): Omission | undefined {
+    if (!this.rows.isHealthy(row)) return "not healthy";
+    if (this.rows.address(row) < 0) return "no address";
+    return this.ownerOf(row).isHidden ? "hidden" : undefined;
   }
 
   ownerOf(row: number): Owner {
@@ -330,24 +356,35 @@ export class Zone {
 
   /** Changes what is known of a place, and has the names follow. */
   #change(owner: Owner, n: number, mutate: () => unknown): void {
-    const before = this.#counting(owner, n);
+    const before = this.counting(owner, n);
     mutate();
-    const after = this.#counting(owner, n);
+    const after = this.counting(owner, n);
     if (before === after) return;
     this.#unregister(before);
     this.#register(after);
   }
 
-  /** The place's row, if it counts: its owner is a member and its address one of the owner's containers'. */
-  #counting(owner: Owner, n: number): number {
+  /**
+   * The place's row, if it counts: it is the newer of store and news, its owner is a member, and its address one of the
+   * owner's containers'. {@link NONE} if it does not.
+   */
+  counting(owner: Owner, n: number, record?: Recorder): number {
     const { member } = owner;
     const stored = owner.rows.get(n) ?? NONE;
     const news = owner.news.get(n)?.row ?? NONE;
     const isNewsNewer = news !== NONE && (stored === NONE || this.rows.rev(news) > this.rows.rev(stored));
     const row = isNewsNewer ? news : stored;
-    if (member === undefined || row === NONE || this.rows.address(row) < 0) return member === undefined ? NONE : row;
+    if (record !== undefined && news !== NONE && stored !== NONE) record(isNewsNewer ? stored : news, "older");
+    if (row === NONE) return NONE;
+    if (member === undefined) {
+      record?.(row, "stranger");
+      return NONE;
+    }
+    if (this.rows.address(row) < 0) return row;
     const host = this.rows.address(row) - this.#first - member.subnet * 256;
-    return host >= 2 && host <= 254 ? row : NONE;
+    if (host >= 2 && host <= 254) return row;
+    record?.(row, "address of another");
+    return NONE;
   }
 
   #register(row: number): void {
@@ -393,7 +430,7 @@ export class Zone {
   #touchOwner(owner: Owner | undefined): void {
     if (owner === undefined) return;
     for (const n of placesOf(owner)) {
-      const row = this.#counting(owner, n);
+      const row = this.counting(owner, n);
       if (row !== NONE) this.#touchNames(row);
     }
   }

@@ -7,9 +7,10 @@ import type { Clock } from "../../system/host.ts";
 import { ContainerSink } from "./container-sink.ts";
 import { MemberSink } from "./member-sink.ts";
 import type { RowSink } from "./store-feed.ts";
+import { ZoneTable } from "../zone/zone-table.ts";
 import { Zone } from "../zone/zone.ts";
 
-export interface StoredZoneOptions {
+export interface StoredTableOptions {
   readonly store: StoreClient;
   readonly clock: Clock;
   readonly cluster: ClusterCidr;
@@ -17,24 +18,27 @@ export interface StoredZoneOptions {
   readonly self: ServerId | undefined;
   /** what the agent says of members and reachability; undefined: members as the store has them, all of them reachable */
   readonly agent: AgentStateLine | undefined;
+  readonly ttlSeconds: number;
 }
 
 const nothing = (): void => undefined;
 
 /**
- * The zone that a jiji-dns with this store would have right after its start: without news, and without a server. Throws a
- * {@link StoreError} when the store does not give its rows whole.
+ * The table, with its zone, that a jiji-dns with this store would have right after its start: without news, and without a
+ * server. Throws a {@link StoreError} when the store does not give its rows whole.
  */
-export async function loadStoredZone(options: StoredZoneOptions): Promise<Zone> {
-  const { store, clock, cluster, self, agent } = options;
-  const zone = new Zone({ cluster, localFirst: false, nowMs: () => clock.nowMs() });
+export async function loadStoredTable(options: StoredTableOptions): Promise<ZoneTable> {
+  const { store, clock, cluster, self, agent, ttlSeconds } = options;
+  const nowMs = (): number => clock.nowMs();
+  const pause = async (): Promise<void> => undefined;
+  const zone = new Zone({ cluster, localFirst: false, nowMs });
   const containers = new ContainerSink({
     zone,
     isInUse: () => false,
     onSnapshot: async () => undefined,
     onChange: nothing,
     onUnreadable: nothing,
-    pause: async () => undefined,
+    pause,
   });
   await readOnce(store, "containers", containers);
   if (agent === undefined) {
@@ -44,7 +48,9 @@ export async function loadStoredZone(options: StoredZoneOptions): Promise<Zone> 
     zone.setHidden(new Set(agent.ready ? agent.unreachable : [...agent.unreachable, agent.self]));
   }
   zone.setSelf(self ?? agent?.self);
-  return zone;
+  const table = new ZoneTable({ zone, seed: 0, ttlSeconds: () => ttlSeconds, nowMs, onTable: nothing, pause });
+  await table.rebuild();
+  return table;
 }
 
 /** A subscription's snapshot: the relay of an agent lets nothing else through. */

@@ -1,7 +1,7 @@
 import { ipv4FromNumber } from "../../model/address.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
-import { NONE } from "./name-claims.ts";
-import type { Zone } from "./zone.ts";
+import { NONE } from "../zone/name-claims.ts";
+import type { Omission, Zone } from "../zone/zone.ts";
 
 /** One container behind a name. */
 export interface ListedRecord {
@@ -55,16 +55,12 @@ export async function listNames(zone: Zone, filter: string): Promise<readonly Li
     const label = zone.claims.label(claim);
     const name = `${label}.${SERVICE_DOMAIN}`;
     if (!name.includes(filter)) continue;
-    const losers = zone.claims.of(label).slice(1);
     names.set(name, {
       name,
       kind: zone.claims.isService(claim) ? "service" : "instance",
       means: describeClaim(zone, claim),
       records: listRecords(zone, claim),
-      shadowed: losers.map((loser) => ({
-        means: describeClaim(zone, loser),
-        why: whyShadowed(zone.claims.isService(claim), zone.claims.isService(loser)),
-      })),
+      shadowed: shadowsOf(zone, claim, zone.claims.of(label).slice(1)),
     });
   }
   return [...names.values()].sort((a, b) => compareText(a.name, b.name));
@@ -83,36 +79,66 @@ export function whyShadowed(isWinnerService: boolean, isLoserService: boolean): 
   return `of two ${isWinnerService ? "services" : "instances"} with one name, the one whose project and service sort first has it`;
 }
 
+/** What else spells the name of a claim. */
+export function shadowsOf(zone: Zone, claim: number, losers: readonly number[]): Shadow[] {
+  return losers.map((loser) => ({
+    means: describeClaim(zone, loser),
+    why: whyShadowed(zone.claims.isService(claim), zone.claims.isService(loser)),
+  }));
+}
+
 function listRecords(zone: Zone, claim: number): readonly ListedRecord[] {
   const records: ListedRecord[] = [];
   for (let row = zone.claims.firstRow(claim); row !== NONE; row = zone.claims.nextRow(claim, row)) {
     const { address, containerId, state } = zone.rows.facts(row);
     const owner = zone.ownerOf(row);
-    const why = whyNotAnswered(zone, row);
+    const omission = zone.omission(row);
     records.push({
       address: address < 0 ? null : ipv4FromNumber(address),
       server: owner.member?.name ?? owner.id,
       serverId: owner.id,
       containerId,
       state,
-      answered: why === undefined,
-      ...(why !== undefined && { why }),
+      answered: omission === undefined,
+      ...(omission !== undefined && { why: whyLeftOut(zone, row, omission) }),
     });
   }
   return records.sort((a, b) => compareText(a.server, b.server) || compareText(a.containerId, b.containerId));
 }
 
-/** Why a container is not in the answers, for people; undefined when it is. */
-export function whyNotAnswered(zone: Zone, row: number): string | undefined {
-  if (zone.isAnswered(row)) return undefined;
-  const { state, address } = zone.rows.facts(row);
-  if (state !== "healthy") return `it is ${state}`;
-  if (address < 0) return "it has no address";
-  return zone.ownerOf(row).id === zone.self
-    ? "this server's agent has not compared its containers with the store since the boot"
-    : "its server cannot be reached from here";
+/** Why a row is left out of answers, for people. */
+export function whyLeftOut(zone: Zone, row: number, omission: Omission): string {
+  switch (omission) {
+    case "older": {
+      const { rows } = zone;
+      const owner = zone.ownerOf(row);
+      const news = owner.news.get(rows.n(row))?.row;
+      const isNews = news === row;
+      const newer = isNews ? owner.rows.get(rows.n(row)) : news;
+      const who = isNews ? "the store has" : "its owner has told of";
+      return `${who} a newer one (rev ${rows.rev(newer ?? row)})`;
+    }
+    case "stranger":
+      return "its owner is no member of the mesh";
+    case "address of another":
+      return "its address is none of its owner's containers', so it does not count";
+    case "not healthy":
+      return `it is ${zone.rows.facts(row).state}`;
+    case "no address":
+      return "it has no address";
+    case "hidden":
+      return zone.ownerOf(row).id === zone.self
+        ? "this server's agent has not compared its containers with the store since the boot"
+        : "its server cannot be reached from here";
+    case "port closed":
+      return "it does not expose that port";
+    case "no name":
+      return "others have its names, so no answer can point to it";
+    case "too many":
+      return "the answer has as many places as it may";
+  }
 }
 
-function compareText(a: string, b: string): number {
+export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
