@@ -40,6 +40,9 @@ export function renderAgentUnit(): string {
       ["Restart", "always"],
       ["RestartSec", "1"],
       ["LimitNOFILE", "65536"],
+      // a server whose processors are busy must still answer probes in time, or the others take it for dead
+      ["CPUWeight", "1000"],
+      ["Nice", "-11"],
       ["RuntimeDirectory", "jiji/agent"],
       ["RuntimeDirectoryMode", "0750"],
       // what must outlast a stop, but not a boot, stands there: whether the rows were compared, who was unreachable

@@ -8,6 +8,7 @@ import type { RowChange } from "../containers/mirror.ts";
 import { Allowance } from "./allowance.ts";
 import { newsOfChange, NewsReceiver, NewsSender, type NewsRecord } from "./news.ts";
 import { decodePacket, encodePacket, PROBES_FIRST, type Packet } from "./packet.ts";
+import { FAST_MEMBERS } from "./peer-contact.ts";
 import { Reachability, type PeerReport } from "./reachability.ts";
 import { Backoff } from "../wake.ts";
 
@@ -47,7 +48,7 @@ export interface Link {
 }
 
 /** Probes that are due within this time leave together: a wake-up costs more than a datagram. */
-const PROBE_GRAIN_MS = 100;
+const PROBE_GRAIN_MS = 50;
 
 /** News that has to be said again is not kept waiting for that. */
 const NEWS_GRAIN_MS = 10;
@@ -56,13 +57,13 @@ const NEWS_GRAIN_MS = 10;
  * From so many members on, probes are so many that being woken for each costs more than looking from time to time. What
  * a probe proves counts from when it came, so that looking late hides nobody; it only comes back a little later.
  */
-const BATCHED_MEMBERS = 48;
+const BATCHED_MEMBERS = FAST_MEMBERS + 1;
 const BATCHED_GRAIN_MS = 200;
 const PROBES_WAIT = { pollMs: BATCHED_GRAIN_MS, ...PROBES_FIRST } as const;
 
-/** Probes of one peer that are looked at; it needs a few a second when things are bad, and one when they are well. */
-const PROBES_BURST = 40;
-const PROBES_PER_SECOND = 10;
+/** Probes of one peer that are looked at; both sides may ask ten times a second when things are bad, and twice when well. */
+const PROBES_BURST = 60;
+const PROBES_PER_SECOND = 30;
 
 /** Asking to look again is cheap to say and not to do. */
 const RECHECK_PAUSE_MS = 5_000;

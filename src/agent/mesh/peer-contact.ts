@@ -1,20 +1,31 @@
 import type { Packet, Probe } from "./packet.ts";
 
-/** One exchange per pair in this time. */
-export const PERIOD_MS = 1_000;
+/** How often a pair of servers speaks, and what silence means; ms. */
+export interface ProbeTiming {
+  /** one exchange per pair in this time */
+  readonly periodMs: number;
+  /** each exchange is shifted by up to this in both directions, so that a mesh's probes do not fall into step */
+  readonly jitterMs: number;
+  /** without any proof for so long a peer with a round trip of up to {@link LONG_ROUND_TRIP_MS} is lost */
+  readonly lostMs: number;
+  /** a missed probe is followed by others at this distance, from both sides, over a socket that hears of refused ports */
+  readonly retryMs: number;
+  /** a probe is missed when it has no answer for twice the usual round trip and this */
+  readonly missMs: number;
+}
 
-/** Each exchange is shifted by up to this in both directions, so that a mesh's probes do not fall into step. */
-const JITTER_MS = 50;
+/** Probes cost as much as there are members, so a large mesh probes more rarely. */
+export const FAST_PROBES: ProbeTiming = { periodMs: 500, jitterMs: 25, lostMs: 1_300, retryMs: 100, missMs: 100 };
+export const SLOW_PROBES: ProbeTiming = { periodMs: 1_000, jitterMs: 50, lostMs: 3_700, retryMs: 500, missMs: 700 };
 
-/** A probe without an answer for so long is missed. */
-export const MISS_MS = 700;
+/** So many members, this server included, are probed fast. */
+export const FAST_MEMBERS = 50;
 
-/** Three periods and the last one's miss: nothing was proved for that long. */
-export const LOST_MS = 3 * PERIOD_MS + MISS_MS;
+/** Above this too few retries would come back in time. */
+const LONG_ROUND_TRIP_MS = 150;
 
-/** Without any proof for so long, each side asks by itself, over a socket that hears of refused ports. */
-const SUSPICION_MS = PERIOD_MS + JITTER_MS + MISS_MS;
-const SUSPICION_PERIOD_MS = 500;
+/** A probe is missed after this in any case. */
+const LONGEST_MISS_MS = 700;
 
 /** Losses within this time of the one before are one flapping. */
 const FLAP_WINDOW_MS = 60_000;
@@ -55,6 +66,7 @@ export class PeerContact {
   #pingAtMs: number;
   #suspicionAtMs = Number.NEGATIVE_INFINITY;
   #hasFollowedUp = false;
+  #timing: ProbeTiming;
 
   /** before this time {@link tick} has nothing to do, whatever was received since it was last called */
   dueAtMs: number;
@@ -63,17 +75,42 @@ export class PeerContact {
   roundTripMs: number | undefined;
 
   /** @param starts whether this side starts the exchanges @param isLost it was unreachable already */
-  constructor(starts: boolean, nowMs: number, random: () => number, isLost: boolean) {
+  constructor(starts: boolean, nowMs: number, timing: ProbeTiming, random: () => number, isLost: boolean) {
     this.#starts = starts;
+    this.#timing = timing;
     this.#random = random;
     this.#isLost = isLost;
     this.#provedAtMs = isLost ? Number.NEGATIVE_INFINITY : nowMs;
     this.#sequence = 1 + Math.floor(random() * 0x7fff_ffff);
-    this.#pingAtMs = starts ? nowMs + random() * PERIOD_MS : Number.POSITIVE_INFINITY;
+    this.#pingAtMs = starts ? nowMs + random() * timing.periodMs : Number.POSITIVE_INFINITY;
     this.dueAtMs = this.#nextDueMs();
   }
 
-  /** Heard, or lost so lately that three probes have not been missed yet. */
+  /** Takes over another timing, from the next exchange on. */
+  setTiming(timing: ProbeTiming): void {
+    this.#timing = timing;
+  }
+
+  /** Without any proof for so long this peer is lost. */
+  get lostMs(): number {
+    return (this.roundTripMs ?? Number.POSITIVE_INFINITY) <= LONG_ROUND_TRIP_MS
+      ? this.#timing.lostMs
+      : SLOW_PROBES.lostMs;
+  }
+
+  /** Without any proof for so long, each side asks by itself. */
+  get #suspicionMs(): number {
+    const { periodMs, jitterMs } = this.#timing;
+    return periodMs + jitterMs + this.#missMs;
+  }
+
+  /** A probe without an answer for so long is missed. */
+  get #missMs(): number {
+    if (this.roundTripMs === undefined) return LONGEST_MISS_MS;
+    return Math.min(LONGEST_MISS_MS, 2 * this.roundTripMs + this.#timing.missMs);
+  }
+
+  /** Heard, or silent so lately that it is not lost yet. */
   get isHeard(): boolean {
     return !this.#isLost;
   }
@@ -90,7 +127,10 @@ export class PeerContact {
 
   /** Not reachable, or silent for so long that, if everybody fell silent at once, this peer is among them. */
   isSilent(nowMs: number): boolean {
-    return !this.isReachable(nowMs) || nowMs - this.#provedAtMs >= LOST_MS - PERIOD_MS - 2 * JITTER_MS;
+    return (
+      !this.isReachable(nowMs) ||
+      nowMs - this.#provedAtMs >= this.lostMs - this.#timing.periodMs - 2 * this.#timing.jitterMs
+    );
   }
 
   get lossPercent(): number | null {
@@ -108,13 +148,13 @@ export class PeerContact {
   #answer(ping: Probe, isSelfReady: boolean, nowMs: number, waitedMs: number): readonly Packet[] {
     const answeredAtMs = this.#answered.get(ping.heard);
     const receivedAtMs = nowMs - waitedMs;
-    if (answeredAtMs !== undefined && nowMs - answeredAtMs < SUSPICION_MS + JITTER_MS) {
+    if (answeredAtMs !== undefined && nowMs - answeredAtMs < this.#suspicionMs + this.#timing.jitterMs) {
       this.#prove(receivedAtMs);
       if (!this.#starts && ping.roundTripMs !== undefined) this.roundTripMs = ping.roundTripMs;
     }
     this.#hear(ping);
     this.#answered.add(ping.sequence, nowMs);
-    const isConfirmed = nowMs - this.#provedAtMs < PERIOD_MS + MISS_MS && !this.#isLost;
+    const isConfirmed = nowMs - this.#provedAtMs < this.#timing.periodMs + this.#missMs && !this.#isLost;
     const { sequence } = ping;
     return [{ type: "pong", isReady: isSelfReady, isConfirmed, sequence, heard: 0, roundTripMs: waitedMs }];
   }
@@ -170,25 +210,26 @@ export class PeerContact {
 
   #tick(isSelfReady: boolean, nowMs: number): DuePing | undefined {
     if (nowMs >= this.#countsFromMs) this.#countsFromMs = Number.NEGATIVE_INFINITY;
-    if (!this.#isLost && nowMs - this.#provedAtMs >= LOST_MS) this.#lose(nowMs);
-    for (let missed = this.#sent.dropUntil(nowMs - LOST_MS); missed > 0; missed--) this.#record(false);
-    if (!this.#isLost && nowMs - this.#provedAtMs >= SUSPICION_MS && nowMs >= this.#suspicionAtMs) {
-      this.#suspicionAtMs = nowMs + SUSPICION_PERIOD_MS;
+    if (!this.#isLost && nowMs - this.#provedAtMs >= this.lostMs) this.#lose(nowMs);
+    for (let missed = this.#sent.dropUntil(nowMs - this.lostMs); missed > 0; missed--) this.#record(false);
+    if (!this.#isLost && nowMs - this.#provedAtMs >= this.#suspicionMs && nowMs >= this.#suspicionAtMs) {
+      this.#suspicionAtMs = nowMs + this.#timing.retryMs;
       return { packet: this.ping(isSelfReady, nowMs), isDirect: true };
     }
     if (nowMs < this.#pingAtMs) return undefined;
     // From the time when it was due: a late tick must not make the exchanges rarer.
-    const dueAtMs = Math.max(this.#pingAtMs, nowMs - PERIOD_MS / 2);
-    this.#pingAtMs = dueAtMs + PERIOD_MS + (this.#random() * 2 - 1) * JITTER_MS;
+    const { periodMs, jitterMs } = this.#timing;
+    const dueAtMs = Math.max(this.#pingAtMs, nowMs - periodMs / 2);
+    this.#pingAtMs = dueAtMs + periodMs + (this.#random() * 2 - 1) * jitterMs;
     this.#hasFollowedUp = false;
     return { packet: this.ping(isSelfReady, nowMs), isDirect: false };
   }
 
   #nextDueMs(): number {
     if (this.#isLost) return this.#pingAtMs;
-    const suspicionAtMs = Math.max(this.#provedAtMs + SUSPICION_MS, this.#suspicionAtMs);
+    const suspicionAtMs = Math.max(this.#provedAtMs + this.#suspicionMs, this.#suspicionAtMs);
     const countsFromMs = this.#countsFromMs > 0 ? this.#countsFromMs : Number.POSITIVE_INFINITY;
-    return Math.min(this.#pingAtMs, suspicionAtMs, this.#provedAtMs + LOST_MS, countsFromMs);
+    return Math.min(this.#pingAtMs, suspicionAtMs, this.#provedAtMs + this.lostMs, countsFromMs);
   }
 
   /** A ping out of turn. */

@@ -1,5 +1,5 @@
 import type { Packet, Probe } from "./packet.ts";
-import { LOST_MS, PeerContact } from "./peer-contact.ts";
+import { FAST_MEMBERS, FAST_PROBES, PeerContact, SLOW_PROBES } from "./peer-contact.ts";
 
 /** A member as the probes see it. */
 export interface ProbedMember {
@@ -39,7 +39,8 @@ export interface PeerReport {
  * Which members' containers must not be answered from here: a state machine without clock, sockets or chance of its own.
  * Times are monotonic ms; `random` gives 0 ≤ x < 1.
  *
- * One exchange per pair and second, started by the lower number. Three missed ones say unreachable, an echo says reachable;
+ * One exchange per pair and half second (each second in a large mesh), started by the lower number; after a missed one both
+ * sides ask again and again. Silence for longer than that can explain says unreachable, an echo says reachable;
  * a refused port (the server lives, its agent does not) keeps a reachable server so but restores none. What was lost twice
  * within a minute waits before it counts again. A server whose agent says that it has not looked at its engine since it
  * booted does not count either way. Nothing here ever removes a member or writes a row.
@@ -78,12 +79,14 @@ export class Reachability {
     const ids = new Set(members.map(({ id }) => id));
     for (const id of this.#peers.keys()) if (!ids.has(id)) this.#peers.delete(id);
     this.#apart.clear();
+    const timing = members.length + 1 <= FAST_MEMBERS ? FAST_PROBES : SLOW_PROBES;
+    for (const peer of this.#peers.values()) peer.setTiming(timing);
     for (const { id, subnet, isApart } of members) {
       if (isApart) this.#apart.add(id);
       if (isApart) this.#peers.delete(id);
       else if (!this.#peers.has(id)) {
         const starts = this.#selfSubnet < subnet;
-        this.#peers.set(id, new PeerContact(starts, nowMs, this.#random, lost.has(id)));
+        this.#peers.set(id, new PeerContact(starts, nowMs, timing, this.#random, lost.has(id)));
       }
     }
     this.#changes++;
@@ -130,6 +133,13 @@ export class Reachability {
     return outgoing;
   }
 
+  /** The longest silence after which a peer is lost. */
+  #longestLostMs(): number {
+    let longest = 0;
+    for (const peer of this.#peers.values()) longest = Math.max(longest, peer.lostMs);
+    return longest;
+  }
+
   /**
    * When more than half of all that count, this server included, cannot be heard, it is more likely this server that is
    * cut off. The others fall silent, and are heard again, one after the other within a period, so those that are silent
@@ -137,7 +147,7 @@ export class Reachability {
    */
   #judge(silent: number, nowMs: number): void {
     const wasCutOff = this.#cutOffUntilMs > 0;
-    if (silent * 2 > this.#peers.size + 1) this.#cutOffUntilMs = nowMs + LOST_MS;
+    if (silent * 2 > this.#peers.size + 1) this.#cutOffUntilMs = nowMs + this.#longestLostMs();
     else if (nowMs >= this.#cutOffUntilMs) this.#cutOffUntilMs = Number.NEGATIVE_INFINITY;
     if (wasCutOff !== this.#cutOffUntilMs > 0) this.#changes++;
   }
