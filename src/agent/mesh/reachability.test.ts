@@ -151,7 +151,7 @@ describe("a quiet mesh", () => {
     ["a small mesh", 4, false],
     ["a large mesh", 3, true],
   ])("with 5 %% loss each way at 40 ms hides nobody for ten minutes: %s", (_, servers, isLarge) => {
-    for (const seed of [1, 2, 3]) {
+    for (const seed of isLarge ? [1] : [1, 2, 3]) {
       const world = new World(servers, seed, [], isLarge);
       const random = chance(seed + 100);
       world.passes = () => random() >= 0.05;
@@ -182,7 +182,7 @@ describe("a server that falls silent", () => {
     ["4 s, over 300 ms", 4_000, 150, false],
     ["4 s, in a large mesh", 4_000, 1, true],
   ])("is hidden within %s, and counts within 2 s of its return", (_, withinMs, delayMs, isLarge) => {
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= (isLarge ? 4 : 20); seed++) {
       const world = new World(5, seed, [], isLarge);
       world.delayMs = delayMs;
       world.run(4_000 + seed * 137);
