@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseProxyJump, parseSshHost, parseSshUser } from "./ssh-words.ts";
 
+// security-tests: ssh-words
 test("hosts, users and hops have a fixed alphabet and never begin with a hyphen", () => {
   const hostile = fc.oneof(
     fc.string({ maxLength: 40 }),

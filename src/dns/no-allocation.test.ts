@@ -61,6 +61,7 @@ function world() {
   return { responder, questions };
 }
 
+// dns-contract: no-allocation
 test("answering allocates nothing, whatever is asked", () => {
   const { responder, questions } = world();
   const bytes = new Uint8Array(2048);
@@ -80,6 +81,7 @@ test("answering allocates nothing, whatever is asked", () => {
   expect(answered).toBe(2 * ROUNDS * (questions.length - 1));
 });
 
+// dns-contract: no-allocation
 test("what the packet thread does with a batch allocates nothing: all are read, their names fetched, each answered", () => {
   const { responder, questions } = world();
   const batch = 64;

@@ -36,6 +36,7 @@ describe("believed", () => {
     expect(verifiedMembers(file).map(({ name }) => String(name))).toEqual(["self", "web1", "home", "db1"]);
   });
 
+  // security-tests: signed-new-key
   test("a genuine new WireGuard key, also by a server that slept through several", () => {
     const rotated = Buffer.alloc(32, 42).toString("base64") as WireGuardPublicKey;
     const { file, refusals } = learn([saying(web1, { publicKey: rotated, rev: 50 })]);
@@ -93,6 +94,7 @@ test("when a member was first seen is noted once, and outlasts what else changes
   expect(noteFirstSeen(file, 3000).firstSeenMs).toEqual({ ...times, [db1.identity.id]: 3000 });
 });
 
+// security-tests: no-member-for-another
 test("whatever rows there are, who is known stays, with number and key, and no two share either", () => {
   const thief = makeMember("thief", 3);
   const members = [self, web1, home, thief];

@@ -32,6 +32,7 @@ describe("a server's signed record", () => {
     expect(verifyServerRecord(structuredClone(signed))).toEqual({ ok: true, member: { id: signed.id, ...record } });
   });
 
+  // security-tests: no-member-for-another
   test("does not count when any character of it was changed", () => {
     const signed = signServerRecord(record, identity.privateKey);
     fc.assert(
@@ -43,6 +44,7 @@ describe("a server's signed record", () => {
     );
   });
 
+  // security-tests: no-member-for-another
   test("does not count under another server's id or signed by another key", () => {
     const other = newIdentity();
     const signed = signServerRecord(record, identity.privateKey);
@@ -65,6 +67,7 @@ describe("a server's signed record", () => {
     expect(verifyServerRecord(bad).ok).toBe(false);
   });
 
+  // security-tests: no-config-text
   test("arbitrary texts never throw", () => {
     const signed = signServerRecord(record, identity.privateKey);
     fc.assert(

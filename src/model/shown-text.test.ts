@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { showJson, showLines, showText } from "./shown-text.ts";
 import { anyText } from "../../test/any-text.ts";
 
+// security-tests: server-output-is-data
 test("what a terminal would act on is written out", () => {
   expect(showText("plain, with ümlaut, 中文 and 🙂")).toBe("plain, with ümlaut, 中文 and 🙂");
   expect(showText("\u001b[2J\r\n\t\u0000\u009b")).toBe("\\u001b[2J\\u000d\\n\\t\\u0000\\u009b");

@@ -73,6 +73,7 @@ async function ask(
 const READ = { mode: "read", sql: "SELECT 1", params: null, seconds: 60 };
 const END = { type: "end", rows: 0 };
 
+// security-tests: sql-without-rights
 test("the reader has no rights but to read that one file", async () => {
   const { code, said } = await ask(READ, server(), reader([JSON.stringify(END)], {}));
   expect({ code, said }).toEqual({ code: 0, said: [END] });
@@ -86,6 +87,7 @@ test("the reader has no rights but to read that one file", async () => {
   expect(argv.join(" ")).not.toContain("SELECT");
 });
 
+// security-tests: sql-without-rights
 test("the statement never becomes part of the command line", () => {
   expect(confinedReader(["jiji"], 5)).not.toContain("sql");
 });

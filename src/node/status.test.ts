@@ -142,6 +142,7 @@ test("a server that was never set up says so", async () => {
   expect(now.store).toEqual({ state: "absent" });
 });
 
+// security-tests: frame-filter-missing
 test.each([
   ["all of it", ["inet", "bridge"], ["inet", "bridge"], [], 0],
   ["somebody flushed the rules", [], ["inet", "bridge"], ["packet filter is not loaded", "frames is not loaded"], 0],

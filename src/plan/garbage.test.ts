@@ -102,6 +102,7 @@ describe("what stays", () => {
     expect(kept).toMatchObject([{ owner: idOf("made-up"), rows: 1 }]);
   });
 
+  // security-tests: gc-rows
   test("a member that only the store calls removed", () => {
     const rows = [row("home", 0, "not a member")];
     const { stale, kept, removed } = findGarbage([view("web1", { tombstones: ["home"], rows })]);
@@ -158,6 +159,7 @@ const views = fc
   );
 
 describe("whatever the servers say (property)", () => {
+  // security-tests: gc-rows
   test("only rows of removed servers are deleted, and every other stale row is its own server's word", () => {
     fc.assert(
       fc.property(views, (all) => {
@@ -177,6 +179,7 @@ describe("whatever the servers say (property)", () => {
     );
   });
 
+  // security-tests: gc-rows
   test("a silent server that nobody removed loses nothing", () => {
     fc.assert(
       fc.property(views, (all) => {

@@ -11,6 +11,7 @@ function valuesOf(unit: string, key: string): readonly string[] {
 }
 
 describe("jiji-dns", () => {
+  // dns-contract: socket-unit
   test("its socket holds port 53, UDP and TCP, whether the address is there yet or not", () => {
     const socket = renderDnsSocket("10.210.0.1" as Ipv4);
     expect(valuesOf(socket, "ListenDatagram")).toEqual(["10.210.0.1:53"]);
@@ -20,6 +21,7 @@ describe("jiji-dns", () => {
     expect(valuesOf(socket, "TriggerLimitIntervalSec")).toEqual(["0"]);
   });
 
+  // dns-contract: boot-order
   test("it starts in any order at boot: it needs no other unit, and waits for its socket and the network's set-up only", () => {
     const unit = renderDnsUnit();
     for (const key of ["Requires", "Requisite", "BindsTo", "PartOf", "ConditionPathExists"]) {
@@ -31,6 +33,7 @@ describe("jiji-dns", () => {
     expect(valuesOf(unit, "StartLimitIntervalSec")).toEqual(["0"]);
   });
 
+  // dns-contract: unprivileged
   test("it runs as a user of its own, without any capability and without a way to one", () => {
     const unit = renderDnsUnit();
     expect(valuesOf(unit, "User")).toEqual(["jiji-dns"]);

@@ -82,6 +82,7 @@ test("the packet filter of a server with an embedded store lets its port in, oth
   expect(packetFilterText(holder)).toContain("th dport 31280 meta skuid != root drop");
 });
 
+// security-tests: no-config-text
 test("whatever strings records hold, files keep their lines: what does not parse is not there", () => {
   const skeleton = (text: string): string[] =>
     text

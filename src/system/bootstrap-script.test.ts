@@ -84,6 +84,7 @@ for (const shell of SHELLS) {
       expect(readdirSync(join(folder, "jiji/staging"))).toEqual([sha256(content)]);
     });
 
+    // security-tests: upload-compared
     test("one changed byte, another length, half an upload: refused, and nothing is left", async () => {
       const changed = Buffer.from(content);
       changed[1000] = 0;

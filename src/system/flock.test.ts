@@ -46,6 +46,7 @@ const SCRIPT = `
   setInterval(() => undefined, 1000);
 `;
 
+// security-tests: run-jiji-is-roots
 test("a link in its place is refused, and what it leads to is not touched", async () => {
   const path = lockPath();
   writeFileSync(`${path}.victim`, "precious");

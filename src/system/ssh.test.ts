@@ -17,6 +17,7 @@ const settings: SshSettings = {
 const forced = ["ForwardAgent", "ForwardX11", "PermitLocalCommand"].map((name) => `${name} no`);
 
 describe("how ssh is called", () => {
+  // security-tests: ssh-options
   test("the forced options stand before everything that is included, so they reach every hop", () => {
     const text = renderSshConfig(settings);
     expect(text).toMatchSnapshot();

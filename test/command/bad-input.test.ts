@@ -58,6 +58,7 @@ describe("the file", () => {
     expect((await world.run("network", "status")).code).toBe(3);
   });
 
+  // security-tests: found-file
   test("a found file that every user can write is refused, a named one is not", async () => {
     world = commandWorld("web1");
     world.write(".jiji/deploy.yml", deployFile(["web1"]));
@@ -68,6 +69,7 @@ describe("the file", () => {
     expect((await world.run("network", "status", "-c", ".jiji/deploy.yml")).code).toBe(5);
   });
 
+  // security-tests: found-file
   test.skipIf(process.getuid?.() !== 0).each([
     ["a file of another user", ".jiji/deploy.yml", 65_534, 0, 0o644, "belongs to another user (65534)"],
     ["a folder of another user", ".jiji", 65_534, 0, 0o755, "belongs to another user (65534)"],
@@ -156,6 +158,7 @@ describe("the file", () => {
     expect(result.stderr).toContain("ssh.private_keys: FOLDER/home/.ssh/deploy does not exist");
   });
 
+  // security-tests: programs-confirmed
   test("a file that names programs is asked for once, and not by --yes", async () => {
     world = commandWorld("web1");
     const extra = "    endpoint: 198.51.100.11\nssh: { proxy_command: nc %h %p }\n";
@@ -175,6 +178,7 @@ describe("the file", () => {
     expect((await world.run("network", "dns")).code).toBe(1);
   });
 
+  // security-tests: programs-confirmed
   test("an ssh configuration of the repository's own is asked for, one in ~/.ssh is not", async () => {
     world = commandWorld("web1");
     world.write("ssh_config", "Host *\n");

@@ -169,6 +169,7 @@ describe("when not all is well", () => {
     expect(world.servers["home"]!.staged.size).toBe(0);
   });
 
+  // security-tests: server-output-is-data
   test("what a server says is shown escaped", async () => {
     start("web1");
     world.servers["web1"]!.failures.set("observe", { message: "\u001b[2Jboom\u202e\nerror: web2: fake", hint: "x\ny" });
@@ -200,6 +201,7 @@ describe("when not all is well", () => {
     }
   });
 
+  // security-tests: changed-byte
   test("an executable beside the CLI that was changed is not sent", async () => {
     start("web1");
     world.write("server/jiji-linux-x64.gz", "something else");

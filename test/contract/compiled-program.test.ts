@@ -53,11 +53,13 @@ test("the trap is a trap: as Bun itself the file would run what lies in the fold
   rmSync(join(folder, "sprung"));
 });
 
+// security-tests: nothing-run-from-folder
 test("started by hand in such a folder it reads nothing of it", async () => {
   expect(await start([executable, "--version"])).toEqual({ stdout: `${VERSION}\n`, stderr: "", code: 0 });
   expect(trap()).toBe(false);
 });
 
+// security-tests: nothing-run-from-folder
 test("the line that starts it on a server also takes away the variable that would make it Bun", async () => {
   const line = BOOTSTRAP_SCRIPTS.run.replaceAll("/opt/jiji", join(folder, "jiji"));
   const env = { BUN_BE_BUN: "1", BUN_OPTIONS: "--preload=./evil.ts", NODE_OPTIONS: "--require=./evil.ts" };

@@ -92,6 +92,7 @@ describe.each(SERVERS)("$name", ({ name: server, engine: kind }) => {
     expect(networks.value).toContainEqual({ name: "jiji", cidr: "10.210.3.0/24" } as never);
   });
 
+  // security-tests: host-network-containers
   test("a container on the server's own network is told by its name", async () => {
     expect(await engine.onHostNetwork()).toEqual({ state: "found", value: [] });
     const id = await run("run", "-d", "--network", "host", "--name", "hosted", labImage, "sleep", "1000");

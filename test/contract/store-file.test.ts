@@ -52,6 +52,7 @@ describe.each(IMPLEMENTATIONS)("the file of $name", ({ name, start }) => {
     file.close();
   });
 
+  // security-tests: sql-reads-tables
   test.each([
     "UPDATE servers SET sig = 'y'",
     "DELETE FROM servers",

@@ -60,6 +60,7 @@ describe.if(OUTER_ADDRESS !== undefined)("who may ask from elsewhere than loopba
     expect(await overTcp(outer, server)).toBeGreaterThan(0);
   }
 
+  // dns-contract: who-may-ask
   test.each(["packet thread", "event loop"] as const)("the cluster, whatever the agent says (%s)", async (loop) => {
     const [a, b] = outer.split(".");
     const { start, put } = await setUp(
@@ -72,6 +73,7 @@ describe.if(OUTER_ADDRESS !== undefined)("who may ask from elsewhere than loopba
     await isAnswered(server, `${a}.${b}.0.2`);
   });
 
+  // dns-contract: who-may-ask
   test.each(["packet thread", "event loop"] as const)(
     "own engine networks, from when the agent names them until it names others, and after a start without it (%s)",
     async (loop) => {
@@ -99,6 +101,7 @@ describe.if(OUTER_ADDRESS !== undefined)("who may ask from elsewhere than loopba
   );
 });
 
+// dns-contract: agent-away
 test("an agent that stays connected and says nothing for three seconds is away: every server counts", async () => {
   const agent = await FakeAgent.start({ unreachable: [web2.id] });
   const { start, put } = await setUp({ agentSocket: agent.path });
@@ -122,6 +125,7 @@ test("an agent that stays connected and says nothing for three seconds is away: 
   expect(await metric(server, "agent_silent")).toBe(0);
 }, 20_000);
 
+// dns-contract: local-first
 test("with local_first, own containers come first as soon as the agent has said which server this is", async () => {
   const agent = await FakeAgent.start({ self: web2.id });
   const { start, put } = await setUp({ agentSocket: agent.path, self: null, localFirst: true });

@@ -7,6 +7,7 @@ import { metric, world } from "./forwarding-world.ts";
 afterAll(cleanUp);
 
 describe("forwarding while resolvers fail", () => {
+  // dns-contract: serve-stale
   test.concurrent("all resolvers down: what was known is told with a short TTL, the unknown fails; they come back: all is fresh", async () => {
     const { server, upstream } = await world();
     upstream.onQuestion = (asked) => asked.answer({ answers: [addressOf(asked, "192.0.2.1", 1)] });
@@ -30,6 +31,7 @@ describe("forwarding while resolvers fail", () => {
     }
   }, 30_000);
 
+  // dns-contract: garbage-resolver
   test.concurrent("a resolver that sends garbage costs an answer, is counted, and is logged once a minute", async () => {
     const { server, upstream, lines } = await world();
     upstream.onQuestion = ({ raw, send, answer }) => {

@@ -27,6 +27,7 @@ async function askTcp(server: DnsServer, name: string, more = {}) {
 }
 
 describe("forwarding", () => {
+  // dns-contract: header-flags, cache-ttl
   test("an answer is told again for as long as its TTL says, by UDP and TCP, and then asked for again", async () => {
     const { server, upstream } = await world();
     // With AA, as one says that has the zone itself.
@@ -49,6 +50,7 @@ describe("forwarding", () => {
     }
   });
 
+  // dns-contract: edns-opt
   test("OPT is answered with OPT, and nobody else gets one, in what is forwarded, kept, truncated, failed or from the zone", async () => {
     const { server, upstream, put } = await world();
     await put(web1, 0, container("web", "10.210.0.2"));
@@ -128,6 +130,7 @@ describe("forwarding", () => {
     );
   });
 
+  // dns-contract: forwarded-tc
   test("an answer that does not fit is truncated over UDP and whole over TCP, kept or not", async () => {
     const { server, upstream } = await world();
     upstream.onQuestion = (asked) => {
@@ -152,6 +155,7 @@ describe("forwarding", () => {
     expect(await ask(server, "A", "shaky.example")).toMatchObject({ rcode: "NOERROR", answers: [{ ttl: 30 }] });
   });
 
+  // dns-contract: source-bound
   test("one source's questions that resolvers are asked for are bounded, others' are not touched", async () => {
     const { server, upstream } = await world();
     const flooder = createSocket("udp4");
@@ -184,6 +188,7 @@ describe("forwarding", () => {
     expect(upstream.asked).toHaveLength(1);
   });
 
+  // dns-contract: any-octets
   test("names of any octets pass, and come back as they were asked", async () => {
     const { server, upstream } = await world();
     upstream.onQuestion = ({ raw, send }) => {

@@ -307,6 +307,7 @@ const type = fc.constantFrom(
 );
 
 describe("jiji-dns and a slow, obvious answerer", () => {
+  // dns-contract: model-agrees
   test("agree on every question after every change of rows, news, members and reachability (property)", async () => {
     await fc.assert(
       fc.asyncProperty(

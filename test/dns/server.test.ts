@@ -13,6 +13,7 @@ afterEach(cleanUp);
 const NOWHERE = "http://127.0.0.1:1" as StoreUrl;
 
 describe("server", () => {
+  // dns-contract: instance-address, nxdomain, server-names
   test("follows the store: containers come, change, and go", async () => {
     const { start, put, client } = await setUp();
     await put(web1, 0, container("web", "10.210.0.2"));
@@ -51,6 +52,7 @@ describe("server", () => {
     await until(server, "shop-web.jiji", []);
   });
 
+  // dns-contract: packet-loops-alike
   test("serves as well where packets are read by the runtime's own sockets", async () => {
     const { start, put, settings } = await setUp({}, { loop: "event loop" });
     await put(web1, 0, container("web", "10.210.0.2"));
@@ -90,6 +92,7 @@ describe("server", () => {
     expect(ids).toEqual([1, 2, 3]);
   });
 
+  // dns-contract: store-away
   test("keeps answering without the store, and after a restart without it", async () => {
     const { start, put, closeStore, settings, lines } = await setUp();
     await put(web1, 0, container("web", "10.210.0.2"));
@@ -116,6 +119,7 @@ describe("server", () => {
     expect(await metric(second, "store_age_seconds")).toBe(-1);
   });
 
+  // dns-contract: servfail-before-rows
   test("without store and saved table, own names fail and others are forwarded", async () => {
     const upstream = await Bun.udpSocket({
       hostname: "127.0.0.1",
@@ -148,6 +152,7 @@ describe("server", () => {
     });
   });
 
+  // dns-contract: servfail-before-rows
   test("a snapshot that is half in is never answered from: own names fail until it is whole", async () => {
     const store = await HalfStore.start([[web1.id, 0, container("web", "10.210.0.2")]]);
     const agent = await FakeAgent.start();
@@ -173,6 +178,7 @@ describe("server", () => {
     expect(await ask(server, "A", "shop-later.jiji")).toMatchObject({ rcode: "NXDOMAIN" });
   });
 
+  // dns-contract: agent-away
   test("follows the agent: members, reachability, news, silence", async () => {
     const agent = await FakeAgent.start();
     const { start, put } = await setUp({ agentSocket: agent.path });

@@ -26,6 +26,7 @@ describe("the end of a subscription", () => {
     ["a store that no longer knows the subscription", ({ faults }) => faults.forgetSubscriptions()],
   ];
 
+  // dns-contract: stream-ends
   test.each(ends)("after %s the next one follows, and names stay answered meanwhile", async (_what, end) => {
     const world = await setUp();
     const { put, start, client } = world;
@@ -46,6 +47,7 @@ describe("the end of a subscription", () => {
     while ((await resyncs(world)) === before) await Bun.sleep(5);
   });
 
+  // dns-contract: stall
   test("a stream that stays open and says nothing is found out by a probe", async () => {
     // The probe of a store over HTTP comes every 15 s; a difference counts after 5 s.
     const world = await setUp({}, { clock: new FastClock(20) });
@@ -64,6 +66,7 @@ describe("the end of a subscription", () => {
     await until(server, NAME, ["10.210.0.2", "10.210.1.2"]);
   }, 60_000);
 
+  // dns-contract: back-off
   test("streams that end again and again cost ever longer waits, and one line a minute", async () => {
     const world = await setUp();
     const { put, start, faults, lines } = world;
@@ -84,6 +87,7 @@ describe("the end of a subscription", () => {
 });
 
 describe("a snapshot takes the place of what was known in one step", () => {
+  // dns-contract: snapshot-replaces
   test("no answer is ever empty or half while thousands of rows are exchanged", async () => {
     const world = await setUp();
     const { put, start, faults, client } = world;
@@ -114,6 +118,7 @@ describe("the saved table", () => {
     return world;
   }
 
+  // dns-contract: saved-table-at-start
   test("is loaded at start, and answers without store and agent", async () => {
     const { start, settings } = await saved();
     const second = await start(NOWHERE);
@@ -123,6 +128,7 @@ describe("the saved table", () => {
     expect(status).toMatchObject({ source: "saved", store: { connected: false, ageSeconds: null } });
   });
 
+  // dns-contract: saved-table-malformed
   test("cut anywhere, it is not there: own names fail, nothing is wrong, and the store makes all whole", async () => {
     const { start, settings } = await saved();
     const text = await readFile(settings.stateFile!, "utf8");
@@ -138,6 +144,7 @@ describe("the saved table", () => {
     expect(addresses(await ask(await start(NOWHERE), "A", NAME))).toEqual(["10.210.0.2"]);
   });
 
+  // dns-contract: saved-table-malformed
   test("of another shape, another cluster or with names that are none, it is not there", async () => {
     const { start, settings } = await saved();
     const good = JSON.parse(await readFile(settings.stateFile!, "utf8")) as Record<string, unknown>;
@@ -162,6 +169,7 @@ describe("the saved table", () => {
 });
 
 describe("hostile rows", () => {
+  // dns-contract: hostile-rows
   test("what cannot be read, is not its owner's or is doubled changes nothing, is counted, and logged once a minute", async () => {
     const { put, start, lines, settings, client } = await setUp();
     const good = JSON.parse(container("evil", "10.210.0.50")) as Record<string, unknown>;

@@ -112,6 +112,7 @@ const RECORDS: Readonly<Record<string, (type: string, name: string) => readonly 
 };
 
 describe.each(SERVERS)("in a container of $engine", (server) => {
+  // dns-contract: clients
   test.each(Object.entries(HOST))("%s finds a service, one instance, and names of others", async (_client, argv) => {
     expect(await addressesFrom(server, ...argv, NAME)).toEqual(addresses);
     expect(await addressesFrom(server, ...argv, "SHOP-Web-Home.Jiji")).toHaveLength(1);
@@ -133,6 +134,7 @@ describe.each(SERVERS)("in a container of $engine", (server) => {
     }
   });
 
+  // dns-contract: search-domains
   test("the host's own search domain is searched too", async () => {
     // Not its own name, which Podman copies from the server's /etc/hosts.
     const [other, address] = server.name === "web1" ? ["home", "198.51.100.12"] : ["web1", "198.51.100.11"];
@@ -174,6 +176,7 @@ describe.each(SERVERS)("in a container of $engine", (server) => {
   });
 });
 
+// dns-contract: strangers-udp
 test("a stranger's UDP packets are dropped and counted", async () => {
   const [{ name }] = SERVERS;
   const server = dnsOf[name] ?? "";
@@ -191,6 +194,7 @@ test("a stranger's UDP packets are dropped and counted", async () => {
   expect(await addressesOf(lab, name, server, NAME)).toHaveLength(SERVERS.length);
 });
 
+// dns-contract: thread-priority
 test("only the packet thread of jiji-dns has a better priority than usual", async () => {
   for (const { name } of SERVERS) {
     const shown = await lab.exec(name, ["systemctl", "show", "-p", "MainPID", "--value", "jiji-dns.service"]);
@@ -205,6 +209,7 @@ test("only the packet thread of jiji-dns has a better priority than usual", asyn
   }
 });
 
+// dns-contract: sandbox-exposure
 test("the sandbox of jiji-dns is at 2.0 or better", async () => {
   for (const { name } of SERVERS) {
     const { stdout } = await lab.exec(name, ["systemd-analyze", "security", "--no-pager", "jiji-dns.service"]);

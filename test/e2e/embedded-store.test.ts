@@ -83,6 +83,7 @@ test("status tells on which server the records are", async () => {
   expect((JSON.parse(json.stdout) as { store: unknown }).store).toEqual({ kind: "embedded", holder: HOLDER });
 }, 30_000);
 
+// security-tests: embedded-store
 test("only the holder listens, and only to a server with the token", async () => {
   for (const { name } of lab.servers) {
     const listening = await lab.exec(name, ["ss", "-Hltn", `sport = :${STORE_PORT}`]);

@@ -125,6 +125,7 @@ async function meshWorks(): Promise<void> {
   await Promise.all(NAMES.map(fetchAll));
 }
 
+// security-tests: only-wireguard-open
 test.each(NAMES)("a stranger finds nothing of %s open but WireGuard, besides SSH", (name) => {
   expect(publicPorts.get(name)).toEqual({ open: ["tcp 22"], added: ["udp 31820"] });
 });
@@ -170,6 +171,7 @@ test("a packet of the tunnel's full size passes, one byte more does not", async 
   expect(await ping(1393)).not.toBe(0);
 }, 30_000);
 
+// security-tests: container-is-no-server
 describe("a container cannot pass as a server", () => {
   test.each(NAMES.flatMap((from) => NAMES.map((to) => [from, to] as const)))(
     "from %s to %s",
@@ -212,6 +214,7 @@ describe("a container cannot pose as the gateway to its neighbour", () => {
     return { gateway: /lladdr (\S+)/.exec(shown)?.[1] ?? "", heard: Number(heard) };
   }
 
+  // security-tests: no-forged-gateway
   test.each(MEMBERS)(
     "on $name: forged ARP and forged answers change nothing, and do without the filter",
     async ({ name, configured }) => {
@@ -229,6 +232,7 @@ describe("a container cannot pose as the gateway to its neighbour", () => {
   );
 });
 
+// security-tests: local-user
 describe("a local user is not the server", () => {
   test.each(NAMES.flatMap((from) => NAMES.map((to) => [from, to] as const)))(
     "from %s to %s",
@@ -252,11 +256,13 @@ describe("a local user is not the server", () => {
     60_000,
   );
 
+  // security-tests: local-user
   test("Corrosion's user may gossip", async () => {
     await world.say("alpha", "jiji-corrosion", "gossip", [`udp:${await world.addressOf("beta")}:31280`]);
     expect(await world.heardBesides("beta", "alpha")).toEqual([`udp 31280 ${await world.addressOf("alpha")} gossip`]);
   }, 30_000);
 
+  // security-tests: local-user
   test("no outgoing connection is given these ports by chance", async () => {
     for (const name of NAMES) {
       expect(await world.must(name, "cat", "/proc/sys/net/ipv4/ip_local_reserved_ports")).toContain("31280-31282");
@@ -265,6 +271,7 @@ describe("a local user is not the server", () => {
 });
 
 describe("from the tunnel, only the port table", () => {
+  // security-tests: tunnel-port-table
   test("SSH of a peer is silent, its DNS port is not, for servers and containers", async () => {
     for (const to of others("alpha")) {
       const address = await world.addressOf(to);
@@ -276,6 +283,8 @@ describe("from the tunnel, only the port table", () => {
     }
   }, 30_000);
 
+  // dns-contract: who-may-ask
+  // security-tests: tunnel-port-table
   test("own engine networks may ask DNS, and nothing else of the address", async () => {
     const address = await world.addressOf("alpha");
     for (const attacker of attackersOn("alpha").filter(({ name }) => name.startsWith("outer"))) {
@@ -291,6 +300,7 @@ describe("from the tunnel, only the port table", () => {
 describe("a neighbour on the LAN", () => {
   const publicOf = (name: string): string => lab.servers.find((server) => server.name === name)?.address ?? "";
 
+  // security-tests: nothing-from-outside, published-ports-only
   test.each(NAMES)(
     "reaches neither %s by its private address nor its containers, and passes as nobody",
     async (target) => {
@@ -312,6 +322,7 @@ describe("a neighbour on the LAN", () => {
     60_000,
   );
 
+  // security-tests: published-ports-only
   test.each(MEMBERS)(
     "reaches a published port of $name",
     async ({ name, configured }) => {
@@ -327,6 +338,7 @@ describe("a neighbour on the LAN", () => {
 });
 
 describe("nothing for the cluster leaves outside of the tunnel", () => {
+  // security-tests: nothing-outside-tunnel
   test("while the tunnels are down", async () => {
     const sniffers = await Promise.all(NAMES.map((name) => sniff(world, name)));
     await Promise.all(NAMES.map((name) => world.must(name, "systemctl", "stop", "wg-quick@jiji0")));
@@ -348,6 +360,7 @@ describe("nothing for the cluster leaves outside of the tunnel", () => {
     for (const { engine, name } of attackersOn(server)) await world.sayInside(server, engine, name, "lost", targets);
   }
 
+  // security-tests: nothing-outside-tunnel
   test("while the servers boot, and the mesh works again after", async () => {
     for (const { name, configured } of MEMBERS) {
       const peer = await world.addressOf(others(name)[0] ?? "alpha");
@@ -375,6 +388,7 @@ describe("nothing for the cluster leaves outside of the tunnel", () => {
 });
 
 describe("when somebody flushes everybody's rules", () => {
+  // security-tests: container-is-no-server
   test.each(MEMBERS)(
     "$name: no container passes as it, before and after the engine's rules are back",
     async (member) => {
@@ -395,6 +409,7 @@ describe("when somebody flushes everybody's rules", () => {
     240_000,
   );
 
+  // security-tests: old-connections-end
   test("setup puts the rules back, and what was opened meanwhile leads nowhere", async () => {
     for (const name of NAMES) await world.stopListening(name);
     expectSuccess(await runJiji(lab, setup), "setup");

@@ -72,16 +72,19 @@ async function runTampered(): Promise<void> {
   tampered = await lab.operatorExec([join(folder, "jiji"), ...setup], { timeoutMs: 60_000 });
 }
 
+// security-tests: changed-byte
 test("one changed byte beside the CLI: exit 1, and nothing of it reaches a server", async () => {
   expect(tampered.code).toBe(1);
   expect(tampered.stderr).toContain("error: ");
 });
 
+// security-tests: nothing-run-from-folder
 test("nothing that lies in a folder or in an environment is run", async () => {
   for (const name of NAMES) expect((await lab.exec(name, ["test", "-e", "/tmp/sprung"])).code).toBe(1);
 });
 
 describe("keys and tokens", () => {
+  // security-tests: secrets-stay
   test("stand in their own files on their own server, and nowhere else", async () => {
     const secrets = await Promise.all(NAMES.map((name) => world.secretsOf(name)));
     const all = secrets.flat();
@@ -95,6 +98,7 @@ describe("keys and tokens", () => {
     }
   }, 60_000);
 
+  // security-tests: secrets-stay
   test("are in no plan, --json, log, command line, environment or file of the operator", async () => {
     await world.must("web1", "sh", "-c", `echo "# changed by hand" >> ${PATHS.corrosionConfig}`);
     const dry = await world.jiji([...setup, "--dry-run", "-v"]);
@@ -117,6 +121,7 @@ describe("keys and tokens", () => {
 });
 
 describe("a local user", () => {
+  // security-tests: run-jiji-is-roots
   test.each(USERS)("%s can neither take, replace nor read the lock, nor write to /run/jiji", async (user) => {
     const look = (): Promise<string> => world.must("web1", "stat", "-c", "%n %i %a %U:%G", PATHS.run, PATHS.lock);
     const before = await look();
@@ -140,6 +145,7 @@ describe("a local user", () => {
     expect(await look()).toBe(before);
   });
 
+  // security-tests: run-jiji-is-roots
   test("the lock works meanwhile: who holds it is named", async () => {
     const hold = ["systemd-run", "--collect", "--unit=hold", "flock", PATHS.lock, "sleep", "60"];
     await world.must("web1", ...hold);
@@ -153,6 +159,7 @@ describe("a local user", () => {
     await world.must("web1", "systemctl", "stop", "hold");
   }, 60_000);
 
+  // security-tests: agent-sockets
   test.each(["nobody", "jiji-corrosion"])("%s reaches no socket of the agent", async (user) => {
     for (const socket of [PATHS.agentSocket, PATHS.storeRelaySocket]) {
       expect((await world.as("web1", user, ["curl", "-s", "-m", "2", "--unix-socket", socket, "http://x/"])).code).toBe(
@@ -161,6 +168,7 @@ describe("a local user", () => {
     }
   });
 
+  // security-tests: dns-cannot-write
   test("jiji-dns cannot write the store: no token, and its way to it lets one thing through", async () => {
     const ask = async (...where: readonly string[]): Promise<string> => {
       const head = ["curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}"];
@@ -182,6 +190,7 @@ describe("a local user", () => {
   }, 30_000);
 });
 
+// security-tests: host-network-containers
 test("containers on a server's own network count as the server, and status names them", async () => {
   const hosted = ["run", "-d", "--network", "host", "--name", "hosted", "jiji-lab:latest", "sleep", "1000"];
   await world.must("web1", "docker", ...hosted);
@@ -242,6 +251,7 @@ ControlPath=*) stat -c 'folder %a %u' "$(dirname "\${word#ControlPath=}")";; esa
     return lines;
   };
 
+  // security-tests: ssh-options
   test("by itself would forward the agent, a port, and run a command here", async () => {
     const ssh = ["ssh", "-F", file(".ssh", "careless"), "home", "true"];
     expectSuccess(await lab.operatorExec(ssh, { env: { SSH_AUTH_SOCK: file("agent.sock") } }), "ssh");
@@ -250,6 +260,7 @@ ControlPath=*) stat -c 'folder %a %u' "$(dirname "\${word#ControlPath=}")";; esa
     await lab.operatorExec(["rm", file("local-command")]);
   }, 30_000);
 
+  // security-tests: ssh-options
   test("gives servers and jump hosts nothing of the operator's machine", async () => {
     expectSuccess(await world.jiji(["network", "status"], { folder: file("careless"), env: environment }), "status");
     const lines = await saw();
@@ -258,6 +269,7 @@ ControlPath=*) stat -c 'folder %a %u' "$(dirname "\${word#ControlPath=}")";; esa
     expect(existsSync(file("local-command"))).toBe(false);
   }, 30_000);
 
+  // security-tests: ssh-arguments
   test("is called with its options before `--`, the host after it, and sockets in a folder of one's own", () => {
     const calls = readdirSync(file("bin"))
       .filter((name) => name !== "ssh")
@@ -281,6 +293,7 @@ ControlPath=*) stat -c 'folder %a %u' "$(dirname "\${word#ControlPath=}")";; esa
     expect(calls.flat()).toContain("folder 700 0");
   });
 
+  // security-tests: ssh-options
   test.each([["home"], ["web1"]])(
     "refuses a host key of %s that is not known, whatever the configuration says",
     async (name) => {
@@ -357,6 +370,7 @@ describe("a hostile member", () => {
     });
   }, 60_000);
 
+  // security-tests: no-config-text, no-member-for-another
   test("is not believed: each forged row is reported once, and changes nothing", async () => {
     const forged = [...new Set(rows.map(([id]) => id))].filter((id) => id !== rows[8]?.[0]);
     for (const id of forged) {
@@ -373,6 +387,7 @@ describe("a hostile member", () => {
     expect(await tunnelOf("web1")).toBe(before);
   }, 60_000);
 
+  // security-tests: no-config-text
   test("has nothing run on another server, also when the tunnel and the agent start anew", async () => {
     await world.must("web1", "systemctl", "restart", "wg-quick@jiji0", "jiji-agent", "jiji-dns");
     await waitFor(async () => (await journal("web1")).split("agent: started").length > 2, {
@@ -383,6 +398,7 @@ describe("a hostile member", () => {
     expect(await tunnelOf("web1")).toBe(before);
   }, 60_000);
 
+  // security-tests: store-removes-nobody
   test("from the store alone removes nobody, least of all the server itself", async () => {
     expect(await world.store("web1", "queries", "SELECT count(*) FROM removed_servers")).toContain("[2]");
     const members = JSON.parse(await world.must("web1", "cat", PATHS.members)) as {
@@ -393,6 +409,7 @@ describe("a hostile member", () => {
     expect((await world.must("web1", "wg", "show", "jiji0", "peers")).split("\n")).toHaveLength(1);
   });
 
+  // security-tests: joins-are-seen
   test("can admit a newcomer, and status says so", async () => {
     const newcomer = Signer.fresh();
     await world.store("home", "transactions", [[SERVER, newcomer.row({})]]);
@@ -404,6 +421,7 @@ describe("a hostile member", () => {
     expect(status.stdout).toMatch(/note: a member that is not in this file: newcomer \(number 77, 20\d\d-.* UTC\)/);
   }, 40_000);
 
+  // security-tests: no-config-text
   test("that lies in its own files has no member planned in another place, and no line in anybody's plan", async () => {
     const members = JSON.parse(await world.must("home", "cat", PATHS.members)) as { members: unknown[] };
     const lies = {
@@ -419,6 +437,7 @@ describe("a hostile member", () => {
     expect(FOOLING.test(result.stdout + result.stderr)).toBe(false);
   }, 60_000);
 
+  // security-tests: server-output-is-data
   test("that says what a terminal would act on, or never stops, is shown escaped and left", async () => {
     const answer = async (script: string): Promise<{ code: number; shown: string }> => {
       const text = `#!/bin/sh\n${script}\n`;

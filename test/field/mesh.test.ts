@@ -227,6 +227,7 @@ test("a stopped container leaves the answer everywhere", async () => {
   for (const from of ["web1", "home", "db1"]) await answerOn(from, "shop-db.jiji", 0);
 }, 60_000);
 
+// dns-contract: lossless-restart
 test("a fourth server joins, and every service restarts, without a lost packet or answer", async () => {
   await lab.addServer({ name: "new1", release: "trixie", engine: "podman" });
   before.set("new1", await snapshotServer(lab, "new1"));
@@ -309,6 +310,7 @@ test("a server that is down is skipped: the others are set up, exit 4", async ()
   await lab.heal("new1");
 }, 120_000);
 
+// dns-contract: boot-order
 test("after a reboot everything comes back by itself", async () => {
   await lab.reboot("home");
   await answerOn("home", "shop-web.jiji", 1, 30_000);

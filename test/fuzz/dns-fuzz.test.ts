@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { fuzzDns } from "./dns-fuzz.ts";
 
+// dns-contract: malformed-packets, no-log-per-packet
 test("50,000 mutated packets through the live socket: no crash, no wrong id, no wrong answer, no growth", async () => {
   const report = await fuzzDns({ packets: 50_000, seed: 20_260_101, say: () => undefined });
   expect(report.complaints).toEqual([]);

@@ -140,6 +140,7 @@ async function untilAnswered(port: number, name: string): Promise<DecodedPacket>
 }
 
 describe("jiji dns serve by hand", () => {
+  // dns-contract: ttl-60, metrics-and-options
   test("all its options do what they say", async () => {
     const upstream = await FakeResolver.start();
     cleanUps.push(() => upstream.close());
@@ -204,6 +205,7 @@ describe("jiji dns serve by hand", () => {
     expect(existsSync(state)).toBe(true);
   }, 30_000);
 
+  // dns-contract: refused-options
   test.each([
     [["--listen", "127.0.0.1:0"], 2, "needs --listen and --store"],
     [["--listen", "localhost:53", "--store", "http://127.0.0.1:1"], 2, "listen"],
@@ -221,6 +223,7 @@ describe("jiji dns serve by hand", () => {
     expect(refused.code).toBe(code);
   });
 
+  // dns-contract: port-taken
   test("says what to do when its port is taken", async () => {
     const { settings } = await setUp();
     const first = await Serving.start("--listen", "127.0.0.1:0", "--store", settings.store.url);
@@ -232,6 +235,7 @@ describe("jiji dns serve by hand", () => {
 });
 
 describe("signals", () => {
+  // dns-contract: saved-table-at-start
   test("SIGKILL, as by a power failure: what was saved while it ran is answered without the store", async () => {
     const { put, settings, folder } = await setUp();
     await put(web1, 0, container("web", "10.210.0.2"));
@@ -244,6 +248,7 @@ describe("signals", () => {
     expect(dataOf(await ask(second.port, "A", "shop-web.jiji"))).toEqual(["10.210.0.2"]);
   }, 30_000);
 
+  // dns-contract: sighup
   test("SIGHUP reads the settings again; what cannot be read changes nothing", async () => {
     const { put, settings, folder } = await setUp();
     await put(web1, 0, container("web", "10.210.0.2"));
@@ -261,6 +266,7 @@ describe("signals", () => {
     expect(await ask(serving.port, "A", "shop-web.jiji")).toMatchObject({ answers: [{ ttl: 11 }] });
   }, 30_000);
 
+  // dns-contract: sigterm
   test("SIGTERM: what was asked is still answered, over UDP and TCP, then it ends with 0", async () => {
     const upstream = await FakeResolver.start();
     cleanUps.push(() => upstream.close());

@@ -64,6 +64,7 @@ describe("names", () => {
     expect(published).toBeUndefined();
   });
 
+  // security-tests: image-labels
   test("an image's own jiji labels are ignored and reported", () => {
     const labels = { "jiji.project": "shop", "jiji.service": "web" };
     const { published, problems } = publish({ labels, imageLabels: found(labels) });

@@ -95,6 +95,7 @@ describe("saying", () => {
 describe("hearing", () => {
   const take = (receiver: NewsReceiver, ...rows: (readonly [number, string])[]) => receiver.take(FROM, rows, NOW);
 
+  // security-tests: gossip-bounds
   test("is about the speaker's own rows, whoever else is meant", () => {
     const taken = take(new NewsReceiver(CLUSTER), row(0));
     expect(taken?.records).toEqual([{ serverId: FROM.id, n: 0, record: row(0)[1] }]);
@@ -118,6 +119,7 @@ describe("hearing", () => {
     expect(take(new NewsReceiver(CLUSTER), forged)).toEqual({ records: [], refused: 1 });
   });
 
+  // security-tests: gossip-bounds
   test("a peer that says too much is not listened to, and others still are", () => {
     const receiver = new NewsReceiver(CLUSTER);
     let heard = 0;

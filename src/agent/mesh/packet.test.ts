@@ -31,6 +31,7 @@ describe("datagrams between agents", () => {
     fc.assert(fc.property(packets, (packet) => expect(decodePacket(encodePacket(packet))).toEqual(packet)));
   });
 
+  // security-tests: gossip-bounds
   test("arbitrary octets never throw, and what is read from them is a packet", () => {
     const octets = fc.uint8Array({ size: "max", maxLength: 300 });
     const near = fc.tuple(fc.nat(6), octets).map(([type, rest]) => Uint8Array.from([0x4a, 1, type, ...rest]));

@@ -86,6 +86,7 @@ describe("the tunnel's peers", () => {
     expect(changes().length).toBe(before);
   });
 
+  // security-tests: store-removes-nobody
   test("are never removed, whoever is not named any more", async () => {
     const peers = openPeers(host, spec, log);
     await peers.reconcile(members);

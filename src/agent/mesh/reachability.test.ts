@@ -207,6 +207,7 @@ describe("a server that falls silent", () => {
     expect(world.changes).toBe(0);
   });
 
+  // dns-contract: cut-off
   test("keeps answering everything itself, also through a minority; half of two is not more than half", () => {
     for (let seed = 1; seed <= 20; seed++) {
       const five = new World(5, seed);

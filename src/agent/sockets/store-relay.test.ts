@@ -77,6 +77,7 @@ async function untilReady(subscription: Subscription): Promise<AsyncIterator<Sub
 const post = (body: string, path_ = "/v1/subscriptions", method: "POST" | "GET" = "POST") =>
   sendRequest({ kind: "unix", path }, { method, path: path_, body, headTimeoutMs: 5000 });
 
+// security-tests: agent-sockets
 test("only root and the group may connect", () => {
   expect(statSync(path).mode & 0o777).toBe(0o660);
   expect(statSync(join(folder, "agent")).mode & 0o777).toBe(0o750);
@@ -96,6 +97,7 @@ test("passes the product's subscriptions through, snapshot and changes, without 
   await untilReady(servers);
 });
 
+// security-tests: dns-cannot-write
 describe("lets nothing else through", () => {
   const allowed = JSON.stringify(SUBSCRIPTIONS.containers);
   test.each([
@@ -139,6 +141,7 @@ test("ends when the store's stream ends, with its words", async () => {
   await expect(nextEvent(second)).rejects.toThrow("something broke");
 });
 
+// dns-contract: stall
 test("a stream that fell silent while rows changed is ended; one with nothing to say is not", async () => {
   await direct.transact([{ sql: INSERT, params: ["a", 1, "x"] }]);
   const events = await untilReady(await relayed.subscribe({ sql: SUBSCRIPTIONS.containers }));
@@ -153,6 +156,7 @@ test("a stream that fell silent while rows changed is ended; one with nothing to
   expect(warnings).toEqual(["store relay: the subscription has fallen silent; it starts again"]);
 });
 
+// dns-contract: stall
 test("a stream that never finishes its snapshot is ended", async () => {
   faults.stall();
   const subscription = await relayed.subscribe({ sql: SUBSCRIPTIONS.containers });

@@ -135,6 +135,7 @@ describe("the official release", () => {
     expect(asked).toEqual([`/superfly/corrosion/releases/download/${CORROSION_VERSION}/${asset}`]);
   });
 
+  // security-tests: changed-byte
   test("one changed byte in the download: refused, nothing kept", async () => {
     const changed = Buffer.from(archive);
     changed[20] = (changed[20] ?? 0) ^ 1;
@@ -145,6 +146,7 @@ describe("the official release", () => {
     expect(existsSync(cachedProgram())).toBe(false);
   });
 
+  // security-tests: changed-byte
   test("one changed byte in the cache: refused", async () => {
     await load();
     writeFileSync(cachedProgram(), "not really corrosioN");
@@ -162,6 +164,7 @@ describe("the official release", () => {
     expect((await refusal()).message).toContain("is not what its digest says");
   });
 
+  // security-tests: changed-byte
   test("a foreign lock file", async () => {
     const files = { x64: { archiveSha256: "0".repeat(64), executableSha256: "1".repeat(64) } };
     writeFileSync(join(folder, "jiji.lock.json"), JSON.stringify({ corrosion: { version: CORROSION_VERSION, files } }));

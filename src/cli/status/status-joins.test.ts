@@ -15,6 +15,7 @@ function row(id: string, members: readonly Known[]): StatusRow {
 
 const away = { name: "away", status: undefined } as unknown as StatusRow;
 
+// security-tests: joins-are-seen
 test("who joined lately, the latest first, by the earliest that anybody noted", () => {
   const [a, b]: readonly [Known, Known] = [
     ["a", "web1", 0, NOW - 30 * day],
@@ -30,6 +31,7 @@ test("who joined lately, the latest first, by the earliest that anybody noted", 
   ]);
 });
 
+// security-tests: joins-are-seen
 test("a member that is not in the file, when all of the file's servers were asked", () => {
   const rows = [
     row("a", [

@@ -47,6 +47,7 @@ async function rowsOnDisk(): Promise<number | undefined> {
 }
 
 describe("a table is written beside the last one and takes its place whole", () => {
+  // dns-contract: saved-table-whole
   test("whenever the power fails, one of both is there", async () => {
     await saveTable(path, zoneWith(3), MESH, atOnce);
     const found: (number | undefined)[] = [];
@@ -67,6 +68,7 @@ describe("a table is written beside the last one and takes its place whole", () 
     expect(existsSync(`${path}.new`)).toBe(false);
   });
 
+  // dns-contract: saved-table-whole
   test.if(process.platform === "linux")("a full disk leaves the last one", async () => {
     await saveTable(path, zoneWith(3), MESH, atOnce);
     symlinkSync("/dev/full", `${path}.new`);
@@ -103,6 +105,7 @@ describe("while the server runs", () => {
     while ((await rowsOnDisk()) !== rows) await Bun.sleep(1);
   }
 
+  // dns-contract: saved-table-whole
   test("the table is saved after a snapshot, and what changes then ten seconds later, also when nothing follows", async () => {
     const { zone, time, mesh } = running();
     await mesh.snapshotDone();
@@ -149,6 +152,7 @@ describe("while the server runs", () => {
     }
   });
 
+  // dns-contract: saved-table-whole
   test("a table that could not be saved is said, and saved later", async () => {
     const { zone, time, mesh, warnings } = running();
     await mesh.snapshotDone();

@@ -70,6 +70,7 @@ describe("cache of resolvers' answers", () => {
     expect(ask(responder, packet("example.org"))).toBeUndefined();
   });
 
+  // dns-contract: cache-negative
   test("keeps NXDOMAIN and NODATA as long as their SOA says, and without one not at all", () => {
     const { cache, responder, keep } = setUp();
     const data = { mname: "a.test", rname: "b.test", serial: 1, refresh: 1, retry: 1, expire: 1, minimum: 30 };
@@ -94,6 +95,7 @@ describe("cache of resolvers' answers", () => {
     expect(ask(responder, packet("broken.org"), true)).toBeUndefined();
   });
 
+  // dns-contract: cache-key
   test("keeps apart name, type, DO and CD", () => {
     const { responder, keep } = setUp();
     keep(packet("example.org"), addressOf("example.org", "192.0.2.1"));
@@ -142,6 +144,7 @@ describe("cache of resolvers' answers", () => {
     expect(ask(responder, packet("example.org"))).toMatchObject({ answers: [{ data: "192.0.2.2" }] });
   });
 
+  // dns-contract: cache-ttl
   test("never takes more than its bound, the oldest make room, and what is told is never another name's", () => {
     const { cache, responder, keep } = setUp();
     const text = "x".repeat(200);

@@ -45,6 +45,7 @@ function addressIn(answer: UpstreamAnswer | undefined): string | undefined {
 const silent = (): void => undefined;
 
 describe("asking resolvers", () => {
+  // dns-contract: random-ids
   test("ids and source ports are drawn, and no socket is opened per question", async () => {
     const upstream = await resolver();
     const asking = forwarder([upstream]);
@@ -65,6 +66,7 @@ describe("asking resolvers", () => {
     if (process.platform === "linux") expect(descriptors() - before).toBeLessThan(40);
   });
 
+  // dns-contract: answer-matches
   test("whatever does not answer the question is ignored, and the wait goes on", async () => {
     const noise: string[] = [];
     const upstream = await resolver((asked) => {
@@ -94,6 +96,7 @@ describe("asking resolvers", () => {
     expect(upstream.asked).toHaveLength(1);
   });
 
+  // dns-contract: no-forged-answers
   test("an answer from anybody but the resolver is never taken, however well it is forged", async () => {
     const forger = createSocket("udp4");
     await new Promise<void>((resolve) => forger.bind(0, "127.0.0.1", resolve));
@@ -115,6 +118,7 @@ describe("asking resolvers", () => {
     expect(addressIn(await ask(forwarder([upstream]), "example.org"))).toBe("192.0.2.7");
   });
 
+  // dns-contract: tcp-on-tc
   test("an answer in another case of letters is the answer; a truncated one is asked for again over TCP", async () => {
     const upstream = await resolver((asked) => {
       const name = asked.packet.questions![0]!.name.toUpperCase();
@@ -126,6 +130,7 @@ describe("asking resolvers", () => {
     expect(upstream.asked.map(({ protocol }) => protocol)).toEqual(["udp", "tcp"]);
   });
 
+  // dns-contract: no-malformed-answers
   test("malformed answers are not taken, counted, and another resolver is asked", async () => {
     const spoilers: ((raw: Buffer, end: number) => Buffer)[] = [
       // cut, lengthened, counts that lie
@@ -183,6 +188,7 @@ describe("asking resolvers", () => {
     expect(upstream.asked).toHaveLength(3);
   });
 
+  // dns-contract: any-octets
   test("names of any octets pass unchanged", async () => {
     const upstream = await resolver((asked) => asked.answer({ answers: [] }));
     const asking = forwarder([upstream]);
@@ -208,6 +214,7 @@ describe("asking resolvers", () => {
 });
 
 describe("several resolvers", () => {
+  // dns-contract: next-resolver
   test("one whose port is closed costs no time, one that is silent costs it once: who works is remembered", async () => {
     const good = await resolver();
     const dead = await resolver(silent);
@@ -263,6 +270,7 @@ describe("several resolvers", () => {
 });
 
 describe("many questions", () => {
+  // dns-contract: one-upstream-query
   test("equal ones under way are asked once, and kept once", async () => {
     const upstream = await resolver((asked) =>
       setTimeout(() => asked.answer({ answers: [addressOf(asked, "192.0.2.1")] }), 50),
@@ -278,6 +286,7 @@ describe("many questions", () => {
     expect(asking.counts).toMatchObject({ asked: 1, joined: 99 });
   });
 
+  // dns-contract: in-flight-cap
   test("more different ones than may be under way fail at once, and are counted", async () => {
     const upstream = await resolver(silent);
     const asking = forwarder([upstream], { maxInFlight: 10, deadlineMs: 500 });
@@ -290,6 +299,7 @@ describe("many questions", () => {
     expect(addressIn(await ask(asking, "later.example"))).toBe("192.0.2.1");
   });
 
+  // dns-contract: in-flight-cap
   test("more askers than may wait fail at once and are counted, also when they ask the same", async () => {
     const upstream = await resolver(silent);
     const asking = forwarder([upstream], { deadlineMs: 500 });
@@ -301,6 +311,7 @@ describe("many questions", () => {
     expect(addressIn(await ask(asking, "later.example"))).toBe("192.0.2.1");
   });
 
+  // dns-contract: no-loops
   test("a question that comes back to us, through a stub that asks us, ends", async () => {
     const stub: { asking?: Forwarder; name: string } = { name: "loop.example" };
     const upstream = await resolver((asked) => {

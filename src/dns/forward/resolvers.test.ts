@@ -65,6 +65,7 @@ describe("which resolvers are asked", () => {
     expect(parseResolvConf(text)).toEqual(["192.0.2.1:53", "192.0.2.2:53", "[2001:db8::1]:53"] as Endpoint[]);
   });
 
+  // dns-contract: resolv-conf
   test("a new resolv.conf is picked up within two seconds, and said", async () => {
     const { resolvers, write, later, changes } = await setUp({ "resolv.conf": "nameserver 192.0.2.1\n" });
     expect(await resolvers.list()).toEqual(["192.0.2.1:53"] as Endpoint[]);
@@ -84,6 +85,7 @@ describe("which resolvers are asked", () => {
     expect(changes()).toBe(1);
   });
 
+  // dns-contract: systemd-resolved
   test("behind systemd-resolved its upstream file counts, and its stubs are never asked", async () => {
     const { resolvers, write, later } = await setUp({
       "resolv.conf": "nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n",
@@ -94,6 +96,7 @@ describe("which resolvers are asked", () => {
     await later(["192.0.2.9:53"]);
   });
 
+  // dns-contract: no-loops
   test("where this server listens itself is never asked, as it would ask itself", async () => {
     const text = "nameserver 10.210.0.1\nnameserver 127.0.0.1\nnameserver 192.0.2.1\n";
     const own = await setUp({ "resolv.conf": text });

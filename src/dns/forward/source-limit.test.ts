@@ -11,6 +11,7 @@ function taken(limit: SourceLimit, address: number, tries: number): number {
   return Array.from({ length: tries }, () => limit.take(address)).filter(Boolean).length;
 }
 
+// dns-contract: source-bound
 test("one address may ask 2,000 at once and 500 a second for ever; another is not touched", () => {
   const { state, limit } = setUp();
   expect(taken(limit, 1, 5_000)).toBe(2_000);

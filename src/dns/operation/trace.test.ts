@@ -128,6 +128,7 @@ describe("why a name has its answer", () => {
     );
   });
 
+  // dns-contract: no-merged-services
   test("a name that two services spell is the one's that sorts first, and says so", async () => {
     const table = await makeTable(
       { owner: "a", n: 0, project: "a", service: "b-c", address: "10.210.0.2" },

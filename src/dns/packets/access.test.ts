@@ -22,6 +22,7 @@ test("loopback, the cluster and own engine networks may ask, nobody else", () =>
   expect(may("172.17.0.3")).toBe(false);
 });
 
+// dns-contract: who-may-ask
 test("an address may ask exactly when a network holds it (property)", () => {
   const network = fc
     .tuple(fc.nat({ max: 0xffffffff }), fc.integer({ min: 0, max: 32 }))

@@ -255,6 +255,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
     expect(loop.counters.get("droppedNoQuestion")).toBe(2);
   });
 
+  // dns-contract: strangers-udp
   test.if(OUTER_ADDRESS !== undefined)(
     "says nothing to strangers, counts them, and answers who may ask now",
     async () => {
@@ -276,6 +277,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
     },
   );
 
+  // dns-contract: packet-loops-alike
   test.each([
     [undefined, 512],
     [600, 600],
@@ -300,6 +302,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
     expect(countsOf(loop)).toEqual({ questionsA: 2, answersNoerror: 1, answersBadvers: 1 });
   });
 
+  // dns-contract: packet-loops-alike
   test("does with 600 mutated packets, octet for octet, what the responder alone does", async () => {
     const handedOver: Buffer[] = [];
     const loop = await start((packet) => handedOver.push(Buffer.from(packet)));
@@ -342,6 +345,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
     expect(Math.min(expected.answers.length, expected.handedOver.length, expected.dropped)).toBeGreaterThan(20);
   });
 
+  // dns-contract: packet-loops-alike
   test("of 200 packets that come at once each gets its own answer, and all are counted", async () => {
     const handedOver: string[] = [];
     const loop = await start((packet) => {
@@ -369,6 +373,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
   });
 });
 
+// dns-contract: thread-restart
 test.if(process.platform === "linux")(
   "a packet thread that ends is started again, and no question is lost",
   async () => {

@@ -85,6 +85,7 @@ function make(
 
 const dataOf = (said: Said) => (said.answers as StringAnswer[]).map(({ data }) => data);
 
+// dns-contract: source-bound-slow
 test("answers that take long are bounded per source, and another source is not touched", async () => {
   // Each look at the clock takes 5 ms, so each answer of the zone seems to take as long.
   const state = { nowMs: 0, stepMs: 5 };
@@ -108,6 +109,7 @@ test("answers that take long are bounded per source, and another source is not t
 });
 
 describe("SRV and TXT", () => {
+  // dns-contract: txt
   test("TXT says of each container its id, server, ports, and version and image if they are known", async () => {
     const { put, rebuild, ask } = make();
     put(1, { address: "10.210.0.3", ports: "80/tcp 53/udp", image: "shop/web:2", version: "2.1" });
@@ -126,6 +128,7 @@ describe("SRV and TXT", () => {
     ]);
   });
 
+  // dns-contract: srv
   test("SRV says where the port is: the narrowest names that lead there, and their addresses", async () => {
     const { put, rebuild, ask } = make();
     put(1, { address: "10.210.0.2" });
@@ -149,6 +152,7 @@ describe("SRV and TXT", () => {
     ]);
   });
 
+  // dns-contract: srv
   test("addresses of places that do not fit are left out, and the answer is whole without them (RFC 2181 §9)", async () => {
     const { put, rebuild, ask } = make();
     for (let n = 0; n < 8; n++) put(n, { address: `10.210.0.${n + 2}`, instance: `i${n}` });
@@ -164,6 +168,7 @@ describe("SRV and TXT", () => {
     expect(whole.octets).toBeGreaterThan(512);
   });
 
+  // dns-contract: srv, txt
   test("at most 32 containers are described, and 64 places named, however many there are", async () => {
     const { put, rebuild, ask } = make();
     for (let n = 0; n < 200; n++) put(n, { address: `10.210.0.${n + 2}`, instance: `i${n}` });
@@ -188,6 +193,7 @@ describe("SRV and TXT", () => {
 });
 
 describe("PTR", () => {
+  // dns-contract: ptr
   test("an address has its instance's name, else its service's, else none", async () => {
     const { zone, put, rebuild, ask } = make();
     put(1, { address: "10.210.0.2", instance: "one" });
@@ -205,6 +211,7 @@ describe("PTR", () => {
     expect(await ask("2.0.210.10.in-addr.arpa", "PTR")).toMatchObject({ rcode: "NXDOMAIN", flag_aa: true });
   });
 
+  // dns-contract: ptr
   test.each([
     ["10.0.0.0/8", ["10"]],
     ["172.16.0.0/12", ["16.172", "24.172", "31.172"]],
@@ -243,6 +250,7 @@ describe("PTR", () => {
   });
 });
 
+// dns-contract: in-flight-cap
 test("questions beyond what resolvers may be asked at once, and those that none answers, fail with SERVFAIL", async () => {
   const upstream = await FakeResolver.start();
   upstream.onQuestion = () => undefined;

@@ -74,6 +74,7 @@ function textOf(address: number): string {
 describe("answers", () => {
   const responder = responderWith({ "shop-web.jiji": { addresses: numbers(3) }, "shop-sick.jiji": { addresses: [] } });
 
+  // dns-contract: case-and-compression
   test("the question's case is echoed, and owners are pointers to it", () => {
     const message = packet("Shop-WEB.Jiji");
     const bytes = answerTo(responder, message);
@@ -85,6 +86,7 @@ describe("answers", () => {
     expect(negative.readUInt16BE(packet("Nobody.Jiji").length)).toBe(0xc000 | (12 + 7));
   });
 
+  // dns-contract: header-flags
   test.each([0, RD])("RD (%d) is copied, RA set, AA only for own names", (flags) => {
     const answer = decode(answerTo(responder, packet("shop-web.jiji", "A", { flags })));
     expect(answer).toMatchObject({ flag_rd: flags === RD, flag_ra: true, flag_aa: true, flag_qr: true, flag_z: false });
@@ -95,6 +97,7 @@ describe("answers", () => {
     expect(answer).toMatchObject({ flag_cd: true, flag_ad: false, flag_z: false, flag_tc: false });
   });
 
+  // dns-contract: nodata
   test("a known name without what was asked: NOERROR, no answer, SOA that may be kept for 5 seconds (RFC 2308)", () => {
     for (const [name, type] of [
       ["shop-sick.jiji", "A"],
@@ -111,6 +114,7 @@ describe("answers", () => {
     }
   });
 
+  // dns-contract: nxdomain
   test("an unknown name, and whatever is below a name that is there: NXDOMAIN with SOA (RFC 8020)", () => {
     for (const name of ["nobody.jiji", "www.shop-web.jiji", "a.b.c.nobody.jiji"]) {
       expect(ask(responder, name)).toMatchObject({
@@ -121,12 +125,14 @@ describe("answers", () => {
     }
   });
 
+  // dns-contract: apex
   test("the apex: SOA and NS", () => {
     expect(ask(responder, "jiji", "SOA")).toMatchObject({ answers: [{ type: "SOA", name: "jiji" }], authorities: [] });
     expect(ask(responder, "JIJI", "NS")).toMatchObject({ answers: [{ type: "NS", name: "JIJI", data: "ns.jiji" }] });
     expect(ask(responder, "jiji", "SOA", opt(1232))).toMatchObject({ additionals: [{ type: "OPT" }] });
   });
 
+  // dns-contract: any
   test("ANY gives one RRset (RFC 8482)", () => {
     const types = new Set(ask(responder, "shop-web.jiji", "ANY").answers!.map(({ type }) => type));
     expect([...types]).toEqual(["A"]);
@@ -156,6 +162,7 @@ describe("answers", () => {
     expect(empty.answer(view, 0, message.length, false)).toBe(FORWARD);
   });
 
+  // dns-contract: refused-notimp-formerr
   test("another class is refused, another opcode not implemented, no or two questions malformed", () => {
     expect(
       ask(responder, "shop-web.jiji", "A", { questions: [{ type: "A", name: "shop-web.jiji", class: "CH" }] }),
@@ -188,6 +195,7 @@ describe("EDNS", () => {
     "shop-many.jiji": { addresses: numbers(200) },
   });
 
+  // dns-contract: edns-opt
   test("OPT is answered with OPT: 1232 octets, version 0, DO as it was, no options (RFC 6891)", () => {
     const answer = ask(
       responder,
@@ -202,6 +210,7 @@ describe("EDNS", () => {
     expect(ask(responder, "shop-web.jiji").additionals).toEqual([]);
   });
 
+  // dns-contract: badvers
   test("an unknown version: BADVERS with our version, the question, no answer", () => {
     const answer = answerTo(responder, packet("shop-web.jiji", "A", opt(1232, { ednsVersion: 1 })));
     const decoded = decode(answer);
@@ -210,6 +219,7 @@ describe("EDNS", () => {
     expect((answer[3] ?? 0) & 15).toBe(0);
   });
 
+  // dns-contract: tc
   test.each([
     [undefined, 512],
     [1, 512],
@@ -225,12 +235,14 @@ describe("EDNS", () => {
     expect(bytes.length).toBeGreaterThan(most - 16);
   });
 
+  // dns-contract: tcp-whole
   test("over TCP the same is whole", () => {
     const answer = ask(responder, "shop-many.jiji", "A", opt(512), true);
     expect(answer.flag_tc).toBe(false);
     expect(answer.answers).toHaveLength(200);
   });
 
+  // dns-contract: tcp-whole
   test("more addresses than a TCP message holds are cut at its end, with TC", () => {
     const huge = responderWith({ "shop-huge.jiji": { addresses: numbers(6000) } });
     const bytes = answerTo(huge, packet("shop-huge.jiji"), true);
@@ -240,6 +252,7 @@ describe("EDNS", () => {
 });
 
 describe("order", () => {
+  // dns-contract: rotation
   test("it rotates with each answer, so that each address comes first equally often", () => {
     const responder = responderWith({ "shop-web.jiji": { addresses: numbers(5) } });
     const first = new Map<string, number>();
@@ -250,6 +263,7 @@ describe("order", () => {
     expect([...first.values()]).toEqual([20, 20, 20, 20, 20]);
   });
 
+  // dns-contract: local-first
   test("with local_first own containers come before the others, and both groups rotate", () => {
     const responder = responderWith({ "shop-web.jiji": { addresses: numbers(5), own: 2 } });
     const own = new Set(numbers(2).map(textOf));
@@ -262,6 +276,7 @@ describe("order", () => {
     expect(seen.size).toBe(6);
   });
 
+  // dns-contract: all-healthy-addresses
   test("whatever the number of addresses and the room, no address is doubled, and none is missing without TC (property)", () => {
     fc.assert(
       fc.property(

@@ -8,6 +8,7 @@ import { openSockets, type SocketsOptions } from "./sockets.ts";
 
 const isLinux = process.platform === "linux";
 
+// dns-contract: struct-layouts
 test.if(isLinux)("layouts of structs that are not the system's are found out before a packet is read with them", () => {
   expect(checkDatagramCalls()).toBeUndefined();
   const layout = MMSGHDR as { length: number };
@@ -21,6 +22,7 @@ test.if(isLinux)("layouts of structs that are not the system's are found out bef
   expect(checkDatagramCalls()).toBeUndefined();
 });
 
+// dns-contract: struct-layouts
 test.if(isLinux)(
   "without the calls that the packet thread needs the event loop answers, and that is said",
   async () => {

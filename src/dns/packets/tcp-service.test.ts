@@ -78,6 +78,7 @@ describe("DNS over TCP", () => {
     expect(await client.until(2)).toEqual([77, 78]);
   });
 
+  // dns-contract: tcp-pipelining
   test("many questions at once are answered as their answers are ready (RFC 7766)", async () => {
     const slow = Promise.withResolvers<void>();
     const { port } = await start({
@@ -111,6 +112,7 @@ describe("DNS over TCP", () => {
     expect(most).toBe(32);
   });
 
+  // dns-contract: tcp-half-close
   test("a client that says that it has asked all still gets all its answers", async () => {
     const { port } = await start({
       answer: async (message) => {
@@ -124,6 +126,7 @@ describe("DNS over TCP", () => {
     expect(client.answers.toSorted((a, b) => a - b)).toEqual(numbers(100));
   });
 
+  // dns-contract: tcp-idle
   test("a connection on which nothing is asked is closed", async () => {
     const service = await start({ idleMs: 50 });
     const client = new Client(service.port);
@@ -131,6 +134,7 @@ describe("DNS over TCP", () => {
     await untilState(() => service.connections === 0);
   });
 
+  // dns-contract: tcp-idle
   test("octets that drip do not keep a connection open, whole questions do", async () => {
     const service = await start({ idleMs: 150 });
     const [loris, honest] = [new Client(service.port), new Client(service.port)];
@@ -149,6 +153,7 @@ describe("DNS over TCP", () => {
     expect((await honest.until(asked + 1)).at(-1)).toBe(9);
   });
 
+  // dns-contract: tcp-cap
   test("one address holds a quarter of the connections at most", async () => {
     const service = await start({ maxConnections: 16 });
     const clients = numbers(6).map(() => new Client(service.port));
@@ -164,6 +169,7 @@ describe("DNS over TCP", () => {
     expect(await late.until(1)).toEqual([6]);
   });
 
+  // dns-contract: tcp-cap
   test("more connections than the cap are turned away, whoever holds them, until some end", async () => {
     const service = await start({ maxConnections: 16, mayAsk: () => true });
     const held = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"].flatMap((address) =>
@@ -183,6 +189,7 @@ describe("DNS over TCP", () => {
     expect(await later.until(1)).toEqual([6]);
   });
 
+  // dns-contract: strangers-tcp
   test("strangers are turned away and counted", async () => {
     const service = await start({ mayAsk: () => false });
     await new Client(service.port).ended;
@@ -190,6 +197,7 @@ describe("DNS over TCP", () => {
     expect(service.connections).toBe(0);
   });
 
+  // dns-contract: tcp-reads-nothing
   test("a client that does not take its answers is let go", async () => {
     const service = await start({ answer: async () => new Uint8Array(65_000) });
     const client = createConnection({ port: service.port, host: "127.0.0.1" });

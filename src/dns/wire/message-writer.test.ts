@@ -28,6 +28,7 @@ describe("names after a question", () => {
     expect(writer.bytes()[question.length + 1]).toBe(12);
   });
 
+  // dns-contract: case-and-compression
   test("SRV's targets are whole (RFC 2782), owners of their addresses point to what was written before", () => {
     const question = questionFor("_80._tcp.shop-web.jiji");
     const owner = question.subarray(12, -4);

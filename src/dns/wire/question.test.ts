@@ -165,6 +165,7 @@ describe("reading a question", () => {
     );
   });
 
+  // dns-contract: question-parsing
   test("whatever comes is judged as a slow reader judges it, and an independent library reads the same (property)", () => {
     const valid = CASES.map(([, , bytes]) => bytes);
     const mutation = fc.record({

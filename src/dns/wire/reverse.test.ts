@@ -121,6 +121,7 @@ const suffix = fc.oneof(
 describe.each(CLUSTERS)("%s", (...cluster) => {
   const range = rangeOf(cluster);
 
+  // dns-contract: ptr
   test("every name is found where a slow reader finds it, or nowhere (property)", () => {
     const names = fc
       .tuple(fc.oneof({ weight: 4, arbitrary: spelledIn(cluster) }, fc.array(octet, { maxLength: 6 })), suffix)

@@ -3,6 +3,7 @@ import { parseClusterCidr } from "../../model/cluster.ts";
 import { NONE } from "./name-claims.ts";
 import { Zone } from "./zone.ts";
 
+// dns-contract: newest-row
 test("a row is the newer of the store's and of the news, by rev", () => {
   const state = { nowMs: 1_000_000 };
   const zone = new Zone({ cluster: parseClusterCidr("10.210.0.0/16")!, localFirst: false, nowMs: () => state.nowMs });

@@ -34,6 +34,7 @@ describe("merging what is brought", () => {
     expect(merge(merged, [web2, web3, older])).toEqual(merged);
   });
 
+  // security-tests: signed-new-key
   test("a genuine new key of a known server is taken over", () => {
     const rotated = Buffer.alloc(32, 42).toString("base64") as WireGuardPublicKey;
     const merged = merge(merge(EMPTY_MEMBERS, [own()]), [own({ rev: 6, publicKey: rotated })]);
@@ -64,6 +65,7 @@ describe("merging what is brought", () => {
     expect(() => merge(file, [victim])).toThrow("web1 was refused: it claims the WireGuard key of web9");
   });
 
+  // security-tests: removed-stays-removed
   test("a removed server does not come back, and its number stays taken", () => {
     const removed = { id: identity.id, name: "web1", subnet: 0 };
     const file = { ...EMPTY_MEMBERS, removed: [removed] };

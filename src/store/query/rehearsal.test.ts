@@ -72,6 +72,7 @@ describe("says what would change, and changes nothing", () => {
   });
 });
 
+// security-tests: sql-writes-rows
 test.each([
   "CREATE TABLE x (a)",
   "/* UPDATE servers SET sig = 1 */ CREATE TABLE x (a)",
@@ -144,6 +145,7 @@ const statement = fc.oneof(
   fc.record({ sql: fc.constant("INSERT OR IGNORE INTO servers (id) VALUES (?)"), params: fc.tuple(id) }),
 );
 
+// security-tests: sql-writes-rows
 test("what the rehearsal says is what the statement does", () => {
   fc.assert(
     fc.property(fc.array(statement, { maxLength: 6 }), (statements) => {

@@ -52,6 +52,7 @@ describe("reads", () => {
   });
 });
 
+// security-tests: sql-reads-tables
 test.each([
   "INSERT INTO servers (id) VALUES ('z')",
   "UPDATE servers SET record = ''",
@@ -70,6 +71,7 @@ test.each([
   "REINDEX",
 ])("writes are refused, and told apart: %s", (sql) => expect(() => read(sql)).toThrow(WritesRefused));
 
+// security-tests: sql-reads-tables
 test.each([
   "ATTACH '/etc/passwd' AS other",
   "ATTACH ':memory:' AS other",
