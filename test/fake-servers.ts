@@ -9,7 +9,8 @@ import { parseIdentityPublicKey, serverIdOf, type WireGuardPublicKey } from "../
 import type { Identity } from "../src/model/identity.ts";
 import type { MembersFile } from "../src/model/members-file.ts";
 import { digestOf, linesOf } from "../src/node/dns.ts";
-import type { DnsListing, DnsListLine, ResolveLine } from "../src/model/node-dns.ts";
+import type { DnsListing, DnsListLine } from "../src/model/node/dns.ts";
+import type { ResolveLine } from "../src/model/node/resolve.ts";
 import { applyRequestSchema, type ApplyEvent, type ShownStep } from "../src/model/node/apply.ts";
 import type { Failure } from "../src/model/node/failure.ts";
 import type { NodeFacts } from "../src/model/node/observe.ts";

@@ -1,11 +1,12 @@
 import { once } from "node:events";
 import { writeSync } from "node:fs";
-import { NODE_SUBCOMMANDS, runNode } from "../node/run-node.ts";
+import { SUBCOMMAND_NAMES } from "../model/node/subcommands.ts";
+import { runNode } from "../node/run-node.ts";
 import { systemHost } from "../system/system-host.ts";
 
 /** Runs `jiji node SUBCOMMAND` on this machine; undefined when there is no such subcommand. */
 export async function runNodeWords(subcommand: string): Promise<number | undefined> {
-  const known = NODE_SUBCOMMANDS.find((name) => name === subcommand);
+  const known = SUBCOMMAND_NAMES.find((name) => name === subcommand);
   if (known === undefined) return undefined;
   return runNode(known, {
     host: systemHost,

@@ -1,7 +1,7 @@
 import { Argument, type Command } from "commander";
 import type { AddCommands } from "../cli/program.ts";
 import { EXIT, type ExitCode } from "../cli/exit-codes.ts";
-import { NODE_SUBCOMMANDS, type NodeSubcommand } from "../node/run-node.ts";
+import { SUBCOMMAND_NAMES, type Subcommand } from "../model/node/subcommands.ts";
 import { startAgentService } from "./agent-service.ts";
 import { addDnsCommands } from "./dns-commands.ts";
 import { runNodeWords } from "./node-words.ts";
@@ -46,8 +46,8 @@ function addNodeCommands(program: Command, run: Run): void {
   program
     .command("node", { hidden: true })
     .description("what the CLI runs on a server: one JSON request on standard input, NDJSON on standard output")
-    .addArgument(new Argument("<subcommand>", "what to do").choices(NODE_SUBCOMMANDS))
-    .action((subcommand: NodeSubcommand) => {
+    .addArgument(new Argument("<subcommand>", "what to do").choices(SUBCOMMAND_NAMES))
+    .action((subcommand: Subcommand) => {
       run(async () => ((await runNodeWords(subcommand)) ?? EXIT.usage) as ExitCode);
     });
 }

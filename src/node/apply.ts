@@ -7,45 +7,35 @@ import { readMembers } from "../apply/members-file.ts";
 import { serviceProbes } from "../apply/service-probes.ts";
 import { parseToken, readToken } from "../apply/kinds/token.ts";
 import { JijiError } from "../model/errors.ts";
-import { applyRequestSchema, type ApplyEvent } from "../model/node/apply.ts";
+import type { ApplyDone } from "../model/node/apply.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { PATHS } from "../model/paths.ts";
 import type { Secret } from "../model/secret.ts";
 import type { SignedServerRecord } from "../model/server-record.ts";
 import type { NodeGoal } from "../plan/goal.ts";
 import type { Host } from "../system/host.ts";
 import { withApplyLock } from "./apply-lock.ts";
-import { reportFailure, type Out } from "./out.ts";
-import { parseRequest } from "./requests.ts";
+import type { Call } from "./call.ts";
 
-type Request = ReturnType<typeof parseRequest<typeof applyRequestSchema>>;
-
-/** `jiji node apply`: one request on standard input, {@link ApplyEvent} lines out. Exit 0 after `done`, else 1. */
+/** `jiji node apply`: does, or with `dryRun` only shows, what the goal needs. */
 export async function runNodeApply(
-  input: string,
-  host: Host,
-  out: Out,
+  request: CheckedRequestOf<"apply">,
+  { host, say }: Call<"apply">,
   kinds: readonly AnyResourceKind[] = resourceKinds(serviceProbes(host)),
-): Promise<number> {
-  try {
-    const request = parseRequest(applyRequestSchema, input);
-    const goal = await goalOf(request, host);
-    if (request.dryRun) {
-      const { steps, notes } = await planGoal(host, kinds, goal);
-      out({ type: "plan", steps: steps.map(publicStep) } satisfies ApplyEvent);
-      out({ type: "done", notes } satisfies ApplyEvent);
-      return 0;
-    }
-    return await withApplyLock(goal, async () => {
-      const { notes } = await applyGoal({ host, kinds, goal, onEvent: (event) => out(event) });
-      out(await doneEvent(host, goal, notes));
-      return 0;
-    });
-  } catch (error) {
-    return reportFailure(error, out);
+): Promise<void> {
+  const goal = await goalOf(request, host);
+  if (request.dryRun) {
+    const { steps, notes } = await planGoal(host, kinds, goal);
+    say({ type: "plan", steps: steps.map(publicStep) });
+    return say({ type: "done", notes });
   }
+  await withApplyLock(goal, async () => {
+    const { notes } = await applyGoal({ host, kinds, goal, onEvent: say });
+    say(await doneEvent(host, goal, notes));
+  });
 }
 
-async function goalOf({ goal, restartEngine, storeToken }: Request, host: Host): Promise<NodeGoal> {
+async function goalOf({ goal, restartEngine, storeToken }: CheckedRequestOf<"apply">, host: Host): Promise<NodeGoal> {
   if (goal.phase === "teardown") return { phase: "teardown", restartEngine };
   if (goal.phase === "prepare") return { phase: "prepare", spec: goal.spec };
   const token = storeToken === undefined ? undefined : parseToken(storeToken);
@@ -61,7 +51,7 @@ async function goalOf({ goal, restartEngine, storeToken }: Request, host: Host):
   });
 }
 
-async function doneEvent(host: Host, goal: NodeGoal, notes: readonly string[]): Promise<ApplyEvent> {
+async function doneEvent(host: Host, goal: NodeGoal, notes: readonly string[]): Promise<ApplyDone> {
   if (goal.phase === "teardown") return { type: "done", notes };
   const record = await ownSignedRecord(host);
   const token = goal.phase === "prepare" ? await holderToken(host, goal) : undefined;

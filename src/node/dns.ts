@@ -2,27 +2,24 @@ import { createHash } from "node:crypto";
 import { askNames } from "../dns/operation/control-client.ts";
 import type { NamesAnswer } from "../dns/operation/control-protocol.ts";
 import { JijiError } from "../model/errors.ts";
-import { dnsListRequestSchema, type DnsListing, type DnsListLine, type ListedName } from "../model/node-dns.ts";
+import type { DnsListing, DnsListLine, ListedName } from "../model/node/dns.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { PATHS } from "../model/paths.ts";
-import type { Out } from "./out.ts";
-import { reportFailure } from "./out.ts";
-import { parseRequest } from "./requests.ts";
+import type { Call } from "./call.ts";
 
 /** How jiji-dns is asked; tests give another. */
 export type AskNames = (filter: string | null) => Promise<NamesAnswer>;
 
 const askRunning: AskNames = (filter) => askNames(PATHS.dnsControlSocket, filter);
 
-/** `jiji node dns`: what this server's running jiji-dns publishes, in {@link DnsListLine}s. Exit 0, else 1. */
-export async function runNodeDns(input: string, out: Out, ask: AskNames = askRunning): Promise<number> {
-  try {
-    const { filter, detail } = parseRequest(dnsListRequestSchema, input);
-    const listing = listingOf(await ask(filter));
-    for (const line of linesOf(listing, detail)) out(line);
-    return 0;
-  } catch (error) {
-    return reportFailure(error, out);
-  }
+/** `jiji node dns`: what this server's running jiji-dns publishes. */
+export async function runNodeDns(
+  { filter, detail }: CheckedRequestOf<"dns">,
+  { say }: Call<"dns">,
+  ask: AskNames = askRunning,
+): Promise<void> {
+  const listing = listingOf(await ask(filter));
+  for (const line of linesOf(listing, detail)) say(line);
 }
 
 /** So many records stand in one line; a service that has more comes in several. */

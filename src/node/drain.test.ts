@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { callNode } from "../../test/node-call.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
 import { runNodeDrain } from "./drain.ts";
 
@@ -7,17 +8,14 @@ const ID = "a".repeat(64);
 async function drain(
   request: unknown,
   answer: AgentAnswer | Error,
-): Promise<{ lines: object[]; asked: AgentRequest[] }> {
-  const lines: object[] = [];
+): Promise<{ lines: readonly object[]; asked: AgentRequest[] }> {
   const asked: AgentRequest[] = [];
-  const code = await runNodeDrain(
-    JSON.stringify(request),
-    (line) => lines.push(line),
-    async (sent) => {
+  const { code, lines } = await callNode("drain", request, (checked, call) =>
+    runNodeDrain(checked, call, async (sent) => {
       asked.push(sent);
       if (answer instanceof Error) throw answer;
       return answer;
-    },
+    }),
   );
   expect(code).toBe(lines.some((line) => "type" in line && line.type === "drained") ? 0 : 1);
   return { lines, asked };

@@ -2,7 +2,7 @@ import { askAgent } from "../agent/sockets/control-socket.ts";
 import { readIdentity } from "../apply/kinds/identity.ts";
 import { changeMembers, readMembers } from "../apply/members-file.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
-import type { CheckedGcRequest, GcDone } from "../model/node-gc.ts";
+import type { CollectRequest, GcDone } from "../model/node/gc.ts";
 import { PATHS } from "../model/paths.ts";
 import { freeNumbers, verifiedMembers } from "../model/membership.ts";
 import type { StoreClient, Statement } from "../store/store.ts";
@@ -16,8 +16,6 @@ export interface CollectSources {
 export const COLLECT_SOURCES: CollectSources = {
   askAgent: (request) => askAgent(PATHS.agentControlSocket, request),
 };
-
-type Collect = Extract<CheckedGcRequest, { action: "collect" }>;
 
 interface Context {
   readonly host: Host;
@@ -35,7 +33,7 @@ const AGENT_PAUSE_MS = 200;
  * Does what the operator has agreed to. Rows first, then the numbers: a number must not be given away while rows of its
  * former holder stand in the store. Each part that does not work becomes a problem; the others are done.
  */
-export async function runCollect(asked: Collect, context: Context): Promise<GcDone> {
+export async function runCollect(asked: CollectRequest, context: Context): Promise<GcDone> {
   const request = { ...asked, removed: await stillRemoved(asked, context) };
   const problems: string[] = [];
   const attempt = async <T>(what: string, work: () => Promise<T>): Promise<T | null> => {
@@ -68,7 +66,10 @@ export async function runCollect(asked: Collect, context: Context): Promise<GcDo
  * Without those that the store alone calls removed, and that are members as far as this server knows by now: somebody may
  * have joined while the operator was asked.
  */
-async function stillRemoved({ removed }: Collect, { host: { files } }: Context): Promise<Collect["removed"]> {
+async function stillRemoved(
+  { removed }: CollectRequest,
+  { host: { files } }: Context,
+): Promise<CollectRequest["removed"]> {
   if (removed.every(({ name }) => name !== "")) return removed;
   const [identity, file] = [await readIdentity(files), await readMembers(files)];
   const isKnown = identity.state === "found" && file.state === "found";
@@ -79,7 +80,7 @@ async function stillRemoved({ removed }: Collect, { host: { files } }: Context):
 }
 
 /** One transaction per server, so that none is left with half its rows. The tombstone stays, without the number. */
-async function deleteRows({ removed }: Collect, store: StoreClient): Promise<NonNullable<GcDone["deleted"]>> {
+async function deleteRows({ removed }: CollectRequest, store: StoreClient): Promise<NonNullable<GcDone["deleted"]>> {
   const deleted = { containers: 0, servers: 0 };
   for (const { id, name } of removed) {
     const record = JSON.stringify({ name, subnet: null });
@@ -104,7 +105,7 @@ async function deleteRows({ removed }: Collect, store: StoreClient): Promise<Non
  * Gives the ids whose numbers are free here from now on, those that were before included. What only the store says, which
  * any member can write to, is not brought into members.json.
  */
-async function freeNumbersHere(request: Collect, { host: { files } }: Context): Promise<string[]> {
+async function freeNumbersHere(request: CollectRequest, { host: { files } }: Context): Promise<string[]> {
   const removed = request.removed.filter(({ name }) => name !== "");
   if (removed.length === 0) return [];
   const identity = await readIdentity(files);

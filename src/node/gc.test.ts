@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { FakeHost } from "../../test/fake-host.ts";
+import { callNode } from "../../test/node-call.ts";
 import { MemoryStore } from "../../test/memory-store.ts";
 import { sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -8,11 +9,12 @@ import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
 import { encodeIdentityFile, parseIdentityFile } from "../model/identity-file.ts";
 import { encodeMembersFile, parseMembersFile } from "../model/members-file.ts";
 import type { MembersFile } from "../model/members-file.ts";
-import type { GcDone, GcLine, GcRequest } from "../model/node-gc.ts";
+import type { GcDone, GcLine, GcRequest } from "../model/node/gc.ts";
 import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { found, unknown, type Reading } from "../model/reading.ts";
-import { runNodeGc } from "./gc.ts";
+import type { Handler } from "./call.ts";
+import { runNodeGc, type GcSources } from "./gc.ts";
 
 const identity = encodeIdentityFile("web1", 0, generateKeyPairSync("ed25519").privateKey);
 const self = parseIdentityFile(identity)!.identity.id;
@@ -60,16 +62,17 @@ function put(owner: string, n: number, containerId: string | undefined): void {
 }
 
 async function run<Line>(request: GcRequest, on: FakeHost): Promise<{ code: number; lines: Line[] }> {
-  const lines: Line[] = [];
-  const code = await runNodeGc(JSON.stringify(request), on, (line) => void lines.push(line as Line), {
+  const sources: GcSources = {
     openEngine: () => ({ containers: async () => containers }) as unknown as Engine,
     openStore: async () => store,
     askAgent: async (question) => {
       asked.push(question);
       return agent(question);
     },
-  });
-  return { code, lines };
+  };
+  const handler: Handler<"gc"> = (checked, call) => runNodeGc(checked, call, sources);
+  const { code, lines } = await callNode("gc", request, handler, { host: on });
+  return { code, lines: lines as Line[] };
 }
 
 async function observe(on: FakeHost): Promise<{ rows: unknown[]; seen: Extract<GcLine, { type: "seen" }> }> {

@@ -6,17 +6,17 @@ import type { Engine } from "../engine/engine.ts";
 import { parseContainerRecord } from "../model/container-record.ts";
 import type { ServerId } from "../model/keys.ts";
 import type { MembersFile } from "../model/members-file.ts";
-import { gcRequestSchema, type GcLine, type GcRow } from "../model/node-gc.ts";
+import type { GcLine, GcRow } from "../model/node/gc.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { ENGINE_NETWORK } from "../model/ports.ts";
 import type { Reading } from "../model/reading.ts";
 import { verifiedMembers } from "../model/membership.ts";
 import { StoreError, type Row, type StoreClient } from "../store/store.ts";
-import type { Files, Host } from "../system/host.ts";
-import { runCollect, type CollectSources } from "./gc-collect.ts";
-import { reportFailure, type Out } from "./out.ts";
+import type { Files } from "../system/host.ts";
+import { COLLECT_SOURCES, runCollect, type CollectSources } from "./gc-collect.ts";
+import type { Call } from "./call.ts";
 import { openOwnStore, requireSpec } from "./own-store.ts";
-import { parseRequest } from "./requests.ts";
 
 /** What a server is asked beside its files; tests give others. */
 export interface GcSources extends CollectSources {
@@ -24,35 +24,35 @@ export interface GcSources extends CollectSources {
   readonly openStore: (files: Files, spec: NodeSpec) => Promise<StoreClient>;
 }
 
-export function gcSources(collect: CollectSources): GcSources {
-  return { ...collect, openEngine: (spec) => openEngine(spec.engine), openStore: openOwnStore };
-}
+const SOURCES: GcSources = {
+  ...COLLECT_SOURCES,
+  openEngine: (spec) => openEngine(spec.engine),
+  openStore: openOwnStore,
+};
 
 /** Rows of strangers that are listed; whoever writes more of them gets the rest counted. */
 const LISTED_ROWS = 5000;
 
 const ROWS_PER_LINE = 200;
 
-/** `jiji node gc`: see node-gc.ts. Exit 0, or 1 after a line that says why not. */
-export async function runNodeGc(input: string, host: Host, out: Out, sources: GcSources): Promise<number> {
+/** `jiji node gc`. */
+export async function runNodeGc(
+  request: CheckedRequestOf<"gc">,
+  { host, say }: Call<"gc">,
+  sources: GcSources = SOURCES,
+): Promise<void> {
+  const spec = await requireSpec(host.files);
+  const store = await sources.openStore(host.files, spec);
   try {
-    const request = parseRequest(gcRequestSchema, input);
-    const spec = await requireSpec(host.files);
-    const store = await sources.openStore(host.files, spec);
-    try {
-      const look = (): Promise<OwnLook> => lookAtOwn(host.files, store, sources.openEngine(spec));
-      if (request.action === "collect") {
-        const countOwn = async (): Promise<number> => (await look()).rows.length;
-        out(await runCollect(request, { host, store, sources, countOwn }));
-      } else {
-        await observe(host.files, store, look, out);
-      }
-      return 0;
-    } finally {
-      store.close();
+    const look = (): Promise<OwnLook> => lookAtOwn(host.files, store, sources.openEngine(spec));
+    if (request.action === "collect") {
+      const countOwn = async (): Promise<number> => (await look()).rows.length;
+      say(await runCollect(request, { host, store, sources, countOwn }));
+    } else {
+      await observe(host.files, store, look, say);
     }
-  } catch (error) {
-    return reportFailure(error, out);
+  } finally {
+    store.close();
   }
 }
 
@@ -90,7 +90,12 @@ function containerRow(owner: string, n: number, text: string, why: GcRow["why"])
   return { table: "containers", owner, n, what, containerId: record?.containerId ?? null, why };
 }
 
-async function observe(files: Files, store: StoreClient, look: () => Promise<OwnLook>, out: Out): Promise<void> {
+async function observe(
+  files: Files,
+  store: StoreClient,
+  look: () => Promise<OwnLook>,
+  say: (line: GcLine) => void,
+): Promise<void> {
   const file = await requireMembers(files);
   const members = verifiedMembers(file).map(({ id, name, subnet }) => ({ id, name, subnet }));
   const identity = await readIdentity(files);
@@ -102,9 +107,9 @@ async function observe(files: Files, store: StoreClient, look: () => Promise<Own
   const own = await look();
   const rows = [...own.rows, ...strangers.rows];
   for (let start = 0; start < rows.length; start += ROWS_PER_LINE) {
-    out({ type: "rows", rows: rows.slice(start, start + ROWS_PER_LINE) } satisfies GcLine);
+    say({ type: "rows", rows: rows.slice(start, start + ROWS_PER_LINE) });
   }
-  out({
+  say({
     type: "seen",
     self: own.self ?? null,
     unlisted: strangers.unlisted,
@@ -112,7 +117,7 @@ async function observe(files: Files, store: StoreClient, look: () => Promise<Own
     removed: file.removed.map(({ id, name, subnet }) => ({ id, name, subnet })),
     tombstones: tombstones.rows.map(([id]) => String(id)),
     uncompared: own.uncompared,
-  } satisfies GcLine);
+  });
 }
 
 async function requireMembers(files: Files): Promise<MembersFile> {

@@ -4,18 +4,20 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FakeHost } from "../../test/fake-host.ts";
+import { callNode } from "../../test/node-call.ts";
 import { sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
 import type { Engine, EngineContainer } from "../engine/engine.ts";
 import { encodeContainerRecord } from "../model/container-record.ts";
 import { encodeIdentityFile } from "../model/identity-file.ts";
 import { encodeMembersFile } from "../model/members-file.ts";
-import { inspectAnswerSchema, type InspectAnswer } from "../model/node-inspect.ts";
+import { inspectAnswerSchema, type InspectAnswer } from "../model/node/inspect.ts";
 import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { ABSENT, found, unknown } from "../model/reading.ts";
 import { openStoreClient } from "../store/client.ts";
 import { startEmbeddedStore } from "../store/embedded/embedded.ts";
 import { systemClock } from "../system/clock.ts";
+import type { Handler } from "./call.ts";
 import { runNodeInspect, type InspectSources } from "./inspect.ts";
 
 const cleanUps: (() => unknown)[] = [];
@@ -107,8 +109,9 @@ function recordOf(n: number): string {
 }
 
 async function inspect(text: string, from: InspectSources): Promise<InspectAnswer> {
-  const lines: object[] = [];
-  expect(await runNodeInspect(JSON.stringify({ container: text }), member(), (line) => lines.push(line), from)).toBe(0);
+  const handler: Handler<"inspect"> = (request, call) => runNodeInspect(request, call, from);
+  const { code, lines } = await callNode("inspect", { container: text }, handler, { host: member() });
+  expect(code).toBe(0);
   return inspectAnswerSchema.parse(lines[0]);
 }
 
@@ -219,11 +222,10 @@ describe("what a server knows of a container", () => {
   });
 
   test("a server that is not set up, and requests that are none", async () => {
-    const lines: object[] = [];
-    expect(await runNodeInspect(JSON.stringify({ container: "x" }), new FakeHost(), (line) => lines.push(line))).toBe(
-      1,
-    );
-    expect(await runNodeInspect(JSON.stringify({ container: "" }), member(), (line) => lines.push(line))).toBe(1);
-    expect(lines).toMatchObject([{ type: "failed", message: "it is not set up" }, { type: "failed" }]);
+    expect(await callNode("inspect", { container: "x" })).toMatchObject({
+      code: 1,
+      lines: [{ type: "failed", message: "it is not set up" }],
+    });
+    expect((await callNode("inspect", { container: "" }, undefined, { host: member() })).code).toBe(1);
   });
 });

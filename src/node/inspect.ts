@@ -7,14 +7,8 @@ import { openEngine } from "../engine/open.ts";
 import { matchRank } from "../model/container-match.ts";
 import { parseContainerRecord, type ContainerRecord } from "../model/container-record.ts";
 import { JijiError } from "../model/errors.ts";
-import {
-  inspectRequestSchema,
-  type DnsSide,
-  type EngineSide,
-  type InspectAnswer,
-  type PublishedView,
-  type RowSide,
-} from "../model/node-inspect.ts";
+import type { DnsSide, EngineSide, InspectAnswer, PublishedView, RowSide } from "../model/node/inspect.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { ENGINE_NETWORK } from "../model/ports.ts";
@@ -24,8 +18,7 @@ import { SUBSCRIPTIONS } from "../store/queries.ts";
 import type { StoreClient } from "../store/store.ts";
 import type { Host } from "../system/host.ts";
 import { openOwnStore, requireSpec } from "./own-store.ts";
-import { reportFailure, type Out } from "./out.ts";
-import { parseRequest } from "./requests.ts";
+import type { Call } from "./call.ts";
 
 /** What of a server is asked over sockets rather than through {@link Host}; tests give others. */
 export interface InspectSources {
@@ -56,20 +49,13 @@ const MAX_TEXT_CHARS = 150;
 
 const STORE_MS = 20_000;
 
-/** `jiji node inspect`: one request on standard input, one {@link InspectAnswer} line out. Never writes. */
+/** `jiji node inspect`. Never writes. */
 export async function runNodeInspect(
-  input: string,
-  host: Host,
-  out: Out,
+  { container }: CheckedRequestOf<"inspect">,
+  { host, say }: Call<"inspect">,
   sources: InspectSources = SOURCES,
-): Promise<number> {
-  try {
-    const { container } = parseRequest(inspectRequestSchema, input);
-    out(await inspect(container, host, sources));
-    return 0;
-  } catch (error) {
-    return reportFailure(error, out);
-  }
+): Promise<void> {
+  say(await inspect(container, host, sources));
 }
 
 async function inspect(text: string, host: Host, sources: InspectSources): Promise<InspectAnswer> {

@@ -2,7 +2,9 @@ import { afterEach, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { callNode } from "../../test/node-call.ts";
 import { PATHS } from "../model/paths.ts";
+import type { Handler } from "./call.ts";
 import { runNodeLock } from "./lock.ts";
 
 const folders: string[] = [];
@@ -14,11 +16,12 @@ function asks(path: string, holder: string) {
   const lines: object[] = [];
   const { promise: closed, resolve: close } = Promise.withResolvers<void>();
   const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
-  const out = (line: object): void => {
+  const onLine = (line: object): void => {
     lines.push(line);
     answer();
   };
-  const code = runNodeLock(JSON.stringify({ holder }), closed, out, path);
+  const handler: Handler<"lock"> = (request, call) => runNodeLock(request, call, path);
+  const code = callNode("lock", { holder }, handler, { onLine, closed }).then((ended) => ended.code);
   return { lines, close, answered, code };
 }
 
@@ -44,9 +47,9 @@ test("held while standard input is open; the second one learns by whom; afterwar
 });
 
 test("a malformed request takes nothing", async () => {
-  const lines: object[] = [];
   const path = join(tmpdir(), "jiji-never", "lock");
-  expect(await runNodeLock("{", Promise.resolve(), (line) => lines.push(line), path)).toBe(1);
+  const { code, lines } = await callNode("lock", "{", (request, call) => runNodeLock(request, call, path));
+  expect(code).toBe(1);
   expect(lines).toMatchObject([{ type: "failed", message: "the request is not JSON" }]);
   expect(existsSync(path)).toBe(false);
 });

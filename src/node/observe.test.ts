@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { failed, FakeHost, type FakeProgram } from "../../test/fake-host.ts";
+import { callNode } from "../../test/node-call.ts";
 import { sampleSpec } from "../../test/sample-spec.ts";
-import type { NodeFacts } from "../model/node/observe.ts";
+import { nodeFactsSchema, type NodeFacts } from "../model/node/observe.ts";
 import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
-import { runNodeObserve } from "./observe.ts";
 
 const PROGRAMS: Record<string, FakeProgram> = {
   uname: () => "aarch64\n",
@@ -26,10 +26,9 @@ function debian(): FakeHost {
 }
 
 async function observe(host: FakeHost): Promise<NodeFacts> {
-  const lines: object[] = [];
-  const request = JSON.stringify({ engine: null });
-  expect(await runNodeObserve(request, host, (line) => lines.push(line))).toBe(0);
-  return lines[0] as NodeFacts;
+  const { code, lines } = await callNode("observe", { engine: null }, undefined, { host });
+  expect(code).toBe(0);
+  return nodeFactsSchema.parse(lines[0]);
 }
 
 test("a bare server: what it is, and nothing of jiji", async () => {

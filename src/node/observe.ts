@@ -3,7 +3,8 @@ import { ManifestFile } from "../apply/manifest-file.ts";
 import { readMembers } from "../apply/members-file.ts";
 import { observeNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
 import { parseNodeSpecFile, type EngineKind, type NodeSpec } from "../model/node-spec.ts";
-import { observeRequestSchema, type NodeFacts } from "../model/node/observe.ts";
+import type { NodeFacts } from "../model/node/observe.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { PATHS } from "../model/paths.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { VERSION } from "../model/version.ts";
@@ -11,17 +12,14 @@ import type { Problem } from "../plan/step.ts";
 import { ProgramMissing, type Files, type Host } from "../system/host.ts";
 import { observeEngines } from "./engine-facts.ts";
 import { observeListeners } from "./listeners.ts";
-import { reportFailure, type Out } from "./out.ts";
-import { parseRequest } from "./requests.ts";
+import type { Call } from "./call.ts";
 
-/** `jiji node observe`: one request on standard input, one {@link NodeFacts} line out. Never writes. */
-export async function runNodeObserve(input: string, host: Host, out: Out): Promise<number> {
-  try {
-    out(await observeNode(host, parseRequest(observeRequestSchema, input).engine));
-    return 0;
-  } catch (error) {
-    return reportFailure(error, out);
-  }
+/** `jiji node observe`. Never writes. */
+export async function runNodeObserve(
+  { engine }: CheckedRequestOf<"observe">,
+  { host, say }: Call<"observe">,
+): Promise<void> {
+  say(await observeNode(host, engine));
 }
 
 async function observeNode(host: Host, wanted: EngineKind | null): Promise<NodeFacts> {

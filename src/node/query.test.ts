@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { FakeHost } from "../../test/fake-host.ts";
+import { callNode } from "../../test/node-call.ts";
 import { MemoryStore } from "../../test/memory-store.ts";
 import { sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
 import { encodeMembersFile } from "../model/members-file.ts";
 import { encodeNodeSpecFile, type NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import type { PipedEnd, StartPiped } from "../system/piped-program.ts";
+import type { Handler } from "./call.ts";
 import { confinedReader, runNodeQuery, type QueryPorts } from "./query.ts";
 
 let started: { argv: readonly string[]; input: string }[];
@@ -57,17 +59,16 @@ async function ask(
   host: FakeHost,
   startPiped: StartPiped,
   closed: Promise<void> = new Promise(() => {}),
-): Promise<{ code: number; said: unknown[] }> {
-  const said: unknown[] = [];
+): Promise<{ code: number; said: readonly unknown[] }> {
   const ports: QueryPorts = {
     startPiped,
     reader: ["/opt/jiji/bin/jiji", "node", "store-reader"],
     openStore: async () => store,
     askHealth: async () => ({ gaps: 0, members: 1, lagSeconds: null }),
-    passOn: async (line) => void said.push(JSON.parse(line)),
   };
-  const code = await runNodeQuery(JSON.stringify(request), closed, host, (line) => said.push(line), ports);
-  return { code, said };
+  const handler: Handler<"query"> = (checked, call) => runNodeQuery(checked, call, ports);
+  const { code, lines } = await callNode("query", request, handler, { host, closed });
+  return { code, said: lines };
 }
 
 const READ = { mode: "read", sql: "SELECT 1", params: null, seconds: 60 };

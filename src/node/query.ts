@@ -2,16 +2,18 @@ import { readIdentity } from "../apply/kinds/identity.ts";
 import { readMembers } from "../apply/members-file.ts";
 import { JijiError } from "../model/errors.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
-import { queryRequestSchema, type QueryEvent, type QueryRequest } from "../model/query-protocol.ts";
+import { failureSchema } from "../model/node/failure.ts";
 import { verifiedMembers } from "../model/membership.ts";
+import type { Figures, QueryRequest } from "../model/node/query.ts";
+import { readerEventSchema } from "../model/node/store-reader.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import type { StoreHealth } from "../model/store-figures.ts";
 import { parseQuery } from "../store/query/query-parameters.ts";
 import { StoreError, type StoreClient } from "../store/store.ts";
-import type { Files, Host } from "../system/host.ts";
+import type { Files } from "../system/host.ts";
 import { startPiped, type PipedEnd, type StartPiped } from "../system/piped-program.ts";
-import { reportFailure, type Out } from "./out.ts";
+import type { Call } from "./call.ts";
 import { askOwnHealth, findOwnStore, openOwnStore, requireSpec, whyNotReadable, type OwnStore } from "./own-store.ts";
-import { parseRequest } from "./requests.ts";
 
 /** What `jiji node query` works with; tests give others. */
 export interface QueryPorts {
@@ -22,20 +24,15 @@ export interface QueryPorts {
   readonly openStore: (files: Files, spec: NodeSpec) => Promise<StoreClient>;
   /** what the store says of its health, if it does */
   readonly askHealth: (files: Files, spec: NodeSpec) => Promise<StoreHealth | undefined>;
-  /** prints a line as it is, and waits until it is on its way, so that nothing piles up here */
-  readonly passOn: (line: string) => Promise<void>;
 }
 
 /** The installed program itself is the reader. */
-export function queryPorts(passOn: (line: string) => Promise<void>): QueryPorts {
-  return {
-    startPiped,
-    reader: [process.execPath, "node", "store-reader"],
-    openStore: openOwnStore,
-    askHealth: askOwnHealth,
-    passOn,
-  };
-}
+const PORTS: QueryPorts = {
+  startPiped,
+  reader: [process.execPath, "node", "store-reader"],
+  openStore: openOwnStore,
+  askHealth: askOwnHealth,
+};
 
 /** Memory for data of the reader: enough for the tables of a full mesh, and no harm to a small server. */
 const READER_DATA_BYTES = 512 * 1024 * 1024;
@@ -64,29 +61,21 @@ export function confinedReader(reader: readonly string[], seconds: number): read
   ];
 }
 
-/**
- * `jiji node query`: see query-protocol.ts. `closed`, the end of standard input, breaks it off. Exit 0, or 1 after a line
- * that says why not.
- */
+/** `jiji node query`. The end of standard input breaks it off. */
 export async function runNodeQuery(
-  input: string,
-  closed: Promise<void>,
-  host: Pick<Host, "files">,
-  out: Out,
-  ports: QueryPorts,
-): Promise<number> {
+  request: CheckedRequestOf<"query">,
+  call: Call<"query">,
+  ports: QueryPorts = PORTS,
+): Promise<void> {
+  const { files } = call.host;
   try {
-    const request = parseRequest(queryRequestSchema, input);
-    const spec = await requireSpec(host.files);
-    const store = await findOwnStore(host.files, spec);
-    if (store.at === "elsewhere") {
-      out({ type: "elsewhere", holder: store.holder, name: store.name } satisfies QueryEvent);
-      return 0;
-    }
-    if (request.mode === "write") return await write(request, host.files, spec, out, ports);
-    return await read(request, store, { closed, files: host.files, spec, out, ports });
+    const spec = await requireSpec(files);
+    const store = await findOwnStore(files, spec);
+    if (store.at === "elsewhere") call.say({ type: "elsewhere", holder: store.holder, name: store.name });
+    else if (request.mode === "write") await write(request, spec, call, ports);
+    else await read(request, store, { call, spec, ports });
   } catch (error) {
-    return reportFailure(error instanceof StoreError ? storeRefused(error) : error, out);
+    throw error instanceof StoreError ? storeRefused(error) : error;
   }
 }
 
@@ -96,44 +85,38 @@ function storeRefused(error: StoreError): JijiError {
 
 async function write(
   { sql, params }: Extract<QueryRequest, { mode: "write" }>,
-  files: Files,
   spec: NodeSpec,
-  out: Out,
+  { host, say }: Call<"query">,
   { openStore }: QueryPorts,
-): Promise<number> {
+): Promise<void> {
   const parsed = parseQuery(sql, params ?? undefined);
   if (!parsed.ok) throw new JijiError("usage", parsed.why, { hint: parsed.hint });
-  const client = await openStore(files, spec);
+  const client = await openStore(host.files, spec);
   try {
     const done = await client.transact([parsed.statement]);
-    const rowsAffected = done.results[0]?.rowsAffected ?? 0;
-    out({ type: "written", rowsAffected, version: done.version } satisfies QueryEvent);
-    return 0;
+    say({ type: "written", rowsAffected: done.results[0]?.rowsAffected ?? 0, version: done.version });
   } finally {
     client.close();
   }
 }
 
 interface Reading {
-  readonly closed: Promise<void>;
-  readonly files: Files;
+  readonly call: Call<"query">;
   readonly spec: NodeSpec;
-  readonly out: Out;
   readonly ports: QueryPorts;
 }
 
-type Readable = Exclude<QueryRequest, { mode: "write" }>;
+type HereStore = OwnStore & { readonly at: "here" };
 
-async function read(request: Readable, store: OwnStore & { at: "here" }, context: Reading): Promise<number> {
-  const { files, out } = context;
-  const hint = `systemctl start ${store.unit}`;
-  const why = await whyNotReadable(files, store);
-  if (why !== undefined) {
-    out({ type: "away", why, hint } satisfies QueryEvent);
-    return 0;
-  }
+async function read(
+  request: Exclude<QueryRequest, { mode: "write" }>,
+  store: HereStore,
+  reading: Reading,
+): Promise<void> {
+  const { call, ports } = reading;
+  const why = await whyNotReadable(call.host.files, store);
+  if (why !== undefined) return call.say({ type: "away", why, hint: startHint(store) });
   const seconds = request.mode === "figures" ? 60 : request.seconds;
-  const { ports, closed } = context;
   const program = ports.startPiped(
     confinedReader(ports.reader, seconds),
     `${JSON.stringify({ path: store.path, request })}\n`,
@@ -144,55 +127,57 @@ async function read(request: Readable, store: OwnStore & { at: "here" }, context
     program.kill();
   };
   const timer = setTimeout(() => end(neverRead()), READING_MS + seconds * 1000);
-  void closed.then(() => end(new JijiError("cancelled", "nobody waits for the answer any more")));
+  void call.closed.then(() => end(new JijiError("cancelled", "nobody waits for the answer any more")));
   try {
-    const isWhole = await relay(program.lines, ports, async (last) => {
-      const event = JSON.parse(last) as QueryEvent;
-      if (event.type === "away") out({ ...event, why: unreadable(event.why), hint });
-      else if (event.type === "figures") out(await completeFigures(event, store, context));
-      else await ports.passOn(last);
-    });
+    const last = await relay(program.lines, call);
     const ended = await program.exited;
     if (brokenOff !== undefined) throw brokenOff;
-    if (!isWhole || ended.code === null) throw readerFailed(ended, seconds);
-    return ended.code;
+    if (last === undefined || ended.code === null) throw readerFailed(ended, seconds);
+    await sayLast(last, store, reading);
   } finally {
     clearTimeout(timer);
     program.kill();
   }
 }
 
-/**
- * Passes the reader's lines on, at the pace of who reads them, but the last one, which `end` gets. Gives whether that one
- * was whole.
- */
-async function relay(
-  lines: AsyncIterable<string>,
-  { passOn }: QueryPorts,
-  end: (last: string) => Promise<void>,
-): Promise<boolean> {
+function startHint({ unit }: HereStore): string {
+  return `systemctl start ${unit}`;
+}
+
+/** Passes the reader's lines on, at the pace of who reads them, but the last one; gives that one if it is whole. */
+async function relay(lines: AsyncIterable<string>, { passOn }: Call<"query">): Promise<string | undefined> {
   let last: string | undefined;
   for await (const line of lines) {
     if (last !== undefined) await passOn(last);
     last = line;
   }
-  if (last === undefined || !isJson(last)) return false;
-  await end(last);
-  return true;
+  return last !== undefined && isJson(last) ? last : undefined;
 }
 
-function unreadable(why: string): string {
-  return `the store's file cannot be read; perhaps it does not run (${why})`;
+/** What the reader said last: why it does not go on, or figures to be completed, or the end as it is. */
+async function sayLast(text: string, store: HereStore, reading: Reading): Promise<void> {
+  const { call } = reading;
+  const json: unknown = JSON.parse(text);
+  const { data: failure } = failureSchema.safeParse(json);
+  if (failure !== undefined) throw new JijiError("remote", failure.message, { hint: failure.hint });
+  const { data: event } = readerEventSchema.safeParse(json);
+  if (event?.type === "away") {
+    const why = `the store's file cannot be read; perhaps it does not run (${event.why})`;
+    call.say({ type: "away", why, hint: startHint(store) });
+  } else if (event?.type === "figures") {
+    call.say(await completeFigures(event, store, reading));
+  } else {
+    await call.passOn(text);
+  }
 }
-
-type Figures = Extract<QueryEvent, { type: "figures" }>;
 
 /** The reader sees the file's content; its sizes on disk and the running store are asked by who may. */
 async function completeFigures(
-  { figures }: Figures,
-  { path, kind }: OwnStore & { at: "here" },
-  { files, spec, ports }: Reading,
+  { figures }: Pick<Figures, "figures">,
+  { path, kind }: HereStore,
+  { call, spec, ports }: Reading,
 ): Promise<Figures> {
+  const { files } = call.host;
   const sizeOf = async (file: string): Promise<number | null> => {
     const stat = await files.stat(file);
     return stat.state === "found" ? stat.value.sizeBytes : null;

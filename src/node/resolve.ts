@@ -1,11 +1,11 @@
 import { serverAddress } from "../model/cluster.ts";
-import { resolveRequestSchema, type ResolvedName, type ResolveLine } from "../model/node-dns.ts";
+import type { ResolvedName } from "../model/node/resolve.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { PORTS } from "../model/ports.ts";
 import { openDnsClient, type DnsClient } from "../system/dns-client.ts";
 import type { Host } from "../system/host.ts";
 import { requireSpec } from "./own-store.ts";
-import { reportFailure, type Out } from "./out.ts";
-import { parseRequest } from "./requests.ts";
+import type { Call } from "./call.ts";
 
 /** So many questions are under way at once; a DNS server takes them from one source without complaint. */
 const PARALLEL = 64;
@@ -13,36 +13,27 @@ const PARALLEL = 64;
 /** Between two rounds of questions while an answer is waited for. */
 const AGAIN_MS = 50;
 
-/**
- * `jiji node resolve`: asks this server's jiji-dns as any client would, and says what came, one {@link ResolveLine} for
- * each name and one at the end. Exit 0, else 1.
- */
-export async function runNodeResolve(input: string, host: Host, out: Out): Promise<number> {
+/** `jiji node resolve`: asks this server's jiji-dns as any client would, and says what came. */
+export async function runNodeResolve(
+  request: CheckedRequestOf<"resolve">,
+  { host, say }: Call<"resolve">,
+): Promise<void> {
+  const { cluster, subnet } = await requireSpec(host.files);
+  const server = { address: serverAddress(cluster.cidr, subnet), port: PORTS.dns };
+  const client = await openDnsClient(server);
   try {
-    const request = parseRequest(resolveRequestSchema, input);
-    const { cluster, subnet } = await requireSpec(host.files);
-    const server = { address: serverAddress(cluster.cidr, subnet), port: PORTS.dns };
-    const client = await openDnsClient(server);
-    try {
-      const { answers, isSettled } = await resolveUntil(client, request, host.clock);
-      const say = (line: ResolveLine): void => out(line);
-      for (const answer of answers) say({ type: "answer", ...answer });
-      say({ type: "resolved", endpoint: `${server.address}:${server.port}`, isSettled });
-    } finally {
-      client.close();
-    }
-    return 0;
-  } catch (error) {
-    return reportFailure(error, out);
+    const { answers, isSettled } = await resolveUntil(client, request, host.clock);
+    for (const answer of answers) say({ type: "answer", ...answer });
+    say({ type: "resolved", endpoint: `${server.address}:${server.port}`, isSettled });
+  } finally {
+    client.close();
   }
 }
-
-type Request = ReturnType<typeof resolveRequestSchema.parse>;
 
 /** Asks once, or again and again until what was asked for is so; an answer that does not come settles nothing. */
 export async function resolveUntil(
   client: DnsClient,
-  { names, until }: Request,
+  { names, until }: CheckedRequestOf<"resolve">,
   clock: Host["clock"],
 ): Promise<{ readonly answers: readonly ResolvedName[]; readonly isSettled: boolean }> {
   const deadlineMs = clock.monotonicMs() + (until?.timeoutMs ?? 0);

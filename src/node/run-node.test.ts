@@ -1,7 +1,11 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { FakeHost } from "../../test/fake-host.ts";
-import { MAX_REQUEST_BYTES } from "./requests.ts";
-import { readRequest, runNode } from "./run-node.ts";
+import { callNode } from "../../test/node-call.ts";
+import { nodeFactsSchema } from "../model/node/observe.ts";
+import { nodeStatusSchema } from "../model/node/status.ts";
+import { REMOTE_SUBCOMMANDS, SUBCOMMANDS } from "../model/node/subcommands.ts";
+import { ABSENT } from "../model/reading.ts";
+import { MAX_REQUEST_BYTES, readRequest } from "./run-node.ts";
 
 async function* chunks(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text);
@@ -16,25 +20,66 @@ test("the request is the first line, however it is cut; the end of the input clo
 });
 
 test("an endless request is refused", async () => {
-  const host = new FakeHost();
-  const lines: string[] = [];
-  const input = chunks("x".repeat(MAX_REQUEST_BYTES), "x", "\n");
-  expect(await runNode("apply", { host, input, write: (text) => lines.push(text) })).toBe(1);
-  expect(JSON.parse(lines.join(""))).toEqual({ type: "failed", message: "the request is too long" });
+  expect(await callNode("apply", "x".repeat(MAX_REQUEST_BYTES + 1))).toEqual({
+    code: 1,
+    lines: [{ type: "failed", message: "the request is too long" }],
+  });
 });
 
 test("a refused request says where it is malformed and never what stood there", async () => {
   const host = new FakeHost();
-  const lines: string[] = [];
   const secret = "s3cr3t".repeat(8);
-  const request = {
-    goal: { phase: "join", spec: {}, members: [secret], expected: [] },
-    dryRun: "no",
-    storeToken: secret,
-  };
-  const input = chunks(`${JSON.stringify(request)}\n`);
-  expect(await runNode("apply", { host, input, write: (text) => lines.push(text) })).toBe(1);
-  expect(lines.join("")).toContain("dryRun");
-  expect(lines.join("")).not.toContain(secret);
+  const goal = { phase: "join", spec: {}, members: [secret], expected: [] };
+  const { code, lines } = await callNode("apply", { goal, dryRun: "no", storeToken: secret }, undefined, { host });
+  expect(code).toBe(1);
+  expect(JSON.stringify(lines)).toContain("dryRun");
+  expect(JSON.stringify(lines)).not.toContain(secret);
   expect(host.log).toEqual([]);
+});
+
+describe.each([...REMOTE_SUBCOMMANDS])("%s", (name) => {
+  test("has the shapes of its request and its answer", () => {
+    expect(SUBCOMMANDS[name].request.safeParse({ s3cr3t: "s3cr3t" }).success).toBe(false);
+    expect(SUBCOMMANDS[name].answer.safeParse({ type: "s3cr3t" }).success).toBe(false);
+  });
+
+  test("refuses a malformed request with one line that does not repeat it, and touches nothing", async () => {
+    for (const request of ["s3cr3t", '{"s3cr3t":', { s3cr3t: "s3cr3t" }, ["s3cr3t"], "s3cr3t".repeat(1000)]) {
+      const host = new FakeHost();
+      const { code, lines } = await callNode(name, request, undefined, { host });
+      expect({ code, lines }).toMatchObject({ code: 1, lines: [{ type: "failed" }] });
+      expect(JSON.stringify(lines)).not.toContain("s3cr3t");
+      expect([host.log, host.changes]).toEqual([[], 0]);
+    }
+  });
+});
+
+describe("an answer of another release", () => {
+  const status = {
+    identity: ABSENT,
+    version: "9.0.0",
+    members: [{ id: "x", name: "web1", subnet: 1 }],
+    wireguard: ABSENT,
+    units: {},
+    store: ABSENT,
+    dns: ABSENT,
+    agent: ABSENT,
+    engine: ABSENT,
+    containers: ABSENT,
+    problems: [],
+  };
+
+  test("may have keys that nobody knows here, and lack lists that were added later", () => {
+    expect(nodeStatusSchema.parse({ ...status, weather: "fine" })).toEqual({
+      ...status,
+      members: [{ id: "x", name: "web1", subnet: 1, firstSeenMs: null }],
+      notes: [],
+    } as never);
+  });
+
+  test("is refused where an identity does not belong to its key", () => {
+    const value = { id: "0".repeat(32), idKey: Buffer.alloc(32).toString("base64"), name: "web1", subnet: 0 };
+    expect(nodeStatusSchema.safeParse({ ...status, identity: { state: "found", value } }).success).toBe(false);
+    expect(nodeFactsSchema.shape.identity.safeParse({ state: "found", value }).success).toBe(false);
+  });
 });

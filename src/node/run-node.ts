@@ -1,21 +1,37 @@
+import type { z } from "zod";
 import { JijiError } from "../model/errors.ts";
-import { REMOTE_SUBCOMMANDS } from "../system/bootstrap-script.ts";
+import type { Failure } from "../model/node/failure.ts";
+import { SUBCOMMANDS, type Subcommand } from "../model/node/subcommands.ts";
 import type { Host } from "../system/host.ts";
 import { runNodeApply } from "./apply.ts";
-import { runNodeDrain } from "./drain.ts";
+import type { Handler } from "./call.ts";
 import { runNodeDns } from "./dns.ts";
-import { gcSources, runNodeGc } from "./gc.ts";
-import { COLLECT_SOURCES } from "./gc-collect.ts";
+import { runNodeDrain } from "./drain.ts";
+import { runNodeGc } from "./gc.ts";
 import { runNodeInspect } from "./inspect.ts";
 import { runNodeLock } from "./lock.ts";
 import { runNodeObserve } from "./observe.ts";
-import { reportFailure, type Out } from "./out.ts";
-import { queryPorts, runNodeQuery } from "./query.ts";
+import { runNodeQuery } from "./query.ts";
 import { runNodeRepair } from "./repair.ts";
 import { runNodeResolve } from "./resolve.ts";
-import { MAX_REQUEST_BYTES } from "./requests.ts";
 import { runNodeStatus } from "./status.ts";
 import { runStoreReader } from "./store-reader.ts";
+
+/** The function of each row of {@link SUBCOMMANDS}. */
+const HANDLERS: { readonly [Name in Subcommand]: Handler<Name> } = {
+  observe: runNodeObserve,
+  apply: runNodeApply,
+  lock: runNodeLock,
+  status: runNodeStatus,
+  dns: runNodeDns,
+  resolve: runNodeResolve,
+  query: runNodeQuery,
+  inspect: runNodeInspect,
+  drain: runNodeDrain,
+  gc: runNodeGc,
+  "store-reader": runStoreReader,
+  repair: runNodeRepair,
+};
 
 /** What `jiji node` is given by the entry point. */
 export interface NodePorts {
@@ -30,53 +46,43 @@ export interface NodePorts {
   readonly writeNow?: (text: string) => void;
 }
 
-/** The last ones are for the server itself. */
-export const NODE_SUBCOMMANDS = [...REMOTE_SUBCOMMANDS, "store-reader", "repair"] as const;
-
-export type NodeSubcommand = (typeof NODE_SUBCOMMANDS)[number];
-
-/** `jiji node SUBCOMMAND` on a server; gives the exit code and never rejects. */
-export async function runNode(subcommand: NodeSubcommand, ports: NodePorts): Promise<number> {
+/** `jiji node SUBCOMMAND` on a server; gives the exit code and never rejects. `handler`: tests give another. */
+export async function runNode<Name extends Subcommand>(
+  name: Name,
+  ports: NodePorts,
+  handler: Handler<Name> = HANDLERS[name],
+): Promise<number> {
   const { host, write } = ports;
   const { writeWhenRoom = async (text: string) => write(text), writeNow = write } = ports;
-  const out: Out = (line) => write(`${JSON.stringify(line)}\n`);
-  if (subcommand === "repair") return runNodeRepair(host, out);
+  const print = (line: object): void => write(`${JSON.stringify(line)}\n`);
   try {
-    const { line, closed } = await readRequest(ports.input);
-    switch (subcommand) {
-      case "observe":
-        return await runNodeObserve(line, host, out);
-      case "apply":
-        return await runNodeApply(line, host, out);
-      case "status":
-        return await runNodeStatus(line, host, out);
-      case "dns":
-        return await runNodeDns(line, out);
-      case "resolve":
-        return await runNodeResolve(line, host, out);
-      case "drain":
-        return await runNodeDrain(line, out);
-      case "inspect":
-        return await runNodeInspect(line, host, out);
-      case "query":
-        return await runNodeQuery(
-          line,
-          closed,
-          host,
-          out,
-          queryPorts((text) => writeWhenRoom(`${text}\n`)),
-        );
-      case "gc":
-        return await runNodeGc(line, host, out, gcSources(COLLECT_SOURCES));
-      case "store-reader":
-        return runStoreReader(line, (text) => writeNow(`${text}\n`));
-      case "lock":
-        return await runNodeLock(line, closed, out);
-    }
+    const { line, closed } = name === "repair" ? NO_INPUT : await readRequest(ports.input);
+    await handler(parseRequest(SUBCOMMANDS[name].request, line), {
+      host,
+      closed,
+      say: print,
+      passOn: (text) => writeWhenRoom(`${text}\n`),
+      passOnNow: (text) => writeNow(`${text}\n`),
+    });
+    return 0;
   } catch (error) {
-    return reportFailure(error, out);
+    print(failureOf(error));
+    return 1;
   }
 }
+
+/** How any error is told to the other side. */
+export function failureOf(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = error instanceof JijiError ? error.hint : undefined;
+  return { type: "failed", message, ...(hint === undefined ? {} : { hint }) };
+}
+
+/** Repair takes no request: people and a unit start it. */
+const NO_INPUT = { line: "null", closed: Promise.resolve() };
+
+/** Longest request: 255 signed records and a spec are well below it. */
+export const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 
 /** The first line of the input; `closed` resolves at the input's end. Rejects when the line is too long. */
 export async function readRequest(
@@ -102,4 +108,20 @@ async function drain(iterator: AsyncIterator<Uint8Array>): Promise<void> {
   } catch {
     // a broken connection is an end too
   }
+}
+
+/** Reads a request. Its text, which may hold a token, never becomes part of the error. */
+function parseRequest<Request>(schema: z.ZodType<Request>, text: string): Request {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new JijiError("usage", "the request is not JSON", { hint: "jiji node is meant for the CLI, not for people" });
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const where = parsed.error.issues.map(({ path }) => path.join(".") || "its shape").join(", ");
+  throw new JijiError("usage", `the request was refused: ${where} is malformed`, {
+    hint: "use the same release of jiji on both sides",
+  });
 }

@@ -1,14 +1,16 @@
 import { expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { FakeHost, failed, type FakeProgram } from "../../test/fake-host.ts";
+import { callNode } from "../../test/node-call.ts";
 import { sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
 import type { Engine } from "../engine/engine.ts";
 import { encodeIdentityFile } from "../model/identity-file.ts";
 import { encodeMembersFile } from "../model/members-file.ts";
 import { encodeNodeSpecFile } from "../model/node-spec.ts";
-import type { NodeStatus } from "../model/node/status.ts";
+import { nodeStatusSchema, type NodeStatus } from "../model/node/status.ts";
 import { PATHS } from "../model/paths.ts";
 import { found, unknown } from "../model/reading.ts";
+import type { Handler } from "./call.ts";
 import { runNodeStatus, type StatusSources } from "./status.ts";
 
 const engine = {
@@ -76,9 +78,10 @@ function member(): FakeHost {
 }
 
 async function status(host: FakeHost, probe = false, sources = SOURCES): Promise<NodeStatus> {
-  const lines: object[] = [];
-  expect(await runNodeStatus(JSON.stringify({ probe }), host, (line) => lines.push(line), sources)).toBe(0);
-  return lines[0] as NodeStatus;
+  const handler: Handler<"status"> = (request, call) => runNodeStatus(request, call, sources);
+  const { code, lines } = await callNode("status", { probe }, handler, { host });
+  expect(code).toBe(0);
+  return nodeStatusSchema.parse(lines[0]);
 }
 
 test("a healthy member has no problems", async () => {

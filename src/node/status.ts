@@ -7,7 +7,8 @@ import { verifiedMembers } from "../model/membership.ts";
 import { openEngine } from "../engine/open.ts";
 import type { Engine } from "../engine/engine.ts";
 import { serverAddress } from "../model/cluster.ts";
-import { statusRequestSchema, type NodeStatus } from "../model/node/status.ts";
+import type { NodeStatus } from "../model/node/status.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { ENGINE_NETWORK, PORTS } from "../model/ports.ts";
@@ -22,10 +23,9 @@ import { readAgentState } from "../system/agent-line.ts";
 import { askForSoa } from "../system/dns-question.ts";
 import type { Host } from "../system/host.ts";
 import { readSpec } from "./observe.ts";
-import { reportFailure, type Out } from "./out.ts";
+import type { Call } from "./call.ts";
 import { probePeers, type PeerProbe } from "./peer-probe.ts";
 import { findProblems, whyNot } from "./status-problems.ts";
-import { parseRequest } from "./requests.ts";
 
 /** What of a server is asked over sockets rather than through {@link Host}; tests give others. */
 export interface StatusSources {
@@ -47,20 +47,13 @@ const SOURCES: StatusSources = {
   },
 };
 
-/** `jiji node status`: one request on standard input, one {@link NodeStatus} line out. Never writes. */
+/** `jiji node status`. Never writes. */
 export async function runNodeStatus(
-  input: string,
-  host: Host,
-  out: Out,
+  { probe }: CheckedRequestOf<"status">,
+  { host, say }: Call<"status">,
   sources: StatusSources = SOURCES,
-): Promise<number> {
-  try {
-    const { probe } = parseRequest(statusRequestSchema, input);
-    out(await nodeStatus(host, sources, probe));
-    return 0;
-  } catch (error) {
-    return reportFailure(error, out);
-  }
+): Promise<void> {
+  say(await nodeStatus(host, sources, probe));
 }
 
 async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): Promise<NodeStatus> {

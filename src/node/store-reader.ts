@@ -1,17 +1,13 @@
-import { z } from "zod";
 import { JijiError } from "../model/errors.ts";
-import { queryRequestSchema, type QueryEvent } from "../model/query-protocol.ts";
+import type { ReaderEvent } from "../model/node/store-reader.ts";
+import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { parseQuery } from "../store/query/query-parameters.ts";
 import { readFigures } from "../store/query/read-figures.ts";
 import { rehearse, type RowDifference } from "../store/query/rehearsal.ts";
 import { SqlRefused } from "../store/query/sql-refused.ts";
 import { StoreFile, StoreFileAway, WritesRefused } from "../store/query/store-file.ts";
 import { encodeRow, type BoundValue, type DecodedStatement } from "../store/wire.ts";
-import { reportFailure, type Out } from "./out.ts";
-import { parseRequest } from "./requests.ts";
-
-/** What the unprivileged reader is told: the file, and what is wanted of it. */
-export const readerRequestSchema = z.object({ path: z.string(), request: queryRequestSchema });
+import type { Call } from "./call.ts";
 
 /** Rows travel in lines of about this size. */
 const LINE_CHARS = 32 * 1024;
@@ -23,33 +19,28 @@ const MAX_ROW_CHARS = 900_000;
 const MAX_CHANGES = 1000;
 
 /**
- * `jiji node store-reader`: reads one database file for `jiji node query`, as a user that may do nothing else. One request
- * on standard input, {@link QueryEvent} lines out through `write`, which may hold it up for as long as nobody reads.
+ * `jiji node store-reader`: reads one database file for `jiji node query`, as a user that may do nothing else. It stands
+ * still for as long as nobody reads what it says.
  */
-export function runStoreReader(input: string, write: (line: string) => void): number {
-  const out: Out = (event) => write(JSON.stringify(event));
+export function runStoreReader(
+  { path, request }: CheckedRequestOf<"store-reader">,
+  { passOnNow }: Pick<Call<"store-reader">, "passOnNow">,
+): void {
+  const say = (event: ReaderEvent): void => passOnNow(JSON.stringify(event));
   try {
-    const { path, request } = parseRequest(readerRequestSchema, input);
     const file = new StoreFile(path);
     try {
       if (request.mode === "write") throw new Error("a reader does not write");
-      if (request.mode === "figures") {
-        out({ type: "figures", figures: readFigures(file.database) });
-        return 0;
-      }
+      if (request.mode === "figures") return say({ type: "figures", figures: readFigures(file.database) });
       const statement = statementOf(request.sql, request.params);
-      if (request.mode === "read") sendRows(file, statement, write);
-      else sendRehearsal(file, statement, write);
+      if (request.mode === "read") sendRows(file, statement, passOnNow);
+      else sendRehearsal(file, statement, passOnNow);
     } finally {
       file.close();
     }
-    return 0;
   } catch (error) {
-    if (error instanceof StoreFileAway) {
-      out({ type: "away", why: error.message, hint: "" } satisfies QueryEvent);
-      return 0;
-    }
-    return reportFailure(error instanceof SqlRefused ? refusal(error) : error, out);
+    if (error instanceof StoreFileAway) return say({ type: "away", why: error.message, hint: "" });
+    throw error instanceof SqlRefused ? refusal(error) : error;
   }
 }
 
@@ -74,7 +65,7 @@ function refusal(error: SqlRefused): JijiError {
 
 function sendRows(file: StoreFile, statement: DecodedStatement, write: (line: string) => void): void {
   const { columns, rows } = file.read(statement);
-  write(JSON.stringify({ type: "columns", columns } satisfies QueryEvent));
+  write(JSON.stringify({ type: "columns", columns } satisfies ReaderEvent));
   let texts: string[] = [];
   let chars = 0;
   let count = 0;
@@ -91,7 +82,7 @@ function sendRows(file: StoreFile, statement: DecodedStatement, write: (line: st
     if (chars >= LINE_CHARS) flush();
   }
   flush();
-  write(JSON.stringify({ type: "end", rows: count } satisfies QueryEvent));
+  write(JSON.stringify({ type: "end", rows: count } satisfies ReaderEvent));
 }
 
 function encodeBounded(row: readonly BoundValue[], what: string): string {
@@ -105,7 +96,7 @@ function encodeBounded(row: readonly BoundValue[], what: string): string {
 function sendRehearsal(file: StoreFile, statement: DecodedStatement, write: (line: string) => void): void {
   const { differences, rowsAffected, changingFunction } = rehearse(file, statement);
   for (const difference of differences.slice(0, MAX_CHANGES)) write(changeLine(difference));
-  const end: QueryEvent = {
+  const end: ReaderEvent = {
     type: "rehearsed",
     differences: differences.length,
     rowsAffected,

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { parseServerId, type ServerId } from "../model/keys.ts";
-import type { GcRow } from "../model/node-gc.ts";
+import type { GcRow } from "../model/node/gc.ts";
 import { findGarbage, type GcView } from "./garbage.ts";
 
 /** A server's id, the same for the same name. */

@@ -1,5 +1,5 @@
 import { parseServerId } from "../model/keys.ts";
-import type { GcRow, GcSeen } from "../model/node-gc.ts";
+import type { GcRow, GcSeen } from "../model/node/gc.ts";
 
 /** What one server that was asked sees. */
 export interface GcView {

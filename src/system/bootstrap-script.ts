@@ -1,3 +1,5 @@
+import { REMOTE_SUBCOMMANDS } from "../model/node/subcommands.ts";
+
 /**
  * The only texts that a server's shell ever reads from jiji. They are constants: hashes, sizes and requests come on
  * standard input and are held to a pattern by the scripts themselves. They need no more than a POSIX shell and the
@@ -63,20 +65,6 @@ const RECEIVE = script([
   'echo "jiji: what arrived is not what was sent (its hash is $sum)" >&2; exit 66; fi;',
   'chmod 700 "$part"; mkdir -p "/opt/jiji/staging/$hash"; mv -f "$part" "/opt/jiji/staging/$hash/file"',
 ]);
-
-/** What `jiji node` can be asked to do over ssh. */
-export const REMOTE_SUBCOMMANDS = [
-  "observe",
-  "apply",
-  "lock",
-  "status",
-  "dns",
-  "resolve",
-  "query",
-  "inspect",
-  "drain",
-  "gc",
-] as const;
 
 /**
  * Starts `jiji node SUBCOMMAND`: one line `HASH SUBCOMMAND`, then the request. The executable is the staged one of that

@@ -1,4 +1,4 @@
-import type { EngineSide } from "../../src/model/node-inspect.ts";
+import type { EngineSide } from "../../src/model/node/inspect.ts";
 
 export const API_ID = `abc123${"0".repeat(58)}`;
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { failureOf } from "../../src/node/run-node.ts";
 import { runStoreReader } from "../../src/node/store-reader.ts";
-import type { QueryRequest } from "../../src/model/query-protocol.ts";
+import type { QueryRequest } from "../../src/model/node/query.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { makeStoreFile, type MadeStoreFile } from "../store-file-maker.ts";
 import { commandWorld, deployFile, type CommandResult, type CommandWorld } from "./command-world.ts";
@@ -34,7 +35,11 @@ function* answer(name: string, request: QueryRequest): Generator<string> {
     return;
   }
   const lines: string[] = [];
-  runStoreReader(JSON.stringify({ path: store.path, request }), (line) => lines.push(line));
+  try {
+    runStoreReader({ path: store.path, request }, { passOnNow: (line) => lines.push(line) });
+  } catch (error) {
+    lines.push(JSON.stringify(failureOf(error)));
+  }
   yield* lines;
 }
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { DnsListing, ListedName } from "../../src/model/node-dns.ts";
+import type { DnsListing, ListedName } from "../../src/model/node/dns.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";
 

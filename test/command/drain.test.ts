@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import type { EngineSide } from "../../src/model/node-inspect.ts";
+import type { EngineSide } from "../../src/model/node/inspect.ts";
 import { ABSENT, found, unknown, type Reading } from "../../src/model/reading.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { API_ID as ID, apiContainer } from "./api-container.ts";

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import type { GcDone, GcLine, GcRequest, GcRow } from "../../src/model/node-gc.ts";
+import type { GcDone, GcLine, GcRequest, GcRow } from "../../src/model/node/gc.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { sampleRecord } from "../sample-spec.ts";
 import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import type { TracedRow } from "../../src/model/dns-trace.ts";
-import type { InspectAnswer, RowSide } from "../../src/model/node-inspect.ts";
+import type { InspectAnswer, RowSide } from "../../src/model/node/inspect.ts";
 import { ABSENT, found, unknown } from "../../src/model/reading.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { API_ID as ID, apiContainer } from "./api-container.ts";

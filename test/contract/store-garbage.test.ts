@@ -1,16 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
-import { runNodeGc } from "../../src/node/gc.ts";
+import type { Handler } from "../../src/node/call.ts";
+import { runNodeGc, type GcSources } from "../../src/node/gc.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { encodeIdentityFile, parseIdentityFile } from "../../src/model/identity-file.ts";
 import { encodeMembersFile } from "../../src/model/members-file.ts";
-import type { GcDone, GcLine, GcRequest } from "../../src/model/node-gc.ts";
+import type { GcDone, GcLine, GcRequest } from "../../src/model/node/gc.ts";
 import { encodeNodeSpecFile } from "../../src/model/node-spec.ts";
 import { PATHS } from "../../src/model/paths.ts";
 import { found } from "../../src/model/reading.ts";
 import { openStoreClient } from "../../src/store/client.ts";
 import type { StoreClient } from "../../src/store/store.ts";
 import { FakeHost } from "../fake-host.ts";
+import { callNode } from "../node-call.ts";
 import { sampleRecord, sampleSpec } from "../sample-spec.ts";
 import { IMPLEMENTATIONS, TOKEN, type StoreUnderTest } from "./store-under-test.ts";
 
@@ -50,14 +52,15 @@ describe.each(IMPLEMENTATIONS)("garbage in $name", ({ start }) => {
   afterAll(() => store.close());
 
   async function gc<Line>(request: GcRequest): Promise<Line[]> {
-    const lines: Line[] = [];
-    const code = await runNodeGc(JSON.stringify(request), host, (line) => void lines.push(line as Line), {
+    const sources: GcSources = {
       openEngine: () => ({ containers: async () => found([]) }) as unknown as Engine,
       openStore: async () => openStoreClient({ url: store.url, token: TOKEN }),
       askAgent: async () => ({ type: "asked" }),
-    });
-    expect({ code, lines }).toMatchObject({ code: 0 });
-    return lines;
+    };
+    const handler: Handler<"gc"> = (checked, call) => runNodeGc(checked, call, sources);
+    const answer = await callNode("gc", request, handler, { host });
+    expect(answer).toMatchObject({ code: 0 });
+    return answer.lines as Line[];
   }
 
   const owners = async (): Promise<unknown> =>

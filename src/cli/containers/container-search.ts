@@ -1,5 +1,5 @@
 import { JijiError } from "../../model/errors.ts";
-import { inspectAnswerSchema, type InspectAnswer, type InspectRequest } from "../../model/node-inspect.ts";
+import type { InspectAnswer } from "../../model/node/inspect.ts";
 import { showText } from "../../model/shown-text.ts";
 import {
   answersOf,
@@ -10,7 +10,6 @@ import {
   type Outcome,
 } from "../servers/asked-servers.ts";
 import type { CliContext } from "../context.ts";
-import type { NodeClient } from "../servers/node-client.ts";
 import { renderTable } from "../table.ts";
 
 /** One container of one server, as somebody knows it. */
@@ -82,9 +81,7 @@ function inspectAll(
   servers: readonly AskedServer[],
   container: string,
 ): Promise<readonly Outcome<InspectAnswer>[]> {
-  const request: InspectRequest = { container };
-  const ask = (client: NodeClient): Promise<InspectAnswer> => client.ask("inspect", request, inspectAnswerSchema);
-  return askAll(context, servers, ask, PATIENCE_MS);
+  return askAll(context, servers, (client) => client.ask("inspect", { container }), PATIENCE_MS);
 }
 
 function notFound(text: string, outcomes: readonly Outcome<InspectAnswer>[]): JijiError {

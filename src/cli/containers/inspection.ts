@@ -1,4 +1,4 @@
-import type { EngineSide, InspectAnswer, RowSide } from "../../model/node-inspect.ts";
+import type { EngineSide, InspectAnswer, RowSide } from "../../model/node/inspect.ts";
 import type { TracedRow } from "../../model/dns-trace.ts";
 import type { Reading } from "../../model/reading.ts";
 import { answersOf, failuresOf } from "../servers/asked-servers.ts";

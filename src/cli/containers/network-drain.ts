@@ -1,8 +1,7 @@
 import { JijiError } from "../../model/errors.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
-import { drainAnswerSchema, type DrainRequest } from "../../model/node-drain.ts";
-import type { ResolvedName } from "../../model/node-dns.ts";
-import type { EngineSide } from "../../model/node-inspect.ts";
+import type { ResolvedName } from "../../model/node/resolve.ts";
+import type { EngineSide } from "../../model/node/inspect.ts";
 import { answersOf, askAll, connectAll, failuresOf, type AskedServer, type Outcome } from "../servers/asked-servers.ts";
 import { Ambiguous, findContainer, type Candidate, type Search } from "./container-search.ts";
 import type { CliContext } from "../context.ts";
@@ -114,8 +113,8 @@ async function drain(parts: Drain): Promise<ExitCode> {
   const { context, output, options, asked, owner, container } = parts;
   const { undo, json } = options;
   const startedMs = context.clock.monotonicMs();
-  const request: DrainRequest = { container: container.containerId, undo };
-  const { isDraining } = await (await owner.client).ask("drain", request, drainAnswerSchema);
+  const client = await owner.client;
+  const { isDraining } = await client.ask("drain", { container: container.containerId, undo });
   const settled = new Map<string, number>();
   const outcomes = await askAll(
     context,

@@ -1,4 +1,4 @@
-import type { DnsListing } from "../../model/node-dns.ts";
+import type { DnsListing } from "../../model/node/dns.ts";
 import type { AskedServer } from "../servers/asked-servers.ts";
 import type { NatServers } from "./dns-differences.ts";
 

@@ -1,4 +1,5 @@
-import type { DnsListing, ListedName, ResolvedName } from "../../model/node-dns.ts";
+import type { DnsListing, ListedName } from "../../model/node/dns.ts";
+import type { ResolvedName } from "../../model/node/resolve.ts";
 import type { Difference } from "./dns-differences.ts";
 import type { Colors } from "../output.ts";
 import { renderTable } from "../table.ts";

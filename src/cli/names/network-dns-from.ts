@@ -1,6 +1,7 @@
 import { JijiError } from "../../model/errors.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
-import type { DnsListing, ResolvedName } from "../../model/node-dns.ts";
+import type { DnsListing } from "../../model/node/dns.ts";
+import type { ResolvedName } from "../../model/node/resolve.ts";
 import { answersOf, askAll, failuresOf, type AskedServer, type Outcome } from "../servers/asked-servers.ts";
 import type { CliContext } from "../context.ts";
 import { diffNames, type Difference, type NameView, type NatServers } from "./dns-differences.ts";

@@ -1,7 +1,7 @@
 import type { ServerConfig } from "../../config/deploy-config.ts";
 import { nearest } from "../../config/nearest.ts";
 import { JijiError } from "../../model/errors.ts";
-import type { DnsListing } from "../../model/node-dns.ts";
+import type { DnsListing } from "../../model/node/dns.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
 import { showText } from "../../model/shown-text.ts";
 import {

@@ -1,4 +1,4 @@
-import type { GcDone } from "../../model/node-gc.ts";
+import type { GcDone } from "../../model/node/gc.ts";
 import type { Garbage, GcView, StaleRow } from "../../plan/garbage.ts";
 import type { Colors } from "../output.ts";
 import { renderTable } from "../table.ts";

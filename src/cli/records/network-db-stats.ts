@@ -1,5 +1,5 @@
 import { JijiError } from "../../model/errors.ts";
-import type { QueryEvent } from "../../model/query-protocol.ts";
+import type { QueryEvent } from "../../model/node/query.ts";
 import { showJson } from "../../model/shown-text.ts";
 import { NoAnswer } from "../servers/any-server.ts";
 import {

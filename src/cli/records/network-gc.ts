@@ -1,13 +1,5 @@
 import { JijiError } from "../../model/errors.ts";
-import {
-  gcDoneSchema,
-  gcLineSchema,
-  MAX_COLLECTED,
-  MAX_RECHECKED,
-  type GcDone,
-  type GcRequest,
-  type GcRow,
-} from "../../model/node-gc.ts";
+import { MAX_COLLECTED, MAX_RECHECKED, type GcDone, type GcRequest, type GcRow } from "../../model/node/gc.ts";
 import { findGarbage, type Garbage, type GcView } from "../../plan/garbage.ts";
 import {
   answersOf,
@@ -82,15 +74,10 @@ function checkOptions(context: CliContext, { force, yes }: GcOptions): void {
 
 async function observe(client: NodeClient, server: string): Promise<GcView> {
   const rows: GcRow[] = [];
-  let view: GcView | undefined;
-  const request: GcRequest = { action: "observe" };
-  await client.askLines("gc", request, gcLineSchema, (line) => {
+  const seen = await client.askUntil("gc", { action: "observe" }, "seen", (line) => {
     if (line.type === "rows") rows.push(...line.rows);
-    else view = { server, seen: line, rows };
-    return line.type === "seen";
   });
-  if (view === undefined) throw new Error("an answer without an end");
-  return view;
+  return { server, seen, rows };
 }
 
 /** Whether anything is to be done at all. */
@@ -167,7 +154,7 @@ async function askOne(
   request: GcRequest,
 ): Promise<GcDone | JijiError> {
   const chosen = asked.filter(({ name }) => name === server);
-  const ask = (client: NodeClient): Promise<GcDone> => client.ask("gc", request, gcDoneSchema);
+  const ask = (client: NodeClient): Promise<GcDone> => client.askUntil("gc", request, "collected");
   const [outcome] = await askAll(context, chosen, ask, PATIENCE_MS);
   if (outcome === undefined) return new JijiError("connection", "it was not asked");
   return outcome.state === "answered" ? outcome.value : outcome.error;

@@ -1,5 +1,4 @@
-import { JijiError } from "../../model/errors.ts";
-import { queryEventSchema, type QueryEvent, type QueryRequest } from "../../model/query-protocol.ts";
+import type { QueryEvent, QueryRequest } from "../../model/node/query.ts";
 import { showText } from "../../model/shown-text.ts";
 import { NoAnswer } from "../servers/any-server.ts";
 import type { NodeClient } from "../servers/node-client.ts";
@@ -15,12 +14,12 @@ const LAST: readonly QueryEvent["type"][] = ["end", "rehearsed", "written", "fig
 
 /** Asks one server's store. Resolves with the first line of the answer, so that another server can be asked instead. */
 export async function openQuery(client: NodeClient, request: QueryRequest): Promise<QueryAnswer | NoAnswer> {
-  const { answers, close } = client.stream("query", request);
+  const { events, close } = client.query(request);
   try {
-    const first = parseEvent((await answers.next()).value);
+    const { value: first } = await events.next();
     if (first.type === "away") return new NoAnswer(showText(first.why), showText(first.hint));
     if (first.type === "elsewhere") return elsewhere(first.name, first.holder);
-    return { first, events: eventsFrom(first, answers, close), close };
+    return { first, events: eventsFrom(first, events, close), close };
   } catch (error) {
     close();
     throw error;
@@ -35,7 +34,7 @@ function elsewhere(name: string | null, holder: number): NoAnswer {
 
 async function* eventsFrom(
   first: QueryEvent,
-  answers: AsyncGenerator<unknown>,
+  events: AsyncGenerator<QueryEvent, never>,
   close: () => void,
 ): AsyncGenerator<QueryEvent> {
   try {
@@ -43,17 +42,9 @@ async function* eventsFrom(
     for (;;) {
       yield event;
       if (LAST.includes(event.type)) return;
-      event = parseEvent((await answers.next()).value);
+      event = (await events.next()).value;
     }
   } finally {
     close();
   }
-}
-
-function parseEvent(value: unknown): QueryEvent {
-  const parsed = queryEventSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new JijiError("remote", "it gave an answer that this release does not understand", {
-    hint: "compare `jiji --version` here with `/opt/jiji/bin/jiji --version` there",
-  });
 }

@@ -1,4 +1,4 @@
-import type { QueryValue } from "../../model/query-protocol.ts";
+import type { QueryValue } from "../../model/node/query.ts";
 import { showJsonText, showText } from "../../model/shown-text.ts";
 import type { Colors } from "../output.ts";
 

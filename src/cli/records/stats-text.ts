@@ -1,4 +1,4 @@
-import type { QueryEvent } from "../../model/query-protocol.ts";
+import type { QueryEvent } from "../../model/node/query.ts";
 import { DIFFERS } from "../names/dns-text.ts";
 import { formatBytes } from "../duration.ts";
 import type { Colors } from "../output.ts";

@@ -1,5 +1,5 @@
 import { JijiError } from "../../model/errors.ts";
-import type { QueryEvent, QueryValue } from "../../model/query-protocol.ts";
+import type { QueryEvent, QueryValue } from "../../model/node/query.ts";
 import { showText } from "../../model/shown-text.ts";
 import type { NoAnswer } from "../servers/any-server.ts";
 import type { CliContext } from "../context.ts";

@@ -1,22 +1,23 @@
+import type { z } from "zod";
 import { JijiError } from "../../model/errors.ts";
 import type { Sha256 } from "../../model/keys.ts";
-import type { z } from "zod";
-import {
-  applyEventSchema,
-  type ApplyDone,
-  type ApplyEvent,
-  type ApplyRequest,
-  type ShownStep,
-} from "../../model/node/apply.ts";
+import type { ApplyDone, ApplyEvent, ApplyRequest, ShownStep } from "../../model/node/apply.ts";
 import { failureSchema } from "../../model/node/failure.ts";
-import { lockEventSchema } from "../../model/node/lock.ts";
-import { nodeFactsSchema, type NodeFacts, type observeRequestSchema } from "../../model/node/observe.ts";
-import { nodeStatusSchema, type NodeStatus, type statusRequestSchema } from "../../model/node/status.ts";
+import type { QueryEvent, QueryRequest } from "../../model/node/query.ts";
+import { SUBCOMMANDS, type AnswerOf, type RemoteSubcommand, type RequestOf } from "../../model/node/subcommands.ts";
 import { showJson, showLines, showText } from "../../model/shown-text.ts";
 import { parseExactJson } from "../../store/wire.ts";
-import { SCRIPT_EXIT, type REMOTE_SUBCOMMANDS } from "../../system/bootstrap-script.ts";
+import { SCRIPT_EXIT } from "../../system/bootstrap-script.ts";
 import { SessionEnded, type Connection, type Session } from "../../system/connection.ts";
 import { LineTooLong } from "../../system/line-split.ts";
+
+/** Subcommands whose answers are lines of several types. */
+type LinedSubcommand = {
+  [Name in RemoteSubcommand]: AnswerOf<Name> extends { readonly type: string } ? Name : never;
+}[RemoteSubcommand];
+
+type LineType<Name extends LinedSubcommand> = AnswerOf<Name>["type"];
+type LineOf<Name extends LinedSubcommand, Type> = Extract<AnswerOf<Name>, { readonly type: Type }>;
 
 /** A lock that is held on one server until it is given back or the connection ends. */
 export interface HeldLock {
@@ -50,12 +51,37 @@ export class NodeClient {
     this.#signal = signal;
   }
 
-  async observe(request: z.input<typeof observeRequestSchema>): Promise<NodeFacts> {
-    return this.ask("observe", request, nodeFactsSchema);
+  /** Gives the one line of the answer. */
+  async ask<Name extends RemoteSubcommand>(name: Name, request: RequestOf<Name>): Promise<AnswerOf<Name>> {
+    const session = this.#start(name);
+    await this.#send(session, request, true);
+    const answer = await this.#nextAnswer(session, session.lines[Symbol.asyncIterator](), SUBCOMMANDS[name].answer);
+    session.end();
+    return answer;
   }
 
-  async status(request: z.input<typeof statusRequestSchema>): Promise<NodeStatus> {
-    return this.ask("status", request, nodeStatusSchema);
+  /**
+   * The same for an answer of many lines: gives the first of type `last`; `onLine` has those before it as they come. An
+   * answer that ends sooner is a failure, so nobody takes half a list for a whole one.
+   */
+  async askUntil<Name extends LinedSubcommand, Last extends LineType<Name>>(
+    name: Name,
+    request: RequestOf<Name>,
+    last: Last,
+    onLine: (line: AnswerOf<Name>) => void = () => undefined,
+  ): Promise<LineOf<Name, Last>> {
+    const session = this.#start(name);
+    await this.#send(session, request, true);
+    const lines = session.lines[Symbol.asyncIterator]();
+    const isLast = (line: AnswerOf<Name>): line is LineOf<Name, Last> => line.type === last;
+    for (;;) {
+      const line = await this.#nextAnswer(session, lines, SUBCOMMANDS[name].answer);
+      if (isLast(line)) {
+        session.end();
+        return line;
+      }
+      onLine(line);
+    }
   }
 
   /** The steps that this goal would take; changes nothing. */
@@ -63,28 +89,28 @@ export class NodeClient {
     request: Omit<ApplyRequest, "dryRun">,
   ): Promise<{ readonly steps: readonly ShownStep[]; readonly notes: readonly string[] }> {
     let steps: readonly ShownStep[] = [];
-    const done = await this.#apply({ ...request, dryRun: true }, (event) => {
+    const { notes } = await this.askUntil("apply", { ...request, dryRun: true }, "done", (event) => {
       if (event.type === "plan") steps = event.steps;
     });
-    return { steps, notes: done.notes };
+    return { steps, notes };
   }
 
   /** Executes; every event is passed on as it comes. */
   async apply(request: Omit<ApplyRequest, "dryRun">, onEvent: (event: ApplyEvent) => void): Promise<ApplyDone> {
-    return this.#apply({ ...request, dryRun: false }, onEvent);
+    return this.askUntil("apply", { ...request, dryRun: false }, "done", onEvent);
   }
 
   /**
    * Starts the program that will hold the lock, and gives back the call that asks for it; so the starting, which takes
    * long, can happen on all servers at once while the asking keeps its order.
    */
-  prepareLock(request: { readonly holder: string }): { ask(): Promise<LockAnswer>; close(): void } {
+  prepareLock(request: RequestOf<"lock">): { ask(): Promise<LockAnswer>; close(): void } {
     const session = this.#start("lock");
     return {
       ask: async () => {
         await this.#send(session, request, false);
         const iterator = session.lines[Symbol.asyncIterator]();
-        const event = await this.#nextAnswer(session, iterator, lockEventSchema);
+        const event = await this.#nextAnswer(session, iterator, SUBCOMMANDS.lock.answer);
         if (event.type === "busy") {
           session.end();
           return { state: "busy", holder: event.holder };
@@ -101,72 +127,32 @@ export class NodeClient {
   }
 
   /**
-   * Starts a subcommand whose answer is read while it comes, line by line and as it is: integers exact, texts not escaped.
+   * Asks a server's store; the answer is read while it comes, line by line and as it is: integers exact, texts not escaped.
    * It goes on until its answer ends, or until `close`, which gives it up.
    */
-  stream(
-    subcommand: "query",
-    request: unknown,
-  ): { readonly answers: AsyncGenerator<unknown>; readonly close: () => void } {
-    const session = this.#start(subcommand);
-    return { answers: this.#answers(session, request), close: () => session.kill() };
+  query(request: QueryRequest): { readonly events: AsyncGenerator<QueryEvent, never>; readonly close: () => void } {
+    const session = this.#start("query");
+    return { events: this.#queryEvents(session, request), close: () => session.kill() };
   }
 
-  async *#answers(session: Session, request: unknown): AsyncGenerator<unknown> {
+  async *#queryEvents(session: Session, request: QueryRequest): AsyncGenerator<QueryEvent, never> {
     await this.#send(session, request, false);
     const iterator = session.lines[Symbol.asyncIterator]();
     for (;;) {
       const value = await this.#nextValue(session, iterator, parseExactJson);
       // A line that was cut off by the end of its sender is followed by the reason.
-      if (value !== undefined) yield value;
+      if (value !== undefined) yield this.#parse(session, SUBCOMMANDS.query.answer, value);
     }
   }
 
-  async #apply(request: ApplyRequest, onEvent: (event: ApplyEvent) => void): Promise<ApplyDone> {
-    const session = this.#start("apply");
-    await this.#send(session, request, true);
-    const iterator = session.lines[Symbol.asyncIterator]();
-    for (;;) {
-      const event = await this.#nextAnswer(session, iterator, applyEventSchema);
-      if (event.type === "done") return event;
-      onEvent(event);
-    }
-  }
-
-  /** Asks what has its shapes in a file of its own; gives the one line of the answer. */
-  async ask<Answer>(subcommand: Subcommand, request: unknown, schema: z.ZodType<Answer>): Promise<Answer> {
-    const session = this.#start(subcommand);
-    await this.#send(session, request, true);
-    const answer = await this.#nextAnswer(session, session.lines[Symbol.asyncIterator](), schema);
-    session.end();
-    return answer;
-  }
-
-  /**
-   * The same for an answer of many lines: `onLine` has each as it comes, up to one for which it gives true. An answer that
-   * ends before is a failure, so nobody takes half a list for a whole one.
-   */
-  async askLines<Line>(
-    subcommand: Subcommand,
-    request: unknown,
-    schema: z.ZodType<Line>,
-    onLine: (line: Line) => boolean,
-  ): Promise<void> {
-    const session = this.#start(subcommand);
-    await this.#send(session, request, true);
-    const lines = session.lines[Symbol.asyncIterator]();
-    while (!onLine(await this.#nextAnswer(session, lines, schema)));
-    session.end();
-  }
-
-  #start(subcommand: Subcommand): Session {
+  #start(name: RemoteSubcommand): Session {
     this.#signal.throwIfAborted();
     const session = this.#connection.start("run");
     const onAbort = (): void => session.kill();
     this.#signal.addEventListener("abort", onAbort, { once: true });
     void session.exited.then(() => this.#signal.removeEventListener("abort", onAbort));
     // A program that has ended already says why by its end; that is where it is looked for.
-    session.write(`${this.#executable} ${subcommand}\n`).catch(() => undefined);
+    session.write(`${this.#executable} ${name}\n`).catch(() => undefined);
     return session;
   }
 
@@ -185,7 +171,11 @@ export class NodeClient {
     lines: AsyncIterator<string>,
     schema: z.ZodType<Answer>,
   ): Promise<Answer> {
-    const answer = schema.safeParse(showJson(await this.#nextValue(session, lines, JSON.parse)));
+    return this.#parse(session, schema, showJson(await this.#nextValue(session, lines, JSON.parse)));
+  }
+
+  #parse<Answer>(session: Session, schema: z.ZodType<Answer>, value: unknown): Answer {
+    const answer = schema.safeParse(value);
     if (answer.success) return answer.data;
     session.kill();
     throw new JijiError("remote", "it gave an answer that this release does not understand", {
@@ -243,8 +233,6 @@ export class NodeClient {
     });
   }
 }
-
-type Subcommand = (typeof REMOTE_SUBCOMMANDS)[number];
 
 function parseJson(line: string, parse: (text: string) => unknown): unknown {
   try {

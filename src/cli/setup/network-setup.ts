@@ -211,7 +211,7 @@ class Setup {
     output.detail("looking at the servers");
     return Promise.all(
       servers.map(async ({ config, endpoints }): Promise<ObservedServer> => {
-        const facts = await clientOf(clients, config.name).observe({ engine: config.engine ?? null });
+        const facts = await clientOf(clients, config.name).ask("observe", { engine: config.engine ?? null });
         return { config, facts, endpoints, selected: selected.has(config.name) };
       }),
     );

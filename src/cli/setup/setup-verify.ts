@@ -52,7 +52,7 @@ export async function verifyServers(
 
 async function verifyOnce(server: VerifyServer): Promise<Verdict> {
   try {
-    return judge(await server.client.status({ probe: true }), server.peers);
+    return judge(await server.client.ask("status", { probe: true }), server.peers);
   } catch (error) {
     if (!(error instanceof JijiError)) throw error;
     const none = { good: 0, of: server.peers.length };

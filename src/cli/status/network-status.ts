@@ -88,7 +88,7 @@ async function askServer(server: ReachedServer, cluster: ClusterCidr, context: C
   }
   try {
     const client = new NodeClient(server.connection, name, "installed", context.interrupted);
-    return rowOf(server, await client.status({ probe: false }), cluster);
+    return rowOf(server, await client.ask("status", { probe: false }), cluster);
   } catch (error) {
     context.interrupted.throwIfAborted();
     const { message, hint } = asJijiError(error);

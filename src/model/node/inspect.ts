@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { tracedRowSchema } from "./dns-trace.ts";
-import type { Reading } from "./reading.ts";
+import { tracedRowSchema } from "../dns-trace.ts";
+import { engineKindSchema } from "../node-spec.ts";
+import { boundedText, list, reading } from "../schema.ts";
 
 /**
  * `jiji node inspect`: what this server knows of a container that is called somehow, from its engine, its store and its
@@ -11,44 +12,34 @@ export const inspectRequestSchema = z.object({
   container: z.string().min(1).max(300),
 });
 
-export type InspectRequest = z.input<typeof inspectRequestSchema>;
-
-const text = z.string().max(10_000);
-const texts = z.array(text).max(1000);
-
-const reading = <T>(value: z.ZodType<T>): z.ZodType<Reading<T>> =>
-  z.discriminatedUnion("state", [
-    z.object({ state: z.literal("found"), value }),
-    z.object({ state: z.literal("absent") }),
-    z.object({ state: z.literal("unknown"), why: text }),
-  ]);
+const texts = list(boundedText, 1000);
 
 /** What is published of a container, or would be. */
 const publishedSchema = z.object({
-  project: text,
-  service: text,
-  instance: text.nullable(),
-  address: text.nullable(),
-  state: text,
+  project: boundedText,
+  service: boundedText,
+  instance: boundedText.nullable(),
+  address: boundedText.nullable(),
+  state: boundedText,
   /** `80/tcp` */
   ports: texts,
-  name: text,
-  image: text,
+  name: boundedText,
+  image: boundedText,
 });
 
-export type PublishedView = z.infer<typeof publishedSchema>;
+export type PublishedView = z.output<typeof publishedSchema>;
 
 const engineSideSchema = z.object({
   /** as container-match.ts has it */
   rank: z.int(),
-  id: text,
-  name: text,
-  image: text,
+  id: boundedText,
+  name: boundedText,
+  image: boundedText,
   /** the engine's own words */
-  state: text,
-  health: text,
+  state: boundedText,
+  health: boundedText,
   /** on the network jiji; null: none, or not on it */
-  address: text.nullable(),
+  address: boundedText.nullable(),
   isOnNetwork: z.boolean(),
   /** what its labels and state publish; null: nothing, `problems` says why */
   published: publishedSchema.nullable(),
@@ -57,38 +48,38 @@ const engineSideSchema = z.object({
   problems: texts,
 });
 
-export type EngineSide = z.infer<typeof engineSideSchema>;
+export type EngineSide = z.output<typeof engineSideSchema>;
 
 const rowSideSchema = publishedSchema.extend({
   rank: z.int(),
-  serverId: text,
+  serverId: boundedText,
   /** the owner's name; null: it is no member */
-  server: text.nullable(),
+  server: boundedText.nullable(),
   n: z.int(),
-  containerId: text,
+  containerId: boundedText,
   rev: z.number(),
 });
 
-export type RowSide = z.infer<typeof rowSideSchema>;
+export type RowSide = z.output<typeof rowSideSchema>;
 
 const dnsSideSchema = z.object({
   source: z.enum(["store", "saved", "none"]),
-  rows: z.array(tracedRowSchema).max(1000),
+  rows: list(tracedRowSchema, 1000),
 });
 
-export type DnsSide = z.infer<typeof dnsSideSchema>;
+export type DnsSide = z.output<typeof dnsSideSchema>;
 
 export const inspectAnswerSchema = z.object({
   type: z.literal("inspected"),
   /** `isNat`: it cannot be reached from outside, so another one like it has no path to it by configuration */
-  server: z.object({ id: text, name: text, isNat: z.boolean() }),
-  engineKind: z.enum(["docker", "podman"]),
-  engine: reading(z.array(engineSideSchema).max(1000)),
-  store: reading(z.array(rowSideSchema).max(1000)),
+  server: z.object({ id: boundedText, name: boundedText, isNat: z.boolean() }),
+  engineKind: engineKindSchema,
+  engine: reading(list(engineSideSchema, 1000)),
+  store: reading(list(rowSideSchema, 1000)),
   /** absent: it was not asked */
   dns: reading(dnsSideSchema),
   /** more fit than are shown */
   isCut: z.boolean(),
 });
 
-export type InspectAnswer = z.infer<typeof inspectAnswerSchema>;
+export type InspectAnswer = z.output<typeof inspectAnswerSchema>;

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { parseServerId } from "./keys.ts";
-import { branded } from "./schema.ts";
+import { parseServerId } from "../keys.ts";
+import { branded, list } from "../schema.ts";
 
 const id = branded(parseServerId);
 
@@ -20,21 +20,21 @@ export const gcRequestSchema = z.discriminatedUnion("action", [
      * servers that were removed: their numbers become free in this server's members.json. An empty name: only the store says
      * so, and members.json is left alone
      */
-    removed: z.array(z.object({ id, name: z.string().max(100) })).max(MAX_COLLECTED),
+    removed: list(z.object({ id, name: z.string().max(100) }), MAX_COLLECTED),
     /** delete their rows through this server's store, too */
     deleteRows: z.boolean(),
     /** have this server's agent compare its own rows with its engine */
     recheckOwn: z.boolean(),
     /** members whose agents are asked to do so through this one's */
-    recheckOthers: z.array(id).max(MAX_RECHECKED),
+    recheckOthers: list(id, MAX_RECHECKED),
   }),
 ]);
 
 export type GcRequest = z.input<typeof gcRequestSchema>;
-export type CheckedGcRequest = z.output<typeof gcRequestSchema>;
+export type CollectRequest = Extract<z.output<typeof gcRequestSchema>, { action: "collect" }>;
 
 /** A row of the store that its owner may not stand for any more. */
-const row = z.object({
+const rowSchema = z.object({
   table: z.enum(["containers", "servers"]),
   /** the server that the row belongs to, as the row says */
   owner: z.string().max(100),
@@ -47,42 +47,45 @@ const row = z.object({
   why: z.enum(["absent", "not a member"]),
 });
 
-export type GcRow = z.infer<typeof row>;
+export type GcRow = z.output<typeof rowSchema>;
 
-/** Lines that answer `observe`; the last one is `seen`. */
-export const gcLineSchema = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("rows"), rows: z.array(row).max(1000) }),
-  z.object({
-    type: z.literal("seen"),
-    /** this server; null: it has no identity that can be read */
-    self: id.nullable(),
-    /** rows of others than members beyond those that were listed */
-    unlisted: z.number().min(0),
-    members: z.array(z.object({ id, name: z.string(), subnet: z.int() })).max(1000),
-    /** as members.json has them, so as an operator brought them */
-    removed: z.array(z.object({ id, name: z.string(), subnet: z.int().nullable() })).max(10_000),
-    /** ids in the store's table of removed servers, which any member can write */
-    tombstones: z.array(z.string().max(100)).max(1000),
-    /** why the own rows could not be compared with the engine; null: they were */
-    uncompared: z.string().nullable(),
-  }),
-]);
+const seenSchema = z.object({
+  type: z.literal("seen"),
+  /** this server; null: it has no identity that can be read */
+  self: id.nullable(),
+  /** rows of others than members beyond those that were listed */
+  unlisted: z.number().min(0),
+  members: list(z.object({ id, name: z.string(), subnet: z.int() }), 1000),
+  /** as members.json has them, so as an operator brought them */
+  removed: list(z.object({ id, name: z.string(), subnet: z.int().nullable() }), 10_000),
+  /** ids in the store's table of removed servers, which any member can write */
+  tombstones: list(z.string().max(100), 1000),
+  /** why the own rows could not be compared with the engine; null: they were */
+  uncompared: z.string().nullable(),
+});
 
-export type GcLine = z.infer<typeof gcLineSchema>;
-export type GcSeen = Extract<GcLine, { type: "seen" }>;
+export type GcSeen = z.output<typeof seenSchema>;
 
-/** The one line that answers `collect`. */
-export const gcDoneSchema = z.object({
+const doneSchema = z.object({
   type: z.literal("collected"),
   /** rows deleted through this server's store; null: it was not asked to */
   deleted: z.object({ containers: z.number().min(0), servers: z.number().min(0) }).nullable(),
   /** removed servers whose numbers are free on this server from now on */
-  freed: z.array(z.string()).max(1000),
+  freed: list(z.string(), 1000),
   /** own rows that are stale still, after the agent has looked; null: it was not asked to */
   left: z.number().min(0).nullable(),
   /** members whose agents were asked through this one's */
-  asked: z.array(z.string()).max(300),
-  problems: z.array(z.string()).max(1000),
+  asked: list(z.string(), 300),
+  problems: list(z.string(), 1000),
 });
 
-export type GcDone = z.infer<typeof gcDoneSchema>;
+export type GcDone = z.output<typeof doneSchema>;
+
+/** Lines that answer: to `observe` any number of `rows`, then `seen`; to `collect` only `collected`. */
+export const gcLineSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("rows"), rows: list(rowSchema, 1000) }),
+  seenSchema,
+  doneSchema,
+]);
+
+export type GcLine = z.output<typeof gcLineSchema>;

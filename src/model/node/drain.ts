@@ -6,8 +6,6 @@ export const drainRequestSchema = z.object({
   undo: z.boolean(),
 });
 
-export type DrainRequest = z.input<typeof drainRequestSchema>;
-
 export const drainAnswerSchema = z.object({
   type: z.literal("drained"),
   containerId: z.string().max(100),
@@ -15,5 +13,3 @@ export const drainAnswerSchema = z.object({
   /** what the agent holds from now on */
   isDraining: z.boolean(),
 });
-
-export type DrainAnswer = z.infer<typeof drainAnswerSchema>;
