@@ -1,3 +1,4 @@
+import { TokenBucket } from "../../model/token-bucket.ts";
 import type { RowChange } from "./mirror.ts";
 
 /** Rows that one server may change in a second, over time. */
@@ -9,15 +10,11 @@ export const CHANGES_PER_SECOND = 20;
  */
 export class RowBudget {
   readonly #changedAtMs = new Map<number, number>();
-  readonly #burst: number;
-  #tokens: number;
-  #countedAtMs: number;
+  readonly #bucket: TokenBucket;
 
   /** @param burst how many changes may be made at once after a quiet time */
   constructor(nowMonotonicMs: number, burst: number = CHANGES_PER_SECOND) {
-    this.#burst = burst;
-    this.#tokens = burst;
-    this.#countedAtMs = nowMonotonicMs;
+    this.#bucket = new TokenBucket({ burst, perSecond: CHANGES_PER_SECOND }, nowMonotonicMs);
   }
 
   /**
@@ -25,14 +22,11 @@ export class RowBudget {
    * longest, so that one restless container cannot keep the others' changes back.
    */
   take(changes: readonly RowChange[], nowMonotonicMs: number): readonly RowChange[] {
-    const earned = ((nowMonotonicMs - this.#countedAtMs) / 1000) * CHANGES_PER_SECOND;
-    this.#tokens = Math.min(this.#burst, this.#tokens + Math.max(0, earned));
-    this.#countedAtMs = nowMonotonicMs;
     const ordered = changes.toSorted(
       (a, b) => Number(hides(b)) - Number(hides(a)) || this.#lastChange(a) - this.#lastChange(b) || a.n - b.n,
     );
-    const taken = ordered.slice(0, Math.floor(this.#tokens));
-    this.#tokens -= taken.length;
+    const taken = ordered.slice(0, Math.floor(this.#bucket.tokens(nowMonotonicMs)));
+    this.#bucket.charge(nowMonotonicMs, taken.length);
     for (const { n } of taken) this.#changedAtMs.set(n, nowMonotonicMs);
     return taken;
   }

@@ -5,7 +5,7 @@ import type { Clock } from "../../system/host.ts";
 import type { ConnectedUdpSocket, Udp, UdpHandlers, UdpSocket } from "../../system/udp-port.ts";
 import type { Log } from "../log.ts";
 import type { RowChange } from "../containers/mirror.ts";
-import { Allowance } from "./allowance.ts";
+import { TokenBucket, type Rate } from "../../model/token-bucket.ts";
 import { newsOfChange, NewsReceiver, NewsSender, type NewsRecord } from "./news.ts";
 import { decodePacket, encodePacket, PROBES_FIRST, type Packet } from "./packet.ts";
 import { FAST_MEMBERS } from "./peer-contact.ts";
@@ -62,8 +62,7 @@ const BATCHED_GRAIN_MS = 200;
 const PROBES_WAIT = { pollMs: BATCHED_GRAIN_MS, ...PROBES_FIRST } as const;
 
 /** Probes of one peer that are looked at; both sides may ask ten times a second when things are bad, and twice when well. */
-const PROBES_BURST = 60;
-const PROBES_PER_SECOND = 30;
+const PROBES: Rate = { burst: 60, perSecond: 30 };
 
 /** Asking to look again is cheap to say and not to do. */
 const RECHECK_PAUSE_MS = 5_000;
@@ -74,7 +73,7 @@ interface Peer {
   readonly id: string;
   readonly subnet: SubnetNumber;
   readonly address: string;
-  readonly probes: Allowance;
+  readonly probes: TokenBucket;
   direct: Promise<ConnectedUdpSocket | undefined> | undefined;
 }
 
@@ -164,7 +163,7 @@ class AgentLink implements Link {
     const others = members.filter(({ id }) => id !== self.id);
     for (const { id, subnet } of others) {
       if (this.#byId.get(id)?.subnet === subnet) continue;
-      const probes = new Allowance(PROBES_BURST, PROBES_PER_SECOND, clock.monotonicMs());
+      const probes = new TokenBucket(PROBES, clock.monotonicMs());
       const peer: Peer = { id, subnet, address: serverAddress(cluster, subnet), probes, direct: undefined };
       this.#byId.set(id, peer);
     }

@@ -18,7 +18,7 @@ import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../../store/store.ts";
 import type { Clock, Files } from "../../system/host.ts";
 import { OnceLog, type Log } from "../log.ts";
-import { Allowance } from "./allowance.ts";
+import { TokenBucket } from "../../model/token-bucket.ts";
 import { Backoff, Wake } from "../wake.ts";
 
 /** Makes the tunnel's peers and their routes what the members say. Adds and changes; never removes on silence. */
@@ -90,8 +90,8 @@ class Watch implements MemberWatch {
   readonly #wake = new Wake();
   readonly #fileWake = new Wake();
   readonly #refusals: OnceLog;
-  readonly #refusalsAllowed: Allowance;
-  readonly #sumsAllowed: Allowance;
+  readonly #refusalsAllowed: TokenBucket;
+  readonly #sumsAllowed: TokenBucket;
   readonly #done: Promise<unknown>;
   #known: MembersFile = EMPTY_MEMBERS;
   #members: readonly Member[] = [];
@@ -110,8 +110,8 @@ class Watch implements MemberWatch {
     this.#options = options;
     this.#refusals = new OnceLog(options.log);
     const nowMs = options.clock.monotonicMs();
-    this.#refusalsAllowed = new Allowance(MAX_REFUSALS, MAX_REFUSALS / 60, nowMs);
-    this.#sumsAllowed = new Allowance(1, 1 / 60, nowMs);
+    this.#refusalsAllowed = new TokenBucket({ burst: MAX_REFUSALS, perSecond: MAX_REFUSALS / 60 }, nowMs);
+    this.#sumsAllowed = new TokenBucket({ burst: 1, perSecond: 1 / 60 }, nowMs);
     this.#done = Promise.all([this.#work(), this.#subscribe()]);
   }
 

@@ -1,7 +1,7 @@
 import { isContainerAddress, type ClusterCidr, type SubnetNumber } from "../../model/cluster.ts";
 import { encodeContainerRecord, parseContainerRecord, type ContainerRecord } from "../../model/container-record.ts";
 import { isUsableRev } from "../../model/revision.ts";
-import { Allowance } from "./allowance.ts";
+import { TokenBucket, type Rate } from "../../model/token-bucket.ts";
 import type { RowChange } from "../containers/mirror.ts";
 import { MAX_NEWS_ROWS, type News, type Packet } from "./packet.ts";
 
@@ -137,16 +137,15 @@ export interface NewsRecord {
   readonly record: string;
 }
 
-/** Datagrams of one peer that are looked at: so many at once, then so many a second. */
-const BURST = 100;
-const PER_SECOND = 50;
+/** Datagrams of one peer that are looked at. */
+const NEWS: Rate = { burst: 100, perSecond: 50 };
 
 /** No server has more rows than addresses; a peer that names more is forgotten and begins anew. */
 const MAX_ROWS_PER_PEER = 512;
 
 interface Heard {
   readonly revs: Map<number, number>;
-  readonly allowance: Allowance;
+  readonly bucket: TokenBucket;
 }
 
 /**
@@ -171,7 +170,7 @@ export class NewsReceiver {
     now: { readonly monotonicMs: number; readonly clockMs: number },
   ): { readonly records: readonly NewsRecord[]; readonly refused: number } | undefined {
     const heard = this.#heardOf(from.id, now.monotonicMs);
-    if (!heard.allowance.take(now.monotonicMs)) return undefined;
+    if (!heard.bucket.take(now.monotonicMs)) return undefined;
     const records: NewsRecord[] = [];
     let refused = 0;
     for (const [n, text] of rows) {
@@ -199,7 +198,7 @@ export class NewsReceiver {
   }
 
   #heardOf(id: string, nowMs: number): Heard {
-    const heard = this.#heard.get(id) ?? { revs: new Map(), allowance: new Allowance(BURST, PER_SECOND, nowMs) };
+    const heard = this.#heard.get(id) ?? { revs: new Map(), bucket: new TokenBucket(NEWS, nowMs) };
     this.#heard.set(id, heard);
     return heard;
   }

@@ -4,11 +4,12 @@ import { dirname } from "node:path";
 import type { Secret } from "../../model/secret.ts";
 import { sendRequest, type StoreAnswer } from "../../store/http-request.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
+import { noticeStall, type RowDigest } from "../../store/stall.ts";
 import { storeAddress, type StoreUrl } from "../../store/store-url.ts";
 import type { Clock, Files } from "../../system/host.ts";
 import { splitLines } from "../../system/line-split.ts";
 import type { Log } from "../log.ts";
-import { QueriedRows, RelayedRows } from "./relayed-rows.ts";
+import { digestAnswer, RelayedRows } from "./relayed-rows.ts";
 
 export interface StoreRelayOptions {
   /** the socket; its folder is made */
@@ -27,14 +28,8 @@ export interface StoreRelay {
   close(): Promise<void>;
 }
 
-/** How often each stream is compared with the store; less often when comparing takes long. */
+/** How often each stream is compared with the store. */
 const PROBE_MS = 15_000;
-/** Comparing may take this part of the time: 64,515 rows take a third of a second. */
-const PROBE_SHARE = 1 / 200;
-/** A change reaches a subscription within about a second, however busy the store is. */
-const SETTLE_MS = 5_000;
-/** Corrosion gives the first query of a subscription 15 s; nothing at all for this long is a stall. */
-const SNAPSHOT_SILENCE_MS = 30_000;
 const HEAD_TIMEOUT_MS = 30_000;
 const MAX_STREAMS = 16;
 const MAX_BODY_BYTES = 4096;
@@ -137,51 +132,23 @@ class Relay {
   }
 
   /** Ends the stream when the store has rows, for longer than it takes to tell them, that the stream has not. */
-  async #watch(sql: string, rows: RelayedRows, answer: StoreAnswer, ends: AbortSignal): Promise<void> {
+  async #watch(sql: string, told: RelayedRows, answer: StoreAnswer, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
-    let waitMs = PROBE_MS;
-    try {
-      for (;;) {
-        const linesBefore = rows.lines;
-        if (!rows.isReady) {
-          await clock.sleep(SNAPSHOT_SILENCE_MS, ends);
-          if (rows.lines > linesBefore) continue;
-          break;
-        }
-        await clock.sleep(waitMs, ends);
-        const startedMs = clock.monotonicMs();
-        const stored = await this.#storedRows(sql, ends);
-        waitMs = Math.max(PROBE_MS, (clock.monotonicMs() - startedMs) / PROBE_SHARE);
-        if (stored === undefined || rows.equals(stored)) continue;
-        const linesThen = rows.lines;
-        await clock.sleep(SETTLE_MS, ends);
-        // A stream that still speaks is behind, not stuck: it is compared again later.
-        if (rows.lines === linesThen && !rows.equals(stored)) break;
-      }
-    } catch {
-      // The stream has ended.
-      return;
-    }
-    log.warn("store relay: the subscription has fallen silent; it starts again");
+    const readStored = (): Promise<RowDigest | undefined> => this.#readStored(sql, signal);
+    const why = await noticeStall({ clock, signal, told, readStored, probeMs: PROBE_MS });
+    if (why === undefined) return;
+    log.warn(`store relay: ${why}; it starts again`);
     answer.close();
   }
 
-  /** The store's rows at this moment; undefined when it does not say, which proves nothing about the stream. */
-  async #storedRows(sql: string, ends: AbortSignal): Promise<QueriedRows | undefined> {
+  async #readStored(sql: string, ends: AbortSignal): Promise<RowDigest | undefined> {
+    const answer = await this.#ask("/v1/queries", sql, HEAD_TIMEOUT_MS, ends);
+    const timer = setTimeout(() => answer.close(), HEAD_TIMEOUT_MS);
     try {
-      const answer = await this.#ask("/v1/queries", sql, HEAD_TIMEOUT_MS, ends);
-      const timer = setTimeout(() => answer.close(), HEAD_TIMEOUT_MS);
-      try {
-        const rows = new QueriedRows();
-        if (answer.status !== 200) return undefined;
-        for await (const line of splitLines(answer.body, MAX_LINE_BYTES)) rows.take(line);
-        return rows.isComplete ? rows : undefined;
-      } finally {
-        clearTimeout(timer);
-        answer.close();
-      }
-    } catch {
-      return undefined;
+      return answer.status === 200 ? await digestAnswer(splitLines(answer.body, MAX_LINE_BYTES)) : undefined;
+    } finally {
+      clearTimeout(timer);
+      answer.close();
     }
   }
 

@@ -1,4 +1,5 @@
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
+import { noticeStall, RowDigest } from "../../store/stall.ts";
 import {
   StoreError,
   type Row,
@@ -46,15 +47,6 @@ const RETRY_MS = [100, 5_000] as const;
 /** A subscription that was whole for this long is followed by the next one at once. */
 const GOOD_MS = 5_000;
 
-/** A snapshot or a stream's head that does not come is given up after this. */
-const SNAPSHOT_SILENCE_MS = 30_000;
-
-/** A change shows in the subscription within about a second; a difference that lasts longer is a stall. */
-const SETTLE_MS = 5_000;
-
-/** Comparing may take one part in this many of the time. */
-const PROBE_SHARE = 200;
-
 /**
  * Follows one of the fixed subscriptions: always from the start, so that what is known afterwards is exactly what the
  * store has. Whatever ends a subscription (an error line, a silent end, a gap in the change ids or ids that go back, a
@@ -76,10 +68,8 @@ class Feed<Place> {
   readonly #stop = new AbortController();
   /** the subscription's own numbers of rows → where they stand */
   #places = new Map<number, Place>();
-  /** what each row said, reduced to a number; undefined when nothing is compared */
-  #digest: Digest | undefined;
-  #events = 0;
-  #isWhole = false;
+  /** of the subscription under way; its rows stay empty when nothing is compared */
+  #told = { events: 0, isWhole: false, rows: new RowDigest() };
 
   constructor(options: StoreFeedOptions<Place>) {
     this.#options = options;
@@ -104,7 +94,7 @@ class Feed<Place> {
       if (signal.aborted) return;
       onConnected(false, why);
       // One that held for a while was good. One that ended soon, again and again, must not cost a snapshot each time.
-      if (this.#isWhole && clock.monotonicMs() - startMs >= GOOD_MS) waitMs = retryMs[0];
+      if (this.#told.isWhole && clock.monotonicMs() - startMs >= GOOD_MS) waitMs = retryMs[0];
       // Half of the wait is drawn, so that many servers do not come back at the same moment.
       await clock.sleep(waitMs / 2 + (Math.random() * waitMs) / 2, signal).catch(() => undefined);
       waitMs = Math.min(retryMs[1], waitMs * 2);
@@ -113,47 +103,49 @@ class Feed<Place> {
 
   /** One subscription from its start to its end. Throws the reason of its end, if there is one. */
   async #follow(): Promise<void> {
-    this.#isWhole = false;
-    const { store, subscription: name } = this.#options;
+    const told = { events: 0, isWhole: false, rows: new RowDigest() };
+    this.#told = told;
+    const { store, clock, probeMs, subscription: name } = this.#options;
     const ends = new AbortController();
     const signal = AbortSignal.any([this.#stop.signal, ends.signal]);
     const subscription = await store.subscribe({ sql: SUBSCRIPTIONS[name] }, { signal });
     const close = (): void => subscription.close();
     signal.addEventListener("abort", close, { once: true });
-    const reason: { why?: string } = {};
-    const watching = this.#watch(signal, (why) => {
-      reason.why = why;
-      ends.abort();
+    const readStored = (): Promise<RowDigest> => this.#readStored(signal);
+    const stall = noticeStall({ clock, signal, told, readStored, probeMs }).then((why) => {
+      if (why !== undefined) ends.abort();
+      return why;
     });
     try {
       await this.#read(subscription);
-      if (reason.why !== undefined) throw new StoreError(reason.why);
+      ends.abort();
+      const why = await stall;
+      if (why !== undefined) throw new StoreError(why);
     } finally {
       ends.abort();
       subscription.close();
-      await watching;
+      await stall;
     }
   }
 
   async #read(subscription: Subscription): Promise<void> {
     const { sink, onConnected } = this.#options;
     this.#places = new Map();
-    this.#digest = this.#options.probeMs === undefined ? undefined : new Digest();
     let lastChangeId: number | undefined;
     sink.begin();
     for await (const event of subscription) {
-      this.#events++;
+      this.#told.events++;
       if (event.type === "row") {
-        this.#digest?.set(event.rowId, event.values);
+        this.#digest(event.rowId, event.values);
         this.#keep(event.rowId, sink.snapshotRow(event.values));
       } else if (event.type === "ready") {
-        if (this.#isWhole) throw new StoreError("a second snapshot in one subscription");
+        if (this.#told.isWhole) throw new StoreError("a second snapshot in one subscription");
         await sink.snapshotDone();
-        this.#isWhole = true;
+        this.#told.isWhole = true;
         lastChangeId = event.changeId ?? undefined;
         onConnected(true, "");
       } else if (event.type === "change") {
-        if (!this.#isWhole) throw new StoreError("a change before the snapshot was whole");
+        if (!this.#told.isWhole) throw new StoreError("a change before the snapshot was whole");
         checkOrder(lastChangeId, event.changeId);
         lastChangeId = event.changeId;
         this.#change(event);
@@ -165,12 +157,12 @@ class Feed<Place> {
     const { sink } = this.#options;
     const before = this.#places.get(event.rowId);
     if (event.change === "delete") {
-      this.#digest?.remove(event.rowId);
+      this.#told.rows.remove(event.rowId);
       this.#places.delete(event.rowId);
       if (before !== undefined) sink.remove(before);
       return;
     }
-    this.#digest?.set(event.rowId, event.values);
+    this.#digest(event.rowId, event.values);
     const place = sink.set(event.values);
     if (before !== undefined && (place === undefined || !sink.isSame(before, place))) sink.remove(before);
     this.#keep(event.rowId, place);
@@ -181,62 +173,17 @@ class Feed<Place> {
     else this.#places.set(rowId, place);
   }
 
-  /** Ends a subscription that has stopped telling what the store has: it has no heartbeat of its own. */
-  async #watch(signal: AbortSignal, end: (why: string) => void): Promise<void> {
-    const { clock, probeMs } = this.#options;
-    try {
-      for (let known = -1; !this.#isWhole; known = this.#events) {
-        if (known === this.#events) return end("its snapshot stopped half-way");
-        await clock.sleep(SNAPSHOT_SILENCE_MS, signal);
-      }
-      let waitMs = probeMs;
-      while (waitMs !== undefined) {
-        await clock.sleep(waitMs, signal);
-        const startedMs = clock.monotonicMs();
-        const isBehind = await this.#isBehind(signal);
-        waitMs = Math.max(probeMs ?? 0, (clock.monotonicMs() - startedMs) * PROBE_SHARE);
-        if (isBehind) return end("it has fallen silent");
-      }
-    } catch {
-      // The subscription has ended, or the store does not answer, which proves nothing about the stream.
-    }
+  #digest(rowId: number, values: Row): void {
+    if (this.#options.probeMs !== undefined) this.#told.rows.set(rowId, JSON.stringify(values));
   }
 
-  /** Whether the store has had other rows than the subscription told of, for longer than a change takes. */
-  async #isBehind(signal: AbortSignal): Promise<boolean> {
-    const { clock, store, subscription } = this.#options;
-    const stored = new Digest();
-    let rows = 0;
+  async #readStored(signal: AbortSignal): Promise<RowDigest> {
+    const { store, subscription } = this.#options;
+    const stored = new RowDigest();
     for await (const values of await store.stream({ sql: SUBSCRIPTIONS[subscription] }, { signal })) {
-      stored.set(rows++, values);
+      stored.add(JSON.stringify(values));
     }
-    const events = this.#events;
-    if (this.#digest?.equals(stored) ?? true) return false;
-    await clock.sleep(SETTLE_MS, signal);
-    // A stream that speaks is behind, not stuck.
-    return this.#events === events && !(this.#digest?.equals(stored) ?? true);
-  }
-}
-
-/** Rows reduced to a number each; two sets of rows are compared by their number and the sum. */
-class Digest {
-  readonly #hashes = new Map<number, number>();
-  #sum = 0;
-
-  set(key: number, values: Row): void {
-    this.remove(key);
-    const hash = Bun.hash.xxHash32(JSON.stringify(values));
-    this.#hashes.set(key, hash);
-    this.#sum += hash;
-  }
-
-  remove(key: number): void {
-    this.#sum -= this.#hashes.get(key) ?? 0;
-    this.#hashes.delete(key);
-  }
-
-  equals(other: Digest): boolean {
-    return this.#sum === other.#sum && this.#hashes.size === other.#hashes.size;
+    return stored;
   }
 }
 
