@@ -38,7 +38,7 @@ export async function mustFindCorrosion(): Promise<string> {
 
 async function fetchOfficial(say: (line: string) => void): Promise<string | undefined> {
   try {
-    const { fetchCorrosionRelease } = await import("../src/cli/setup/corrosion-release.ts");
+    const { fetchCorrosionRelease } = await import("../src/cli/corrosion/release.ts");
     return await fetchCorrosionRelease({ say });
   } catch (error) {
     say(`the official release could not be fetched: ${error instanceof Error ? error.message : String(error)}`);

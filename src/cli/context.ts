@@ -1,7 +1,7 @@
 import type { Clock } from "../system/host.ts";
 import type { Ssh } from "../system/connection.ts";
 import type { SshSettings } from "../system/ssh-config-text.ts";
-import type { CorrosionSource } from "./setup/corrosion-release.ts";
+import type { CorrosionSource } from "./corrosion/release.ts";
 
 /** Somewhere that text goes to. */
 export interface TextSink {

@@ -8,7 +8,7 @@ import { JijiError } from "../model/errors.ts";
 import { systemClock } from "../system/clock.ts";
 import { openSsh } from "../system/ssh.ts";
 import type { CliContext, TextSink } from "./context.ts";
-import { OFFICIAL_SOURCE } from "./setup/corrosion-release.ts";
+import { OFFICIAL_SOURCE } from "./corrosion/release.ts";
 import { EXIT } from "./exit-codes.ts";
 
 /** The operator's machine as it is. Ctrl-C once ends in order; twice ends at once. */

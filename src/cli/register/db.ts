@@ -1,6 +1,6 @@
 import { InvalidArgumentError, type Command } from "commander";
-import { networkDbStats } from "../records/network-db-stats.ts";
-import { networkDbQuery } from "../records/network-db-query.ts";
+import { networkDbStats } from "../records/db-stats.ts";
+import { networkDbQuery } from "../records/db-query.ts";
 import { common, JSON_OUTPUT, outputFor, YES, type CommonOptions, type Registrar } from "./registrar.ts";
 
 interface QueryFlags {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { networkDns, normalizeFilter } from "../names/network-dns.ts";
+import { networkDns, normalizeFilter } from "../names/dns.ts";
 import { common, JSON_OUTPUT, outputFor, type CommonOptions, type Registrar } from "./registrar.ts";
 
 /** `jiji network dns`. */

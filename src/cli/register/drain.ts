@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { networkDrain } from "../containers/network-drain.ts";
+import { networkDrain } from "../containers/drain.ts";
 import { common, JSON_OUTPUT, outputFor, type CommonOptions, type Registrar } from "./registrar.ts";
 
 /** `jiji network drain`. */

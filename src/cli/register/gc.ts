@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { networkGc } from "../records/network-gc.ts";
+import { networkGc } from "../records/gc.ts";
 import { common, JSON_OUTPUT, outputFor, YES, type CommonOptions, type Registrar } from "./registrar.ts";
 
 interface GcFlags {

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { networkInspect } from "../containers/network-inspect.ts";
+import { networkInspect } from "../containers/inspect.ts";
 import { common, JSON_OUTPUT, outputFor, type CommonOptions, type Registrar } from "./registrar.ts";
 
 /** `jiji network inspect`. */

@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import { networkSetup } from "../setup/network-setup.ts";
+import { networkSetup } from "../setup/setup.ts";
 import {
   collect,
   common,

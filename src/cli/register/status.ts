@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { networkStatus } from "../status/network-status.ts";
+import { networkStatus } from "../status/status.ts";
 import { common, JSON_OUTPUT, outputFor, type CommonOptions, type Registrar } from "./registrar.ts";
 
 /** `jiji network status`. */

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { networkTeardown } from "../teardown/network-teardown.ts";
+import { networkTeardown } from "../teardown/teardown.ts";
 import {
   common,
   DRY_RUN,

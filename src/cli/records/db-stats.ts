@@ -15,7 +15,7 @@ import type { CliContext } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/network-setup.ts";
+import { refuseDisabled } from "../setup/setup.ts";
 import type { NodeClient } from "../servers/node-client.ts";
 import type { Output } from "../output.ts";
 import { openQuery } from "./query-client.ts";

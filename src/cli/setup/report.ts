@@ -3,9 +3,9 @@ import { formatDuration } from "../duration.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import type { UnreachedServer } from "../servers/fleet.ts";
 import type { Output } from "../output.ts";
-import type { ServerRun } from "./setup-apply.ts";
-import type { PlannedServer } from "./setup-planning.ts";
-import type { Verdict } from "./setup-verify.ts";
+import type { ServerRun } from "./rounds.ts";
+import type { PlannedServer } from "./planning.ts";
+import type { Verdict } from "./verify.ts";
 import { renderTable } from "../table.ts";
 
 export interface SetupReport {

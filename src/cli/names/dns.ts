@@ -21,8 +21,8 @@ import { SECOND_LOOK_MS, type DnsReport } from "./dns-report.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { answeredFrom } from "./network-dns-from.ts";
-import { refuseDisabled } from "../setup/network-setup.ts";
+import { answeredFrom } from "./dns-from.ts";
+import { refuseDisabled } from "../setup/setup.ts";
 import type { Output } from "../output.ts";
 import { openTrustedSsh } from "../servers/trusted-ssh.ts";
 

@@ -6,23 +6,23 @@ import type { ReleaseChoice, ReleaseFile } from "../../desired/release-choice.ts
 import { JijiError } from "../../model/errors.ts";
 import { PATHS } from "../../model/paths.ts";
 import type { CliContext } from "../context.ts";
-import { chooseCorrosion, type CorrosionChoice } from "./corrosion-choice.ts";
+import { chooseCorrosion, type CorrosionChoice } from "../corrosion/choice.ts";
 import { formatDuration } from "../duration.ts";
 import type { ExitCode } from "../exit-codes.ts";
 import { connectFleet, loginProblems, type Fleet, type ReachedServer } from "../servers/fleet.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice, type LoadedConfig } from "../load-config.ts";
-import { lockAll } from "./locks.ts";
+import { lockAll } from "../rollout/locks.ts";
 import { NodeClient } from "../servers/node-client.ts";
 import type { Output } from "../output.ts";
-import { loadReleaseFiles, type ReleaseFiles } from "./release-files.ts";
-import { applyRounds, type ServerRun } from "./setup-apply.ts";
-import { findUnfitAtLogin } from "./setup-fitness.ts";
-import { countPlan, renderPlan } from "./setup-plan-text.ts";
-import { reportProblems, reportSetup, type SetupReport } from "./setup-report.ts";
-import { Uploads, type FitServer } from "./setup-uploads.ts";
-import { planServers, type PlannedServer } from "./setup-planning.ts";
-import { verifyServers, type Verdict } from "./setup-verify.ts";
+import { loadReleaseFiles, type ReleaseFiles } from "../rollout/release-files.ts";
+import { applyRounds, type ServerRun } from "./rounds.ts";
+import { findUnfitAtLogin } from "../rollout/login-fitness.ts";
+import { countPlan, renderPlan } from "../rollout/plan-text.ts";
+import { reportProblems, reportSetup, type SetupReport } from "./report.ts";
+import { Uploads, type FitServer } from "../rollout/uploads.ts";
+import { planServers, type PlannedServer } from "./planning.ts";
+import { verifyServers, type Verdict } from "./verify.ts";
 
 export interface SetupOptions extends ConfigChoice {
   readonly hosts: readonly string[];

@@ -6,7 +6,7 @@ import { selectServers } from "../servers/host-pattern.ts";
 import { renderInspection } from "./inspect-text.ts";
 import { compareSides } from "./inspection.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/network-setup.ts";
+import { refuseDisabled } from "../setup/setup.ts";
 import type { Output } from "../output.ts";
 import { openTrustedSsh } from "../servers/trusted-ssh.ts";
 

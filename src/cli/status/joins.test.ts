@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { joinNotes } from "./status-joins.ts";
-import type { StatusRow } from "./status-text.ts";
+import { joinNotes } from "./joins.ts";
+import type { StatusRow } from "./text.ts";
 
 const NOW = Date.UTC(2026, 10, 25, 12);
 const day = 24 * 3_600_000;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { JijiError } from "../../model/errors.ts";
-import { CORROSION_VERSION, loadCorrosionRelease, type CorrosionSource } from "./corrosion-release.ts";
+import { CORROSION_VERSION, loadCorrosionRelease, type CorrosionSource } from "./release.ts";
 
 /** A ustar archive of one file, as the release's archives are made. */
 function tarOf(name: string, content: Uint8Array): Buffer {

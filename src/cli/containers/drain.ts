@@ -10,7 +10,7 @@ import { formatDuration } from "../duration.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/network-setup.ts";
+import { refuseDisabled } from "../setup/setup.ts";
 import type { Output } from "../output.ts";
 import { openTrustedSsh } from "../servers/trusted-ssh.ts";
 

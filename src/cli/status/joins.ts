@@ -1,4 +1,4 @@
-import type { StatusRow } from "./status-text.ts";
+import type { StatusRow } from "./text.ts";
 
 /** Joins stay in sight for this long. */
 const RECENT_MS = 7 * 24 * 3_600_000;

@@ -14,7 +14,7 @@ import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { renderGarbage, renderOutcome, type GcOutcome, type Unasked } from "./gc-text.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/network-setup.ts";
+import { refuseDisabled } from "../setup/setup.ts";
 import type { NodeClient } from "../servers/node-client.ts";
 import type { Output } from "../output.ts";
 import { openTrustedSsh } from "../servers/trusted-ssh.ts";

@@ -8,16 +8,16 @@ import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { connectFleet, loginProblems, type ReachedServer, type UnreachedServer } from "../servers/fleet.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { lockAll } from "../setup/locks.ts";
-import { countServers, nobodyToAsk } from "../setup/network-setup.ts";
+import { lockAll } from "../rollout/locks.ts";
+import { countServers, nobodyToAsk } from "../setup/setup.ts";
 import { NodeClient } from "../servers/node-client.ts";
 import { asJijiError, type Output } from "../output.ts";
-import { loadReleaseFiles } from "../setup/release-files.ts";
-import { StepProgress } from "../setup/setup-apply.ts";
-import { findUnfitAtLogin } from "../setup/setup-fitness.ts";
-import { countPlan, renderPlan, type ServerPlan } from "../setup/setup-plan-text.ts";
-import { reportProblems } from "../setup/setup-report.ts";
-import { Uploads, type FitServer } from "../setup/setup-uploads.ts";
+import { loadReleaseFiles } from "../rollout/release-files.ts";
+import { StepProgress } from "../setup/rounds.ts";
+import { findUnfitAtLogin } from "../rollout/login-fitness.ts";
+import { countPlan, renderPlan, type ServerPlan } from "../rollout/plan-text.ts";
+import { reportProblems } from "../setup/report.ts";
+import { Uploads, type FitServer } from "../rollout/uploads.ts";
 import { renderTable } from "../table.ts";
 
 export interface TeardownOptions extends ConfigChoice {

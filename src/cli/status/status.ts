@@ -5,11 +5,11 @@ import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { connectFleet, type ReachedServer, type UnreachedServer } from "../servers/fleet.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice, type LoadedConfig } from "../load-config.ts";
-import { refuseDisabled } from "../setup/network-setup.ts";
+import { refuseDisabled } from "../setup/setup.ts";
 import { NodeClient } from "../servers/node-client.ts";
 import { asJijiError, type Output } from "../output.ts";
-import { joinNotes } from "./status-joins.ts";
-import { renderStatus, type StatusRow } from "./status-text.ts";
+import { joinNotes } from "./joins.ts";
+import { renderStatus, type StatusRow } from "./text.ts";
 
 export interface StatusOptions extends ConfigChoice {
   readonly hosts: readonly string[];

@@ -7,7 +7,7 @@ import { verifyServerRecord, type SignedServerRecord } from "../../model/server-
 import type { CliContext } from "../context.ts";
 import { formatDuration } from "../duration.ts";
 import { asJijiError, type Output } from "../output.ts";
-import type { PlannedServer } from "./setup-planning.ts";
+import type { PlannedServer } from "./planning.ts";
 
 /** What became of one server. */
 export interface ServerRun {

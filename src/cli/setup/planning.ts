@@ -3,7 +3,7 @@ import { serverAddress } from "../../model/cluster.ts";
 import type { ServerId } from "../../model/keys.ts";
 import type { NodeSpec } from "../../model/node-spec.ts";
 import type { NodeClient } from "../servers/node-client.ts";
-import type { ServerPlan } from "./setup-plan-text.ts";
+import type { ServerPlan } from "../rollout/plan-text.ts";
 
 /** A server of this run with what is to happen on it. */
 export interface PlannedServer {

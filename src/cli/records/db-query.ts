@@ -8,7 +8,7 @@ import type { CliContext } from "../context.ts";
 import { EXIT, exitCodeOf, type ExitCode } from "../exit-codes.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/network-setup.ts";
+import { refuseDisabled } from "../setup/setup.ts";
 import { asJijiError, type Output } from "../output.ts";
 import { openQuery, type QueryAnswer } from "./query-client.ts";
 import { csvFormat, jsonFormat, tableFormat, type RowFormat } from "./row-output.ts";

@@ -2,7 +2,7 @@ import type { Arch } from "../../config/deploy-config.ts";
 import type { Sha256 } from "../../model/keys.ts";
 import { JijiError } from "../../model/errors.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { CorrosionChoice } from "./corrosion-choice.ts";
+import type { CorrosionChoice } from "../corrosion/choice.ts";
 import { formatBytes } from "../duration.ts";
 import type { ReachedServer } from "../servers/fleet.ts";
 import type { Output } from "../output.ts";

@@ -6,7 +6,7 @@ import { sha256Of, type Sha256 } from "../../model/keys.ts";
 import type { NodeSpec } from "../../model/node-spec.ts";
 import { readLocalFile } from "../../system/local-files.ts";
 import type { CliContext } from "../context.ts";
-import { CORROSION_VERSION, loadCorrosionRelease } from "./corrosion-release.ts";
+import { CORROSION_VERSION, loadCorrosionRelease } from "./release.ts";
 import { parseElf } from "./elf.ts";
 import { expandHome } from "../load-config.ts";
 
