@@ -17,7 +17,7 @@ import { signServerRecord, type ServerRecord, type SignedServerRecord } from "..
 import { systemClock } from "../system/clock.ts";
 import type { Files } from "../system/host.ts";
 import type { Udp } from "../system/udp-port.ts";
-import { askAgent } from "./sockets/control-socket.ts";
+import { askAgent } from "../system/agent-client.ts";
 import { loadSelf } from "./load-self.ts";
 import { startAgent, type Agent } from "./run.ts";
 
@@ -88,7 +88,11 @@ async function start(): Promise<void> {
       version: 1,
       store: { url: "http://127.0.0.1:1", tokenFile: "/none" },
       engine: { kind: "docker", socket: engine.socketPath, network: "jiji" },
-      sockets: { agent: join(folder, "agent.sock"), store: join(folder, "store.sock") },
+      sockets: {
+        agent: join(folder, "agent.sock"),
+        store: join(folder, "store.sock"),
+        control: join(folder, "control.sock"),
+      },
     },
     await loadSelf(host.files),
     {

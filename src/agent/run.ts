@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { Engine, EngineContainer, EngineEvent } from "../engine/engine.ts";
-import type { AgentAnswer } from "../model/agent-control.ts";
+import { agentRequestSchema, type AgentAnswer, type CheckedRequest } from "../model/agent-control.ts";
 import type { AgentSettings } from "../model/agent-settings.ts";
 import type { ClusterCidr } from "../model/cluster.ts";
 import type { Identity } from "../model/identity.ts";
@@ -14,7 +14,7 @@ import { startAgentSocket, type AgentSocket } from "./sockets/agent-socket.ts";
 import { AgentState } from "./agent-state.ts";
 import { openBootState, type BootState } from "./boot-state.ts";
 import { closePart } from "./sockets/closing.ts";
-import { startControlSocket, type CheckedRequest } from "./sockets/control-socket.ts";
+import { startControlSocket } from "../system/control-socket.ts";
 import { Drains } from "./containers/drains.ts";
 import { startEngineWatch, type EngineWatch } from "./containers/engine-watch.ts";
 import { HealthChecks, type Check } from "./containers/health-checks.ts";
@@ -64,11 +64,6 @@ export interface Agent {
 /** The group whose members may use the agent's sockets. */
 const GROUP = "jiji";
 
-/** Where root asks this agent, beside the socket for jiji-dns. */
-export function controlSocketPath(settings: Pick<AgentSettings, "sockets">): string {
-  return join(dirname(settings.sockets.agent), "control.sock");
-}
-
 /** A drain is answered when the row says so, or after this long; it is on its way either way. */
 const DRAIN_PATIENCE_MS = 2_000;
 
@@ -84,7 +79,13 @@ export async function startAgent(settings: AgentSettings, self: AgentSelf, ports
   const boot = await openBootState(dirname(settings.sockets.agent), files);
   const agent = new RunningAgent({ settings, self, ports, socket, boot });
   const folder = ports.watchFolder(dirname(PATHS.members), () => agent.membersChanged());
-  const control = await startControlSocket(controlSocketPath(settings), files, (request) => agent.answer(request));
+  const control = await startControlSocket<CheckedRequest, AgentAnswer>({
+    path: settings.sockets.control,
+    mode: 0o600,
+    request: agentRequestSchema,
+    answer: (request) => agent.answer(request),
+    refuse: refusal,
+  });
   log.info(`agent: started as ${identity.name} (number ${identity.subnet}, ${identity.id})`);
   return {
     releaseEngine: () => agent.releaseEngine(),

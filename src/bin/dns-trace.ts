@@ -13,7 +13,7 @@ import { showJson } from "../model/shown-text.ts";
 import { openStoreClient } from "../store/client.ts";
 import { parseStoreUrl } from "../store/store-url.ts";
 import { StoreError } from "../store/store.ts";
-import { readAgentState } from "../system/agent-line.ts";
+import { readAgentState } from "../system/agent-client.ts";
 import { systemClock } from "../system/clock.ts";
 import { readTokenFile } from "./read-token.ts";
 

@@ -7,7 +7,8 @@ import { startAgentFeed } from "./feed/agent-feed.ts";
 import { ACCESS_WORDS, AccessList } from "./packets/access.ts";
 import { AnswerCache, CACHE_BYTES } from "./forward/answer-cache.ts";
 import { ContainerSink } from "./feed/container-sink.ts";
-import { startControlSocket } from "./operation/control-socket.ts";
+import { startControlSocket } from "../system/control-socket.ts";
+import { controlRequestSchema, type CheckedRequest, type ControlAnswer } from "./operation/control-protocol.ts";
 import { COUNTER, COUNTER_BYTES, Counters } from "./telemetry/counters.ts";
 import { Forwarder } from "./forward/forwarder.ts";
 import { MemberSink } from "./feed/member-sink.ts";
@@ -251,7 +252,13 @@ class Server implements DnsServer {
     const { controlSocket, metrics } = this.#settings;
     if (controlSocket !== null) {
       try {
-        const control = await startControlSocket(controlSocket, (request) => this.#report.answer(request));
+        const control = await startControlSocket<CheckedRequest, ControlAnswer>({
+          path: controlSocket,
+          mode: 0o660,
+          request: controlRequestSchema,
+          answer: (request) => this.#report.answer(request),
+          refuse: (message) => ({ type: "error", message }),
+        });
         this.#closing.push(() => control.close());
       } catch (error) {
         // Names matter more than being asked about them.

@@ -1,8 +1,8 @@
 import { z } from "zod";
 
 /**
- * What root may ask the agent of its own server, on /run/jiji/agent/control.sock (0600): one JSON line as request, one as
- * answer, then the connection ends.
+ * What root may ask the agent of its own server, on its control socket (0600): one JSON line as request, one as
+ * answer.
  */
 export const agentRequestSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("status") }),
@@ -21,6 +21,9 @@ export const agentRequestSchema = z.discriminatedUnion("type", [
 ]);
 
 export type AgentRequest = z.input<typeof agentRequestSchema>;
+
+/** A request as it arrives, checked. */
+export type CheckedRequest = z.output<typeof agentRequestSchema>;
 
 const peerSchema = z.object({
   id: z.string(),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PATHS } from "./paths.ts";
 
 /**
  * /opt/jiji/agent/settings.json: where the agent finds what it works with. Everything else it reads from identity.json,
@@ -20,7 +21,12 @@ export const agentSettingsSchema = z.object({
     network: z.string(),
   }),
   /** sockets that the agent makes, /run/jiji/agent/… */
-  sockets: z.object({ agent: z.string(), store: z.string() }),
+  sockets: z.object({
+    agent: z.string(),
+    store: z.string(),
+    /** where root asks the agent, see agent-control.ts */
+    control: z.string().default(PATHS.agentControlSocket),
+  }),
   /** false: changes reach the others by the store alone; absent: true */
   news: z.boolean().optional(),
 });

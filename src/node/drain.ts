@@ -1,4 +1,4 @@
-import { askAgent } from "../agent/sockets/control-socket.ts";
+import { askAgent } from "../system/agent-client.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
 import { JijiError } from "../model/errors.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";

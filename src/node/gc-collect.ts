@@ -1,4 +1,4 @@
-import { askAgent } from "../agent/sockets/control-socket.ts";
+import { askAgent } from "../system/agent-client.ts";
 import { readIdentity } from "../apply/kinds/identity.ts";
 import { changeMembers, readMembers } from "../apply/members-file.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";

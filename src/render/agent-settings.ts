@@ -1,4 +1,5 @@
-import type { AgentSettings } from "../model/agent-settings.ts";
+import type { z } from "zod";
+import type { AgentSettings, agentSettingsSchema } from "../model/agent-settings.ts";
 import { serverAddress } from "../model/cluster.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { ENGINE_SOCKETS } from "../model/engine-sockets.ts";
@@ -7,7 +8,7 @@ import { ENGINE_NETWORK, PORTS } from "../model/ports.ts";
 
 /** /opt/jiji/agent/settings.json */
 export function renderAgentSettings(spec: NodeSpec): string {
-  const settings: AgentSettings = {
+  const settings: z.input<typeof agentSettingsSchema> = {
     version: 1,
     store: storeOf(spec),
     engine: { kind: spec.engine, socket: ENGINE_SOCKETS[spec.engine], network: ENGINE_NETWORK },

@@ -1,8 +1,12 @@
 import { createSocket, type Socket } from "node:dgram";
 import { connect } from "node:net";
 import { randomInt } from "node:crypto";
-import { decode, encode, streamEncode, type DecodedPacket, type Packet } from "dns-packet";
-import type { DnsServerAddress } from "./dns-question.ts";
+import { decode, encode, type DecodedPacket, type Packet } from "dns-packet";
+
+export interface DnsServerAddress {
+  readonly address: string;
+  readonly port: number;
+}
 
 /** What a DNS server said to a question for addresses. */
 export interface AddressAnswer {
@@ -30,6 +34,9 @@ const TRIES = 2;
 
 /** What we take over UDP: passes every path without fragments. */
 const UDP_BYTES = 1232;
+
+/** Recursion desired (RFC 1035 §4.1.1). */
+const RD = 0x0100;
 
 interface Pending {
   readonly name: string;
@@ -109,36 +116,36 @@ class Client implements DnsClient {
     if (packet !== undefined && pending !== undefined && isAnswerTo(packet, pending.name)) pending.resolve(packet);
   }
 
-  #askTcp(name: string): Promise<DecodedPacket | undefined> {
+  async #askTcp(name: string): Promise<DecodedPacket | undefined> {
     const id = randomInt(0x10000);
-    return new Promise((resolve) => {
-      const socket = connect({ host: this.#server.address, port: this.#server.port });
-      const end = (packet?: DecodedPacket): void => {
-        clearTimeout(timer);
-        socket.destroy();
-        resolve(packet);
-      };
-      const timer = setTimeout(end, TRY_MS * TRIES);
-      let received = Buffer.alloc(0);
-      socket.once("connect", () => socket.write(streamEncode(questionOf(id, name))));
-      socket.on("data", (chunk: Buffer) => {
-        received = Buffer.concat([received, chunk]);
-        const length = received.length >= 2 ? received.readUInt16BE(0) : Number.POSITIVE_INFINITY;
-        if (received.length < 2 + length) return;
-        const packet = read(received.subarray(2, 2 + length));
-        end(packet !== undefined && packet.id === id && isAnswerTo(packet, name) ? packet : undefined);
-      });
-      socket.once("error", () => end());
-      socket.once("close", () => end());
-    });
+    const bytes = await exchangeTcp(this.#server, encode(questionOf(id, name)), TRY_MS * TRIES);
+    const packet = bytes === undefined ? undefined : read(bytes);
+    return packet !== undefined && packet.id === id && isAnswerTo(packet, name) ? packet : undefined;
   }
+}
+
+/**
+ * Asks a DNS server for the SOA of `jiji` and resolves with the time to its answer, whatever the answer says, in ms;
+ * undefined when none came in time. Over UDP the question is sent once.
+ */
+export async function askForSoa(
+  server: DnsServerAddress,
+  transport: "udp" | "tcp",
+  timeoutMs: number,
+): Promise<number | undefined> {
+  const id = randomInt(0x10000);
+  const question = encode({ type: "query", id, flags: RD, questions: [{ type: "SOA", class: "IN", name: "jiji" }] });
+  const startedMs = performance.now();
+  const answer = await (transport === "udp" ? exchangeUdp : exchangeTcp)(server, question, timeoutMs);
+  const isAnswer = answer !== undefined && answer.length >= 12 && answer.readUInt16BE(0) === id;
+  return isAnswer && (answer.readUInt8(2) & 0x80) !== 0 ? performance.now() - startedMs : undefined;
 }
 
 function questionOf(id: number, name: string): Packet {
   return {
     type: "query",
     id,
-    flags: 0x0100,
+    flags: RD,
     questions: [{ type: "A", class: "IN", name }],
     additionals: [
       { type: "OPT", name: ".", udpPayloadSize: UDP_BYTES, extendedRcode: 0, ednsVersion: 0, flags: 0, options: [] },
@@ -169,4 +176,48 @@ function answerOf(packet: DecodedPacket): Pick<AddressAnswer, "rcode" | "address
     addresses: found.map(({ data }) => data),
     ttlSeconds: ttls.length === 0 ? null : Math.min(...ttls),
   };
+}
+
+function exchangeUdp(server: DnsServerAddress, question: Buffer, timeoutMs: number): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket("udp4");
+    const end = (answer?: Buffer): void => {
+      clearTimeout(timer);
+      socket.removeAllListeners();
+      socket.on("error", () => undefined);
+      socket.close();
+      resolve(answer);
+    };
+    const timer = setTimeout(end, timeoutMs);
+    socket.once("message", (answer) => end(answer));
+    socket.once("error", () => end());
+    socket.send(question, server.port, server.address, (error) => {
+      if (error !== null) end();
+    });
+  });
+}
+
+function exchangeTcp(server: DnsServerAddress, question: Buffer, timeoutMs: number): Promise<Buffer | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: server.address, port: server.port });
+    const end = (answer?: Buffer): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(answer);
+    };
+    const timer = setTimeout(end, timeoutMs);
+    let received = Buffer.alloc(0);
+    socket.once("connect", () => {
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(question.length);
+      socket.write(Buffer.concat([length, question]));
+    });
+    socket.on("data", (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk]);
+      const length = received.length >= 2 ? received.readUInt16BE(0) : Number.POSITIVE_INFINITY;
+      if (received.length >= 2 + length) end(received.subarray(2, 2 + length));
+    });
+    socket.once("error", () => end());
+    socket.once("close", () => end());
+  });
 }

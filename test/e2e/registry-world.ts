@@ -4,7 +4,7 @@ import { expectSuccess } from "../../lab/jiji.ts";
 import type { LabMesh } from "../../lab/mesh.ts";
 import { labImage } from "../../lab/server-image.ts";
 import { waitFor } from "../../lab/wait.ts";
-import { askAgent } from "../../src/agent/sockets/control-socket.ts";
+import { askAgent } from "../../src/system/agent-client.ts";
 import type { AgentAnswer, AgentRequest } from "../../src/model/agent-control.ts";
 
 /** What a test of the registry does to a mesh in the lab, and sees of it. */

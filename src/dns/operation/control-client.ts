@@ -1,6 +1,5 @@
-import { createConnection } from "node:net";
 import { JijiError } from "../../model/errors.ts";
-import { splitLines } from "../../system/line-split.ts";
+import { askControlSocket } from "../../system/control-socket.ts";
 import {
   controlAnswerSchema,
   type ContainerAnswer,
@@ -12,9 +11,7 @@ import {
 } from "./control-protocol.ts";
 
 /** Names of tens of thousands of containers come in one line. */
-const MAX_LINE_BYTES = 256 * 1024 * 1024;
-
-const TIMEOUT_MS = 10_000;
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
 /** Every name that jiji-dns publishes and contains `filter` (null: all). Throws a {@link JijiError}. */
 export async function askNames(socketPath: string, filter: string | null): Promise<NamesAnswer> {
@@ -37,21 +34,13 @@ export async function askContainer(socketPath: string, id: string): Promise<Cont
 }
 
 async function ask(socketPath: string, request: ControlRequest, expected: string): Promise<ControlAnswer> {
-  const hint = "systemctl status jiji-dns";
-  const socket = createConnection({ path: socketPath });
-  socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`no answer in ${TIMEOUT_MS / 1000} s`)));
-  socket.write(`${JSON.stringify(request)}\n`);
   try {
-    for await (const line of splitLines(socket, MAX_LINE_BYTES)) {
-      const answer = controlAnswerSchema.parse(JSON.parse(line));
-      if (answer.type === expected) return answer;
-      throw new Error(answer.type === "error" ? answer.message : "it answered something else");
-    }
-    throw new Error("it gave no answer");
+    const answer = controlAnswerSchema.parse(await askControlSocket(socketPath, request, MAX_ANSWER_BYTES));
+    if (answer.type === expected) return answer;
+    throw new Error(answer.type === "error" ? answer.message : "it answered something else");
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
+    const hint = "systemctl status jiji-dns";
     throw new JijiError("remote", `jiji-dns could not be asked at ${socketPath}: ${why}`, { hint, cause });
-  } finally {
-    socket.destroy();
   }
 }

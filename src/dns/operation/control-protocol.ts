@@ -14,6 +14,9 @@ export const controlRequestSchema = z.discriminatedUnion("type", [
 
 export type ControlRequest = z.input<typeof controlRequestSchema>;
 
+/** A request as it arrives, checked. */
+export type CheckedRequest = z.output<typeof controlRequestSchema>;
+
 const recordSchema = z.object({
   address: z.string().nullable(),
   server: z.string(),

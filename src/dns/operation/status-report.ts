@@ -1,5 +1,5 @@
 import type { Clock } from "../../system/host.ts";
-import type { controlRequestSchema, ControlAnswer, StatusAnswer, TraceAnswer } from "./control-protocol.ts";
+import type { CheckedRequest, ControlAnswer, StatusAnswer, TraceAnswer } from "./control-protocol.ts";
 import type { Forwarder } from "../forward/forwarder.ts";
 import type { MeshState } from "../feed/mesh-state.ts";
 import type { OpenSockets } from "../packets/sockets.ts";
@@ -52,7 +52,7 @@ export class StatusReport {
   }
 
   /** Answers the control socket. */
-  async answer(request: ReturnType<typeof controlRequestSchema.parse>): Promise<ControlAnswer> {
+  async answer(request: CheckedRequest): Promise<ControlAnswer> {
     const { zone } = this;
     if (request.type === "status") return this.status();
     await this.table.inStep();

@@ -1,9 +1,17 @@
 import { connect } from "node:net";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { agentAnswerSchema, type AgentAnswer, type AgentRequest } from "../model/agent-control.ts";
 import { agentLineSchema, type AgentStateLine } from "../model/agent-protocol.ts";
 
-/** More than any state line is long. */
+import { askControlSocket } from "./control-socket.ts";
+
+/** More than any line of the agent's is long. */
 const MAX_BYTES = 8 * 1024 * 1024;
+
+/** Asks the agent of this server. Rejects when there is none, or when it does not answer as it should. */
+export async function askAgent(path: string, request: AgentRequest): Promise<AgentAnswer> {
+  return agentAnswerSchema.parse(await askControlSocket(path, request, MAX_BYTES));
+}
 
 /**
  * The first state line that an agent says on its socket: absent when nobody listens there, unknown when nothing that can
