@@ -3,7 +3,7 @@
 // usage: site.ts SITE SERVERS CONTAINERS TOKEN_FILE
 import { readFileSync } from "node:fs";
 import { encodeRowChanges, type RowChange } from "../../src/agent/containers/mirror.ts";
-import { startLink, type Link } from "../../src/agent/mesh/link.ts";
+import { startLink, type AgentLink } from "../../src/agent/mesh/link.ts";
 import { Secret } from "../../src/model/secret.ts";
 import type { Member } from "../../src/model/server-record.ts";
 import { openStoreClient } from "../../src/store/client.ts";
@@ -21,7 +21,7 @@ const own = Array.from({ length: servers }, (_, n) => n).filter((n) => siteOf(n)
 const url = formatStoreUrl({ kind: "tcp", host: "127.0.0.1", port: STORE_PORT });
 const store = openStoreClient({ url, token: new Secret(readFileSync(tokenFile, "utf8").trim()) });
 const ids = new Map(own.map((n) => [n, idOf(n)]));
-const links = new Map<number, Link>();
+const links = new Map<number, AgentLink>();
 const healthy = new Set<string>();
 
 const UPSERT_SERVER =

@@ -18,7 +18,7 @@ import { startControlSocket } from "../system/control-socket.ts";
 import { Drains } from "./containers/drains.ts";
 import { startEngineWatch, type EngineWatch } from "./containers/engine-watch.ts";
 import { HealthChecks, type Check } from "./containers/health-checks.ts";
-import { startLink, type Link } from "./mesh/link.ts";
+import { startLink, type AgentLink } from "./mesh/link.ts";
 import type { Log } from "./log.ts";
 import { startMemberWatch, type MemberWatch, type Peers } from "./mesh/member-watch.ts";
 import type { RowChange } from "./containers/mirror.ts";
@@ -115,7 +115,7 @@ class RunningAgent {
   readonly #drains = new Drains();
   readonly #checks: HealthChecks;
   readonly #publisher: Publisher;
-  readonly #link: Link;
+  readonly #link: AgentLink;
   readonly #writer: RowWriter;
   readonly #engine: EngineWatch;
   readonly #members: MemberWatch;
@@ -163,7 +163,7 @@ class RunningAgent {
     });
   }
 
-  #startLink(): Link {
+  #startLink(): AgentLink {
     const { settings, self, ports, socket, boot } = this.#parts;
     const link = startLink({
       self: self.identity,

@@ -13,7 +13,7 @@ import { COUNTER, COUNTER_BYTES, Counters } from "./telemetry/counters.ts";
 import { Forwarder } from "./forward/forwarder.ts";
 import { MemberSink } from "./feed/member-sink.ts";
 import { MeshState } from "./feed/mesh-state.ts";
-import type { PacketLoop, Peer } from "./packets/packet-loop.ts";
+import type { PacketLoop, Client } from "./packets/packet-loop.ts";
 import { ProblemLog, type Log } from "./telemetry/problem-log.ts";
 import { QuestionService } from "./packets/question-service.ts";
 import { sayReady } from "../system/ready-notice.ts";
@@ -180,7 +180,7 @@ class Server implements DnsServer {
       networks: this.#networks(),
       cache: this.#cache.memory,
       log: this.#log,
-      onQuestion: (loop, packet, peer) => void this.#answerPacket(loop, packet, peer),
+      onQuestion: (loop, packet, client) => void this.#answerPacket(loop, packet, client),
       mayAsk: (address) => this.#access.mayAsk(address),
       answerTcp: (message, address) => this.#answer(message, address, true),
     });
@@ -372,9 +372,9 @@ class Server implements DnsServer {
     });
   }
 
-  async #answerPacket(loop: PacketLoop, packet: Uint8Array, peer: Peer): Promise<void> {
-    const answer = await this.#answer(packet, peer.address, false);
-    if (answer !== undefined) loop.reply(answer, peer);
+  async #answerPacket(loop: PacketLoop, packet: Uint8Array, client: Client): Promise<void> {
+    const answer = await this.#answer(packet, client.address, false);
+    if (answer !== undefined) loop.reply(answer, client);
   }
 
   async #answer(message: Uint8Array, address: number, isTcp: boolean): Promise<Uint8Array | undefined> {

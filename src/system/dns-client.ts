@@ -20,15 +20,6 @@ export interface AddressAnswer {
   readonly latencyMs: number;
 }
 
-export interface DnsClient {
-  /**
-   * Asks for the A records of a name, over UDP (twice, if need be) and over TCP when the answer was cut. Undefined when no
-   * answer came in time. Never rejects.
-   */
-  addresses(name: string): Promise<AddressAnswer | undefined>;
-  close(): void;
-}
-
 const TRY_MS = 1_000;
 const TRIES = 2;
 
@@ -50,10 +41,10 @@ export async function openDnsClient(server: DnsServerAddress): Promise<DnsClient
     socket.once("error", reject);
     socket.connect(server.port, server.address, resolve);
   });
-  return new Client(server, socket);
+  return new DnsClient(server, socket);
 }
 
-class Client implements DnsClient {
+export class DnsClient {
   readonly #server: DnsServerAddress;
   readonly #socket: Socket;
   readonly #pending = new Map<number, Pending>();
@@ -67,6 +58,10 @@ class Client implements DnsClient {
     socket.on("message", (bytes) => this.#take(bytes));
   }
 
+  /**
+   * Asks for the A records of a name, over UDP (twice, if need be) and over TCP when the answer was cut. Undefined when no
+   * answer came in time. Never rejects.
+   */
   async addresses(name: string): Promise<AddressAnswer | undefined> {
     const startedMs = performance.now();
     let transport: AddressAnswer["transport"] = "udp";

@@ -1,4 +1,4 @@
-import { startLink, type Link } from "../../src/agent/mesh/link.ts";
+import { startLink, type AgentLink } from "../../src/agent/mesh/link.ts";
 import type { NewsRecord } from "../../src/agent/mesh/news.ts";
 import { encodePacket, type Packet } from "../../src/agent/mesh/packet.ts";
 import { isContainerAddress, type ClusterCidr, type SubnetNumber } from "../../src/model/cluster.ts";
@@ -44,7 +44,7 @@ export async function fuzzAgent(options: {
   const random = new SeededRandom(options.seed);
   const news: NewsRecord[] = [];
   let rechecks = 0;
-  const start = (n: number, onNews: (records: readonly NewsRecord[]) => void): Link => {
+  const start = (n: number, onNews: (records: readonly NewsRecord[]) => void): AgentLink => {
     const link = startLink({
       self: { id: idOf(n), subnet: n as SubnetNumber },
       cluster,
@@ -101,9 +101,9 @@ export async function fuzzAgent(options: {
   }
 }
 
-async function untilHeard(...links: readonly Link[]): Promise<void> {
+async function untilHeard(...links: readonly AgentLink[]): Promise<void> {
   const deadline = performance.now() + 20_000;
-  const isHeard = (link: Link): boolean => link.report().some(({ roundTripMs }) => roundTripMs !== null);
+  const isHeard = (link: AgentLink): boolean => link.report().some(({ roundTripMs }) => roundTripMs !== null);
   while (!links.every((link) => isHeard(link))) {
     if (performance.now() > deadline) throw new Error("the two agents never met");
     await Bun.sleep(10);
@@ -137,7 +137,7 @@ function recordOf(address: string, rev: number, name = "web"): string {
   } as unknown as ContainerRecord);
 }
 
-function tell(link: Link, net: string): string {
+function tell(link: AgentLink, net: string): string {
   const text = recordOf(`${net}.1.9`, Date.now());
   const record = parseContainerRecord(text);
   link.tell([{ n: 7, rev: record?.rev ?? 0, record, previous: undefined }]);

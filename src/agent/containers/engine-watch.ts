@@ -30,15 +30,6 @@ export interface EngineWatchOptions {
   readonly onEvent?: (event: Extract<EngineEvent, { type: "container" }>) => void;
 }
 
-export interface EngineWatch {
-  readonly view: EngineView;
-  /** Reads the whole list again now. */
-  look(): void;
-  /** Lets go of the event stream for a moment, since an engine that is told to stop waits for the end of it. */
-  release(): void;
-  close(): Promise<void>;
-}
-
 const FULL_READ_MS = 30_000;
 const RETRY_MS = [100, 5_000] as const;
 
@@ -54,11 +45,10 @@ const LISTENING_WAIT_MS = 2_000;
  * is never replaced by an older one. An engine that does not answer changes nothing in the view.
  */
 export function startEngineWatch(options: EngineWatchOptions): EngineWatch {
-  const watch = new Watch(options);
-  return watch;
+  return new EngineWatch(options);
 }
 
-class Watch implements EngineWatch {
+export class EngineWatch {
   readonly #options: EngineWatchOptions;
   readonly #stop = new AbortController();
   readonly #wake = new Wake();
@@ -77,10 +67,12 @@ class Watch implements EngineWatch {
     return this.#view;
   }
 
+  /** Reads the whole list again now. */
   look(): void {
     this.#wantFullRead();
   }
 
+  /** Lets go of the event stream for a moment: an engine that is told to stop waits for the end of it. */
   release(): void {
     this.#stream.abort();
   }

@@ -5,7 +5,7 @@ import type { Member } from "../../model/server-record.ts";
 import { systemClock } from "../../system/clock.ts";
 import { systemUdp } from "../../system/udp.ts";
 import type { UdpSocket } from "../../system/udp-port.ts";
-import { startLink, type Link } from "./link.ts";
+import { startLink, type AgentLink } from "./link.ts";
 import type { NewsRecord } from "./news.ts";
 import { encodePacket } from "./packet.ts";
 
@@ -14,7 +14,7 @@ const members = (count: number): Member[] =>
   Array.from({ length: count }, (_, n) => ({ id: idOf(n), subnet: n, name: `s${n}`, nat: false }) as unknown as Member);
 
 interface Started {
-  readonly link: Link;
+  readonly link: AgentLink;
   readonly news: NewsRecord[];
   hidden: readonly string[];
   rechecks: number;

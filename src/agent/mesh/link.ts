@@ -31,22 +31,6 @@ export interface LinkOptions {
   readonly onRecheck: () => void;
 }
 
-export interface Link {
-  setMembers(members: readonly Member[]): void;
-  /** Whether this server has compared its rows with its engine since it booted. */
-  setReady(isReady: boolean): void;
-  /** Says what was just written to everybody who can hear it. */
-  tell(changes: readonly RowChange[]): void;
-  /** Asks a member to compare its rows. Gives whether it is one that can hear. */
-  askToRecheck(id: string): boolean;
-  report(): readonly PeerReport[];
-  /** The server is about to stop: has the others answer none of its containers from now on. Said twice, as it may be lost. */
-  farewell(): Promise<void>;
-  /** datagrams that were not answered, by reason */
-  readonly dropped: Readonly<Record<string, number>>;
-  close(): void;
-}
-
 /** Probes that are due within this time leave together: a wake-up costs more than a datagram. */
 const PROBE_GRAIN_MS = 50;
 
@@ -83,11 +67,11 @@ function nextMultiple(atMs: number, ofMs: number): number {
 }
 
 /** The agents' own conversation: probes, news and requests over one socket on the server's own address. */
-export function startLink(options: LinkOptions): Link {
+export function startLink(options: LinkOptions): AgentLink {
   return new AgentLink(options);
 }
 
-class AgentLink implements Link {
+export class AgentLink {
   readonly #options: LinkOptions;
   readonly #address: string;
   readonly #reachability: Reachability;
@@ -96,6 +80,7 @@ class AgentLink implements Link {
   readonly #byAddress = new Map<string, Peer>();
   readonly #byId = new Map<string, Peer>();
   readonly #stop = new AbortController();
+  /** datagrams that were not answered, by reason */
   readonly dropped: Record<string, number> = {};
   #socket: UdpSocket | undefined;
   #isBatched: boolean | undefined;
@@ -185,6 +170,7 @@ class AgentLink implements Link {
     this.#schedule();
   }
 
+  /** Whether this server has compared its rows with its engine since it booted. */
   setReady(isReady: boolean): void {
     this.#reachability.setReady(isReady);
     this.#announce();
@@ -194,6 +180,7 @@ class AgentLink implements Link {
     for (const { to, packet } of this.#reachability.announce(this.#options.clock.monotonicMs())) this.#send(to, packet);
   }
 
+  /** Says what was just written to everybody who can hear it. */
   tell(changes: readonly RowChange[]): void {
     const { clock, hasNews = true } = this.#options;
     const rows = changes.flatMap((change) => newsOfChange(change) ?? []);
@@ -205,6 +192,7 @@ class AgentLink implements Link {
     this.#schedule();
   }
 
+  /** Asks a member to compare its rows. Gives whether it is one that can hear. */
   askToRecheck(id: string): boolean {
     if (!this.#reachability.isHeard(id)) return false;
     this.#send(id, { type: "recheck" });
@@ -215,6 +203,7 @@ class AgentLink implements Link {
     return this.#reachability.report(this.#options.clock.monotonicMs());
   }
 
+  /** The server is about to stop: has the others answer none of its containers. Said twice, as it may be lost. */
   async farewell(): Promise<void> {
     this.setReady(false);
     await this.#options.clock.sleep(FAREWELL_PAUSE_MS);

@@ -42,12 +42,6 @@ export interface MemberWatchOptions {
   readonly retryMs?: readonly [number, number];
 }
 
-export interface MemberWatch {
-  /** Says that members.json may have changed. */
-  fileChanged(): void;
-  close(): Promise<void>;
-}
-
 /**
  * Rows of the store that are looked at: eight times what a cluster has numbers for. Any member can write more of them, and each
  * costs memory and a signature's check on every server.
@@ -81,10 +75,10 @@ const FREED =
  * the peers follow. Works without the store on what members.json says.
  */
 export function startMemberWatch(options: MemberWatchOptions): MemberWatch {
-  return new Watch(options);
+  return new MemberWatch(options);
 }
 
-class Watch implements MemberWatch {
+export class MemberWatch {
   readonly #options: MemberWatchOptions;
   readonly #stop = new AbortController();
   readonly #wake = new Wake();
@@ -115,6 +109,7 @@ class Watch implements MemberWatch {
     this.#done = Promise.all([this.#work(), this.#subscribe()]);
   }
 
+  /** Says that members.json may have changed. */
   fileChanged(): void {
     this.#fileWake.call();
     this.#wake.call();

@@ -15,10 +15,6 @@ export interface AgentFeedOptions {
   readonly retryMs?: number;
 }
 
-export interface AgentFeed {
-  close(): Promise<void>;
-}
-
 /** The agent says something every second. */
 const SILENCE_MS = 3_000;
 
@@ -32,34 +28,31 @@ const MAX_LINE_BYTES = 4 * 1024 * 1024;
  * three seconds. Until the first state has come, the agent counts as silent.
  */
 export function startAgentFeed(options: AgentFeedOptions): AgentFeed {
-  const feed = new Feed(options);
-  const done = feed.run();
-  return {
-    close: async () => {
-      feed.stop();
-      await done;
-    },
-  };
+  return new AgentFeed(options);
 }
 
-class Feed {
+class AgentFeed {
   readonly #options: AgentFeedOptions;
   readonly #stop = new AbortController();
   #socket: Socket | undefined;
   #isSilent = true;
   #silence: ReturnType<typeof setTimeout> | undefined;
 
+  readonly #done: Promise<void>;
+
   constructor(options: AgentFeedOptions) {
     this.#options = options;
+    this.#done = this.#run();
   }
 
-  stop(): void {
+  async close(): Promise<void> {
     this.#stop.abort();
     this.#socket?.destroy();
     clearTimeout(this.#silence);
+    await this.#done;
   }
 
-  async run(): Promise<void> {
+  async #run(): Promise<void> {
     const { clock, retryMs = RETRY_MS } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {

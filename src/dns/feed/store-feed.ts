@@ -38,10 +38,6 @@ export interface StoreFeedOptions<Place> {
   readonly retryMs?: readonly [number, number];
 }
 
-export interface StoreFeed {
-  close(): Promise<void>;
-}
-
 const RETRY_MS = [100, 5_000] as const;
 
 /** A subscription that was whole for this long is followed by the next one at once. */
@@ -52,18 +48,11 @@ const GOOD_MS = 5_000;
  * store has. Whatever ends a subscription (an error line, a silent end, a gap in the change ids or ids that go back, a
  * stall) leads to the next one, with growing waits.
  */
-export function startStoreFeed<Place>(options: StoreFeedOptions<Place>): StoreFeed {
-  const feed = new Feed(options);
-  const done = feed.run();
-  return {
-    close: async () => {
-      feed.stop();
-      await done;
-    },
-  };
+export function startStoreFeed<Place>(options: StoreFeedOptions<Place>): StoreFeed<Place> {
+  return new StoreFeed(options);
 }
 
-class Feed<Place> {
+class StoreFeed<Place> {
   readonly #options: StoreFeedOptions<Place>;
   readonly #stop = new AbortController();
   /** the subscription's own numbers of rows → where they stand */
@@ -71,15 +60,19 @@ class Feed<Place> {
   /** of the subscription under way; its rows stay empty when nothing is compared */
   #told = { events: 0, isWhole: false, rows: new RowDigest() };
 
+  readonly #done: Promise<void>;
+
   constructor(options: StoreFeedOptions<Place>) {
     this.#options = options;
+    this.#done = this.#run();
   }
 
-  stop(): void {
+  async close(): Promise<void> {
     this.#stop.abort();
+    await this.#done;
   }
 
-  async run(): Promise<void> {
+  async #run(): Promise<void> {
     const { clock, onConnected, retryMs = RETRY_MS } = this.#options;
     const { signal } = this.#stop;
     let waitMs = retryMs[0];

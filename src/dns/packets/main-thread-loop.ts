@@ -2,7 +2,7 @@ import { ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../../model/address.ts"
 import { ACCESS_WORDS, AccessList } from "./access.ts";
 import { AnswerCache } from "../forward/answer-cache.ts";
 import { COUNTER, COUNTER_BYTES, Counters } from "../telemetry/counters.ts";
-import type { PacketLoop, PacketLoopOptions, Peer } from "./packet-loop.ts";
+import type { PacketLoop, PacketLoopOptions, Client } from "./packet-loop.ts";
 import { ASK_ZONE, FORWARD, Responder } from "./responder.ts";
 import { TableReader } from "../zone/table.ts";
 import { EDNS_UDP_BYTES } from "../wire/wire.ts";
@@ -50,7 +50,7 @@ class MainThreadLoop implements PacketLoop {
       port,
       binaryType: "buffer",
       socket: {
-        data: (_socket, packet, peerPort, peerHost) => this.#take(packet, peerPort, peerHost),
+        data: (_socket, packet, clientPort, clientHost) => this.#take(packet, clientPort, clientHost),
         error: () => this.counters.add(COUNTER.receiveErrors),
       },
     });
@@ -67,8 +67,8 @@ class MainThreadLoop implements PacketLoop {
     this.#access.allow(networks);
   }
 
-  reply(packet: Uint8Array, peer: Peer): void {
-    const isSent = this.#socket?.send(packet, peer.port, ipv4FromNumber(peer.address)) ?? false;
+  reply(packet: Uint8Array, client: Client): void {
+    const isSent = this.#socket?.send(packet, client.port, ipv4FromNumber(client.address)) ?? false;
     if (!isSent) this.counters.add(COUNTER.sendErrors);
   }
 
@@ -95,18 +95,18 @@ class MainThreadLoop implements PacketLoop {
     }
   }
 
-  #answer(packet: Uint8Array, peer: Peer): void {
+  #answer(packet: Uint8Array, client: Client): void {
     this.#bytes.set(packet);
     const answered = this.#responder.answer(this.#view, 0, packet.length, false);
     if (answered > 0) {
       this.counters.question(this.#responder.question.type);
       this.counters.answer(this.#responder.rcode);
       if (this.#responder.isCached) this.counters.add(COUNTER.cacheHits);
-      this.reply(this.#bytes.subarray(0, answered), peer);
+      this.reply(this.#bytes.subarray(0, answered), client);
     } else if (answered === FORWARD || answered === ASK_ZONE) {
       this.counters.question(this.#responder.question.type);
       this.counters.add(COUNTER.handedOver);
-      this.#options.onQuestion(packet.slice(), peer);
+      this.#options.onQuestion(packet.slice(), client);
     } else {
       this.counters.add(COUNTER.droppedNoQuestion);
     }

@@ -225,11 +225,11 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
   });
 
   test("hands over what is not ours, and sends what comes back", async () => {
-    const loop = await start((packet, peer) => {
+    const loop = await start((packet, client) => {
       const answer = decode(Buffer.from(packet));
       loop.reply(
         encode({ ...answer, type: "response", answers: [{ type: "A", name: "example.org", data: "192.0.2.1" }] }),
-        peer,
+        client,
       );
     });
     const asker = await client(loop.port);
@@ -385,7 +385,7 @@ test.if(process.platform === "linux")(
         cluster: CLUSTER,
         table: table([0x0ad20002]),
         networks: [],
-        onQuestion: (packet, peer) => loop.reply(packet, peer),
+        onQuestion: (packet, client) => loop.reply(packet, client),
         onProblem: (text) => problems.push(text),
       },
       new URL("../../../test/dns/dying-dns-worker.ts", import.meta.url),

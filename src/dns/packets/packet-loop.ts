@@ -3,7 +3,7 @@ import type { Counters } from "../telemetry/counters.ts";
 import type { ClusterRange } from "../wire/reverse.ts";
 
 /** Who asked: an IPv4 address as a number, and a port. */
-export interface Peer {
+export interface Client {
   readonly address: number;
   readonly port: number;
 }
@@ -20,7 +20,7 @@ export interface PacketLoopOptions {
   /** what resolvers have answered (an AnswerCache's memory); undefined: nothing is kept */
   readonly cache?: SharedArrayBuffer | undefined;
   /** Called with a copy of each question that the table does not answer. */
-  readonly onQuestion: (packet: Uint8Array, peer: Peer) => void;
+  readonly onQuestion: (packet: Uint8Array, client: Client) => void;
   /** Called when something is wrong that somebody should know of; not for packets. */
   readonly onProblem: (text: string) => void;
 }
@@ -42,7 +42,7 @@ export interface PacketLoop {
   /** Who may ask from now on, besides loopback. */
   allow(networks: readonly Cidr[]): void;
   /** Sends an answer to a question that was handed over. */
-  reply(packet: Uint8Array, peer: Peer): void;
+  reply(packet: Uint8Array, client: Client): void;
   /** Answers or hands over what has come already, and reads no more; replies still go out. */
   stop(): Promise<void>;
   /** Stops, and lets go of the socket. */

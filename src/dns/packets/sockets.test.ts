@@ -32,7 +32,7 @@ test.if(isLinux)(
       ...{ seed: 1, cluster: { first: 0x0ad20000, prefix: 16 }, table: undefined, networks: [], cache: undefined },
       workerUrl: new URL("../../bin/dns-worker.ts", import.meta.url),
       ...{ environment: {}, pid: process.pid, log: new ProblemLog({ info: say, warn: say }, systemClock) },
-      onQuestion: (loop, packet, peer) => loop.reply(packet, peer),
+      onQuestion: (loop, packet, client) => loop.reply(packet, client),
       mayAsk: () => true,
       answerTcp: async () => undefined,
     };

@@ -4,7 +4,7 @@ import { JijiError } from "../../model/errors.ts";
 import { datagramProblem } from "../../system/datagram-check.ts";
 import { startMainThreadLoop } from "./main-thread-loop.ts";
 import { inheritedSockets } from "./inherited-sockets.ts";
-import type { PacketLoop, PacketLoopOptions, Peer } from "./packet-loop.ts";
+import type { PacketLoop, PacketLoopOptions, Client } from "./packet-loop.ts";
 import type { ProblemLog } from "../telemetry/problem-log.ts";
 import { startTcpService, type TcpService } from "./tcp-service.ts";
 import { startWorkerLoop } from "./worker-loop.ts";
@@ -16,19 +16,9 @@ export interface SocketsOptions extends Pick<PacketLoopOptions, "seed" | "cluste
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
   readonly log: ProblemLog;
-  readonly onQuestion: (loop: PacketLoop, packet: Uint8Array, peer: Peer) => void;
+  readonly onQuestion: (loop: PacketLoop, packet: Uint8Array, client: Client) => void;
   readonly mayAsk: (address: number) => boolean;
   readonly answerTcp: (message: Uint8Array, address: number) => Promise<Uint8Array | undefined>;
-}
-
-/** Everything that is listened on. */
-export interface OpenSockets {
-  readonly loops: readonly PacketLoop[];
-  readonly services: readonly TcpService[];
-  readonly listening: readonly { readonly host: string; readonly port: number; readonly protocol: "udp" | "tcp" }[];
-  /** Reads no more questions; those that were read are still answered. */
-  stop(): Promise<void>;
-  close(): Promise<void>;
 }
 
 type Place = { readonly host: string; readonly port: number };
@@ -41,7 +31,7 @@ const PORT_TRIES = 20;
  * {@link JijiError} when something cannot be opened; then nothing stays open.
  */
 export async function openSockets(listen: DnsSettings["listen"], options: SocketsOptions): Promise<OpenSockets> {
-  const sockets = new Sockets(options);
+  const sockets = new OpenSockets(options);
   try {
     if (listen === "inherit") await sockets.inherit();
     else for (const text of listen) await sockets.bind(text);
@@ -56,7 +46,8 @@ export async function openSockets(listen: DnsSettings["listen"], options: Socket
   return sockets;
 }
 
-class Sockets implements OpenSockets {
+/** Everything that is listened on. */
+export class OpenSockets {
   readonly loops: PacketLoop[] = [];
   readonly services: TcpService[] = [];
   readonly listening: (Place & { readonly protocol: "udp" | "tcp" })[] = [];
@@ -99,6 +90,7 @@ class Sockets implements OpenSockets {
     }
   }
 
+  /** Reads no more questions; those that were read are still answered. */
   async stop(): Promise<void> {
     await Promise.all(this.loops.map((loop) => loop.stop()));
     await Promise.all(this.services.map((service) => service.close()));
@@ -119,8 +111,8 @@ class Sockets implements OpenSockets {
       table,
       networks,
       cache,
-      onQuestion: (packet, peer) => {
-        if (started.loop !== undefined) onQuestion(started.loop, packet, peer);
+      onQuestion: (packet, client) => {
+        if (started.loop !== undefined) onQuestion(started.loop, packet, client);
       },
       onProblem: (text) => log.warn("packets", text),
     };

@@ -13,15 +13,6 @@ export interface TcpServiceOptions {
   readonly maxConnections?: number;
 }
 
-export interface TcpService {
-  readonly port: number;
-  /** connections that are open */
-  readonly connections: number;
-  /** connections that were turned away: strangers, or too many */
-  readonly refused: number;
-  close(): Promise<void>;
-}
-
 /** A connection without a whole question for this long is closed (RFC 7766 §6.2.3). */
 const IDLE_MS = 10_000;
 
@@ -44,16 +35,17 @@ const MAX_UNSENT_BYTES = 256 * 1024;
  * their answers are ready. Rejects when the address cannot be bound.
  */
 export async function startTcpService(options: TcpServiceOptions): Promise<TcpService> {
-  const service = new Service(options);
+  const service = new TcpService(options);
   await service.listen();
   return service;
 }
 
-class Service implements TcpService {
+export class TcpService {
   readonly #options: TcpServiceOptions;
   readonly #server: Server;
   readonly #byAddress = new Map<number, number>();
   readonly #open = new Set<Connection>();
+  /** connections that were turned away: strangers, or too many */
   refused = 0;
 
   constructor(options: TcpServiceOptions) {
@@ -66,6 +58,7 @@ class Service implements TcpService {
     return address?.port ?? 0;
   }
 
+  /** Connections that are open. */
   get connections(): number {
     return this.#open.size;
   }

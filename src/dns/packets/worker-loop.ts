@@ -12,7 +12,7 @@ import {
   DatagramSender,
   waitAtMost,
 } from "../../system/libc.ts";
-import type { PacketLoop, PacketLoopOptions } from "./packet-loop.ts";
+import type { Client, PacketLoop, PacketLoopOptions } from "./packet-loop.ts";
 import {
   accessWords,
   CONTROL,
@@ -137,8 +137,8 @@ class WorkerLoop implements PacketLoop {
     this.#access.allow(networks);
   }
 
-  reply(packet: Uint8Array, peer: { readonly address: number; readonly port: number }): void {
-    this.#sender.send(packet, peer.address, peer.port);
+  reply(packet: Uint8Array, client: Client): void {
+    this.#sender.send(packet, client.address, client.port);
   }
 
   async stop(): Promise<void> {
