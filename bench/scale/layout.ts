@@ -69,8 +69,8 @@ export function nameOf(n: number, k: number): string {
   return `p${n}-c${Math.floor(k / REPLICAS)}-${(k % REPLICAS) + 1}.jiji`;
 }
 
-export function recordOf(n: number, k: number, state: ContainerState, rev: number): ContainerRecord {
-  return {
+export function recordText(n: number, k: number, state: ContainerState, rev: number): string {
+  return encodeContainerRecord({
     containerId: createHash("sha256").update(`${n} ${k}`).digest("hex"),
     project: `p${n}`,
     service: `c${Math.floor(k / REPLICAS)}`,
@@ -80,9 +80,5 @@ export function recordOf(n: number, k: number, state: ContainerState, rev: numbe
     ports: [{ port: 8080, protocol: "tcp" }],
     meta: { name: `p${n}-c${k}`, image: "registry.example/some/image:1.2.3" },
     rev,
-  } as unknown as ContainerRecord;
-}
-
-export function recordText(n: number, k: number, state: ContainerState, rev: number): string {
-  return encodeContainerRecord(recordOf(n, k, state, rev));
+  } as unknown as ContainerRecord);
 }

@@ -2,7 +2,7 @@
 // on standard input, what was done on standard output.
 // usage: site.ts SITE SERVERS CONTAINERS TOKEN_FILE
 import { readFileSync } from "node:fs";
-import { encodeRowChanges, type RowChange } from "../../src/agent/containers/mirror.ts";
+import { encodeRowChanges } from "../../src/agent/containers/mirror.ts";
 import { startLink, type AgentLink } from "../../src/agent/mesh/link.ts";
 import { Secret } from "../../src/model/secret.ts";
 import type { Member } from "../../src/model/server-record.ts";
@@ -13,7 +13,7 @@ import { systemClock } from "../../src/system/clock.ts";
 import { splitLines } from "../../src/system/line-split.ts";
 import { systemUdp } from "../../src/system/udp.ts";
 import type { SiteCommand, SiteEvent } from "./protocol.ts";
-import { CLUSTER, idOf, recordOf, recordText, signedServer, siteOf, STORE_PORT, SUBJECT, subnetOf } from "./layout.ts";
+import { CLUSTER, idOf, recordText, signedServer, siteOf, STORE_PORT, SUBJECT, subnetOf } from "./layout.ts";
 
 const [site, serversText, containersText, tokenFile = ""] = process.argv.slice(2);
 const [servers, containers] = [Number(serversText), Number(containersText)];
@@ -81,11 +81,10 @@ async function change(n: number, k: number, number: number): Promise<void> {
   const isHealthy = !healthy.delete(key);
   if (isHealthy) healthy.add(key);
   const rev = Date.now();
-  const record = recordOf(n, k, isHealthy ? "healthy" : "unhealthy", rev);
-  const rows: readonly RowChange[] = [{ n: k, rev, record, previous: undefined }];
-  await store.transact(encodeRowChanges(id, rows));
+  const text = recordText(n, k, isHealthy ? "healthy" : "unhealthy", rev);
+  await store.transact(encodeRowChanges(id, [{ n: k, rev, text, record: undefined, previous: undefined }]));
   say({ type: "written", number, isHealthy, atMs: nowMs() });
-  links.get(n)?.tell(rows);
+  links.get(n)?.tell([[k, text]]);
 }
 
 async function count(): Promise<void> {

@@ -213,9 +213,9 @@ class RunningAgent {
   }
 
   #tell(changes: readonly RowChange[]): void {
-    this.#link.tell(changes);
     const serverId = this.#parts.self.identity.id;
     const rows = changes.flatMap((change) => newsOfChange(change));
+    this.#link.tell(rows);
     if (rows.length > 0) this.#parts.socket.tellNews(rows.map(([n, record]) => ({ serverId, n, record })));
   }
 

@@ -3,7 +3,7 @@ import { readIdentity } from "../apply/kinds/identity.ts";
 import { readMembers } from "../apply/members-file.ts";
 import { openEngine } from "../engine/open.ts";
 import type { Engine } from "../engine/engine.ts";
-import { parseContainerRecord } from "../model/container-record.ts";
+import { parseContainerRecord, type ContainerRecord } from "../model/container-record.ts";
 import type { ServerId } from "../model/keys.ts";
 import type { MembersFile } from "../model/members-file.ts";
 import type { GcLine, GcRow } from "../model/node/gc.ts";
@@ -72,8 +72,8 @@ async function lookAtOwn(files: Files, store: StoreClient, engine: Engine): Prom
   const containers = await engine.containers(ENGINE_NETWORK);
   if (containers.state !== "found") return { self, rows: [], uncompared: whyNot(containers) };
   const known = new Set(containers.value.map(({ id }) => id));
-  const stale = [...rows].flatMap(([n, text]): readonly GcRow[] => {
-    const row = containerRow(self, n, text, "absent");
+  const stale = [...rows].flatMap(([n, { text, record }]): readonly GcRow[] => {
+    const row = containerRow(self, n, record, "absent");
     const isStale = text !== "" && (row.containerId === null || !known.has(row.containerId));
     return isStale ? [row] : [];
   });
@@ -84,8 +84,7 @@ function whyNot(reading: Exclude<Reading<unknown>, { state: "found" }>): string 
   return reading.state === "unknown" ? reading.why : "the container engine is not there";
 }
 
-function containerRow(owner: string, n: number, text: string, why: GcRow["why"]): GcRow {
-  const record = parseContainerRecord(text);
+function containerRow(owner: string, n: number, record: ContainerRecord | undefined, why: GcRow["why"]): GcRow {
   const what = record === undefined ? null : `${record.project} / ${record.service}`;
   return { table: "containers", owner, n, what, containerId: record?.containerId ?? null, why };
 }
@@ -151,7 +150,7 @@ async function readStrangers(
 }
 
 function strangerRow([owner, n, record]: Row): GcRow {
-  return containerRow(short(owner), Number(n), String(record), "not a member");
+  return containerRow(short(owner), Number(n), parseContainerRecord(String(record)), "not a member");
 }
 
 function serverRow([owner, name]: Row): GcRow {

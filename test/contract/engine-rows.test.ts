@@ -10,7 +10,6 @@ import {
 } from "../../src/agent/containers/mirror.ts";
 import type { PublishedContainer } from "../../src/agent/containers/publish.ts";
 import { startRowWriter, type RowWriter } from "../../src/agent/containers/row-writer.ts";
-import { parseContainerRecord } from "../../src/model/container-record.ts";
 import type { ServerId } from "../../src/model/keys.ts";
 import { nextRev } from "../../src/model/revision.ts";
 import { openStoreClient } from "../../src/store/client.ts";
@@ -47,8 +46,8 @@ describe.each(IMPLEMENTATIONS)("an agent's rows in $name", ({ name, start }) => 
 
   const stored = async (): Promise<string[]> => {
     const rows = parseOwnRows((await client.query(selectOwnRows(SELF))).rows);
-    const filled = [...rows].filter(([, text]) => text !== "");
-    return filled.map(([n, text]) => `${n} ${Number.parseInt(parseContainerRecord(text)?.containerId ?? "", 16)}`);
+    const filled = [...rows].filter(([, { text }]) => text !== "");
+    return filled.map(([n, { record }]) => `${n} ${Number.parseInt(record?.containerId ?? "", 16)}`);
   };
 
   const until = async (what: string, holds: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> => {

@@ -139,8 +139,7 @@ function recordOf(address: string, rev: number, name = "web"): string {
 
 function tell(link: AgentLink, net: string): string {
   const text = recordOf(`${net}.1.9`, Date.now());
-  const record = parseContainerRecord(text);
-  link.tell([{ n: 7, rev: record?.rev ?? 0, record, previous: undefined }]);
+  link.tell([[7, text]]);
   return text;
 }
 

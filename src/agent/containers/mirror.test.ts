@@ -41,7 +41,7 @@ function step(list: readonly PublishedContainer[], rows: OwnRows, nowMs = NOW_MS
 
 /** The texts of rows that hold a container. */
 function records(rows: OwnRows): readonly string[] {
-  return [...rows.values()].filter((text) => text !== "");
+  return [...rows.values()].map(({ text }) => text).filter((text) => text !== "");
 }
 
 const containers = fc.uniqueArray(
@@ -84,7 +84,7 @@ describe("rows follow the engine", () => {
     );
     fc.assert(
       fc.property(anyRows, lists, (dictionary, list) => {
-        const rows = new Map(Object.entries(dictionary).map(([n, text]) => [Number(n), text]));
+        const rows = parseOwnRows(Object.entries(dictionary).map(([n, text]) => [Number(n), text]));
         const after = step(list, rows);
         expect(records(after)).toHaveLength(list.length);
         expect(planMirror(list, after, NOW_MS, NOW_MS)).toEqual([]);
@@ -101,13 +101,13 @@ describe("rows follow the engine", () => {
         let rows: OwnRows = new Map();
         let most = 0;
         for (const list of history) {
-          const before = new Map([...rows].map(([n, text]) => [parseContainerRecord(text)?.containerId, n]));
+          const before = new Map([...rows].map(([n, { record }]) => [record?.containerId, n]));
           rows = step(list, rows);
           most = Math.max(most, list.length);
-          for (const [n, text] of rows) {
+          for (const [n, { record }] of rows) {
             expect(n).toBeLessThan(most);
-            if (text === "") continue;
-            const earlier = before.get(parseContainerRecord(text)?.containerId);
+            if (record === undefined) continue;
+            const earlier = before.get(record.containerId);
             if (earlier !== undefined) expect(n).toBe(earlier);
           }
         }
@@ -132,7 +132,7 @@ describe("rows follow the engine", () => {
     for (const [at, nowMs] of clock.entries()) {
       const state = at % 2 === 0 ? "healthy" : "starting";
       rows = step([published(1, { state }), published(2, { state, address: null })], rows, nowMs);
-      const revs = [...rows.values()].map((text) => parseContainerRecord(text)?.rev ?? 0);
+      const revs = [...rows.values()].map(({ record }) => record?.rev ?? 0);
       expect(Math.min(...revs)).toBeGreaterThan(last);
       expect(new Set(revs).size).toBe(2);
       last = Math.max(...revs);

@@ -4,16 +4,21 @@ import { isUsableRev } from "../../model/revision.ts";
 import type { SqlValue, Statement } from "../../store/store.ts";
 import type { PublishedContainer } from "./publish.ts";
 
-/** This server's rows as the store holds them: n → text of the record; empty where a container was. */
-export type OwnRows = ReadonlyMap<number, string>;
+/** One of this server's rows: its text as the store holds it, and what that says if it is a record. */
+export interface OwnRow {
+  /** empty where a container was */
+  readonly text: string;
+  readonly record: ContainerRecord | undefined;
+}
 
-/** One row that has to change, or to be emptied. */
-export interface RowChange {
+/** This server's rows by n. */
+export type OwnRows = ReadonlyMap<number, OwnRow>;
+
+/** One row that has to change, or to be emptied: then it has no record, and its text is empty. */
+export interface RowChange extends OwnRow {
   readonly n: number;
   /** the record's, and that of its end when it is emptied */
   readonly rev: number;
-  /** undefined: the row is emptied */
-  readonly record: ContainerRecord | undefined;
   /** what the row says now, if it is there and is a record */
   readonly previous: ContainerRecord | undefined;
 }
@@ -21,8 +26,8 @@ export interface RowChange {
 /** The largest usable `rev` among the rows, or 0. */
 export function largestRev(rows: OwnRows, nowMs: number): number {
   let largest = 0;
-  for (const text of rows.values()) {
-    const rev = parseContainerRecord(text)?.rev ?? 0;
+  for (const { record } of rows.values()) {
+    const rev = record?.rev ?? 0;
     if (isUsableRev(rev, nowMs)) largest = Math.max(largest, rev);
   }
   return largest;
@@ -56,18 +61,18 @@ export function planMirror(
   const changes: RowChange[] = [];
   let rev = firstRev;
   for (const n of [...new Set([...rows.keys(), ...wanted.keys()])].toSorted((a, b) => a - b)) {
-    const text = rows.get(n);
-    const previous = text === undefined ? undefined : parseContainerRecord(text);
+    const row = rows.get(n);
+    const previous = row?.record;
     const container = wanted.get(n);
     if (container === undefined) {
-      if (text !== "") changes.push({ n, rev: rev++, record: undefined, previous });
+      if (row?.text !== "") changes.push({ n, rev: rev++, record: undefined, text: "", previous });
     } else if (
       previous === undefined ||
       !isUsableRev(previous.rev, nowMs) ||
-      text !== encoded(container, previous.rev)
+      row?.text !== encodeContainerRecord({ ...container, rev: previous.rev })
     ) {
-      changes.push({ n, rev, record: { ...container, rev }, previous });
-      rev++;
+      const record = { ...container, rev: rev++ };
+      changes.push({ n, rev: record.rev, record, text: encodeContainerRecord(record), previous });
     }
   }
   return changes;
@@ -76,15 +81,11 @@ export function planMirror(
 /** container id → n. Of two rows for one container the lower stays; a row that is no record holds nothing. */
 function holders(rows: OwnRows): ReadonlyMap<string, number> {
   const held = new Map<string, number>();
-  for (const [n, text] of [...rows].toSorted(([a], [b]) => a - b)) {
-    const id = parseContainerRecord(text)?.containerId;
+  for (const [n, { record }] of [...rows].toSorted(([a], [b]) => a - b)) {
+    const id = record?.containerId;
     if (id !== undefined && !held.has(id)) held.set(id, n);
   }
   return held;
-}
-
-function encoded(container: PublishedContainer, rev: number): string {
-  return encodeContainerRecord({ ...container, rev });
 }
 
 const UPSERT =
@@ -98,20 +99,14 @@ const EMPTY = "UPDATE containers SET record = '' WHERE server_id = ? AND n = ?";
  * the column's default for ever (docs/corrosion.md).
  */
 export function encodeRowChanges(self: ServerId, changes: readonly RowChange[]): readonly Statement[] {
-  return changes.map(({ n, record }) =>
-    record === undefined
-      ? { sql: EMPTY, params: [self, n] }
-      : { sql: UPSERT, params: [self, n, encodeContainerRecord(record)] },
+  return changes.map(({ n, text }) =>
+    text === "" ? { sql: EMPTY, params: [self, n] } : { sql: UPSERT, params: [self, n, text] },
   );
 }
 
 /** The rows after the changes. */
 export function applyRowChanges(rows: OwnRows, changes: readonly RowChange[]): OwnRows {
-  const after = new Map(rows);
-  for (const { n, record } of changes) {
-    after.set(n, record === undefined ? "" : encodeContainerRecord(record));
-  }
-  return after;
+  return new Map([...rows, ...changes.map(({ n, text, record }) => [n, { text, record }] as const)]);
 }
 
 /** Keys above this were never given: a server has 253 addresses. */
@@ -151,9 +146,9 @@ export function watchOwnRows(self: ServerId): Statement {
 /** Throws a TypeError when the answer is not the statement's. */
 export function parseOwnRows(rows: readonly (readonly SqlValue[])[]): OwnRows {
   return new Map(
-    rows.map(([n, record]) => {
-      if (typeof n !== "number" || typeof record !== "string") throw new TypeError("a container row has a bad shape");
-      return [n, record];
+    rows.map(([n, text]) => {
+      if (typeof n !== "number" || typeof text !== "string") throw new TypeError("a container row has a bad shape");
+      return [n, { text, record: parseContainerRecord(text) }];
     }),
   );
 }

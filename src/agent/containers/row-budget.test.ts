@@ -11,6 +11,7 @@ function change(n: number, before: ContainerState | undefined, after: ContainerS
     n,
     rev: 1,
     record: after === undefined ? undefined : record(after),
+    text: after ?? "",
     previous: before === undefined ? undefined : record(before),
   };
 }

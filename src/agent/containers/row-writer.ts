@@ -196,7 +196,7 @@ class Writer implements RowWriter {
   #admit(plan: readonly RowChange[]): readonly RowChange[] {
     const now = this.#options.clock.monotonicMs();
     const isRestore = (change: RowChange): boolean =>
-      !this.#hasWrittenAll || this.#rows?.get(change.n) !== this.#believed.get(change.n);
+      !this.#hasWrittenAll || this.#rows?.get(change.n)?.text !== this.#believed.get(change.n)?.text;
     const admitted = [
       ...this.#changeBudget.take(
         plan.filter((change) => !isRestore(change)),
@@ -236,7 +236,7 @@ class Writer implements RowWriter {
 
   #compare(change: "insert" | "update" | "delete", values: readonly unknown[]): void {
     const [, n, record] = values;
-    const known = this.#rows?.get(Number(n));
+    const known = this.#rows?.get(Number(n))?.text;
     if (change === "delete" ? known !== undefined : known !== record) this.#wantReadBack();
   }
 

@@ -115,7 +115,7 @@ describe("agents on loopback", () => {
     const [a, b, c] = [net.start(0, 3), net.start(1, 3), net.start(2, 3)];
     await until("round trips", () => [a, b, c].every((each) => heard(each)));
     const begin = performance.now();
-    a.link.tell([{ n: 0, rev: 5, record: net.record(0), previous: undefined }]);
+    a.link.tell([[0, encodeContainerRecord(net.record(0))]]);
     await until("news", () => b.news.length === 1 && c.news.length === 1);
     expect(performance.now() - begin).toBeLessThan(200);
     expect(b.news).toEqual([{ serverId: idOf(0), n: 0, record: encodeContainerRecord(net.record(0)) }]);
@@ -125,8 +125,8 @@ describe("agents on loopback", () => {
   on(1, "with news switched off nothing is said and nothing is heard", async (net) => {
     const [a, b] = [net.start(0, 2), net.start(1, 2, { hasNews: false })];
     await until("round trips", () => heard(a) && heard(b));
-    a.link.tell([{ n: 0, rev: 5, record: net.record(0), previous: undefined }]);
-    b.link.tell([{ n: 0, rev: 5, record: net.record(1), previous: undefined }]);
+    a.link.tell([[0, encodeContainerRecord(net.record(0))]]);
+    b.link.tell([[0, encodeContainerRecord(net.record(1))]]);
     a.link.askToRecheck(idOf(1));
     await until("a request after it", () => b.rechecks === 1);
     expect([a.news, b.news]).toEqual([[], []]);

@@ -4,9 +4,8 @@ import type { Member } from "../../model/server-record.ts";
 import type { Clock } from "../../system/host.ts";
 import type { ConnectedUdpSocket, Udp, UdpHandlers, UdpSocket } from "../../system/udp-port.ts";
 import type { Log } from "../log.ts";
-import type { RowChange } from "../containers/mirror.ts";
 import { TokenBucket, type Rate } from "../../model/token-bucket.ts";
-import { newsOfChange, NewsReceiver, NewsSender, type NewsRecord } from "./news.ts";
+import { NewsReceiver, NewsSender, type NewsRecord, type Rows } from "./news.ts";
 import { decodePacket, encodePacket, PROBES_FIRST, type Packet } from "./packet.ts";
 import { FAST_MEMBERS } from "./peer-contact.ts";
 import { Reachability, type PeerReport } from "./reachability.ts";
@@ -181,9 +180,8 @@ export class AgentLink {
   }
 
   /** Says what was just written to everybody who can hear it. */
-  tell(changes: readonly RowChange[]): void {
+  tell(rows: Rows): void {
     const { clock, hasNews = true } = this.#options;
-    const rows = changes.flatMap((change) => newsOfChange(change) ?? []);
     if (rows.length === 0 || !hasNews) return;
     const peers = [...this.#byId.keys()]
       .filter((id) => this.#reachability.isHeard(id))
@@ -252,7 +250,7 @@ export class AgentLink {
     }
   }
 
-  #takeNews(peer: Peer, message: number, rows: readonly (readonly [number, string])[]): void {
+  #takeNews(peer: Peer, message: number, rows: Rows): void {
     const { clock, hasNews = true } = this.#options;
     if (!hasNews) return;
     const taken = this.#receiver.take(peer, rows, { monotonicMs: clock.monotonicMs(), clockMs: clock.nowMs() });

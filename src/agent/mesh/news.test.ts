@@ -80,7 +80,7 @@ describe("saying", () => {
 
   test("a row that goes is said to be stopped, under its newer rev", () => {
     const previous = record();
-    const [news] = newsOfChange({ n: 4, rev: previous.rev + 1, record: undefined, previous });
+    const [news] = newsOfChange({ n: 4, rev: previous.rev + 1, record: undefined, text: "", previous });
     expect(news?.[0]).toBe(4);
     expect(parseContainerRecord(news?.[1] ?? "")).toEqual({
       ...previous,
@@ -88,7 +88,7 @@ describe("saying", () => {
       address: null,
       rev: previous.rev + 1,
     });
-    expect(newsOfChange({ n: 4, rev: 1, record: undefined, previous: undefined })).toEqual([]);
+    expect(newsOfChange({ n: 4, rev: 1, record: undefined, text: "", previous: undefined })).toEqual([]);
   });
 });
 

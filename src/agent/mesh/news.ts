@@ -23,14 +23,15 @@ const SLACK_MS = 10;
 const SHORTEST_WAIT_MS = 25;
 const LONGEST_WAIT_MS = 1_000;
 
-type Rows = News["rows"];
+/** Rows as they are said: n and the record's text. */
+export type Rows = News["rows"];
 
 /**
  * What a change says to the others, as no row or one. A row that is gone is said to be stopped: there is nothing that
  * orders an absence.
  */
-export function newsOfChange({ n, rev, record, previous }: RowChange): Rows {
-  if (record !== undefined) return [[n, encodeContainerRecord(record)]];
+export function newsOfChange({ n, rev, text, previous }: RowChange): Rows {
+  if (text !== "") return [[n, text]];
   if (previous === undefined) return [];
   return [[n, encodeContainerRecord({ ...previous, state: "stopped", address: null, rev })]];
 }
@@ -182,7 +183,7 @@ export class NewsReceiver {
       if (record.rev <= (heard.revs.get(n) ?? 0)) continue;
       if (heard.revs.size >= MAX_ROWS_PER_PEER) heard.revs.clear();
       heard.revs.set(n, record.rev);
-      records.push({ serverId: from.id, n, record: encodeContainerRecord(record) });
+      records.push({ serverId: from.id, n, record: text });
     }
     return { records, refused };
   }
