@@ -15,8 +15,11 @@ const layers = [
 /** Folders that touch no disk, network, clock or randomness. */
 const pureFolders = ["model", "config", "desired", "plan", "render"];
 
-/** Node's modules without side effects; making keys is the caller's business, hashing and checking signatures is not. */
-const pureBuiltins = "^(node:)?(path|crypto|util|buffer|assert|querystring|url|punycode|string_decoder)(/|$)";
+/**
+ * Modules without side effects; making keys is the caller's business, hashing and checking signatures is not. Of `bun` the
+ * linter allows only what is pure.
+ */
+const pureBuiltins = "^(bun$|(node:)?(path|crypto|util|buffer|assert|querystring|url|punycode|string_decoder)(/|$))";
 
 /** Contracts that have no effects themselves: what decides may name them. */
 const contracts = "^src/(system/host|store/(schema|queries)|engine/engine)\\.ts$";

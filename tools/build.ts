@@ -3,14 +3,13 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, 
 import { join } from "node:path";
 import { Glob } from "bun";
 import packageJson from "../package.json" with { type: "json" };
-import { ARCHITECTURES, bunRuntime, type Architecture } from "./bun-runtimes.ts";
+import { parseElf } from "../src/cli/setup/elf.ts";
+import { ARCHITECTURES, parseArch, type Arch } from "../src/model/architecture.ts";
+import { bunRuntime } from "./bun-runtimes.ts";
 import { mustRun } from "./run.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
-
-/** The machine field of an ELF header (e_machine), as the ELF specification numbers them. */
-const ELF_MACHINES: Record<Architecture, number> = { x64: 62, arm64: 183 };
 
 /**
  * Builds jiji into dist/: `jiji`, the CLI of this machine, and `server/`, what the CLI uploads: the executable for each
@@ -32,13 +31,13 @@ export async function buildExecutable(options: { readonly onProgress?: (line: st
     join(DIST, "server", "release.json"),
     `${JSON.stringify({ version: packageJson.version, files }, null, 2)}\n`,
   );
-  const host = process.arch === "arm64" ? "arm64" : "x64";
+  const host = parseArch(process.arch) ?? "x64";
   copyFileSync(join(DIST, `jiji-linux-${host}`), join(DIST, "jiji.new"));
   renameSync(join(DIST, "jiji.new"), join(DIST, "jiji"));
   writeFileSync(stamp, sources);
 }
 
-async function buildFor(architecture: Architecture, say: (line: string) => void): Promise<unknown> {
+async function buildFor(architecture: Arch, say: (line: string) => void): Promise<unknown> {
   const name = `jiji-linux-${architecture}`;
   const output = join(DIST, name);
   const runtime = await bunRuntime(architecture);
@@ -66,7 +65,7 @@ async function buildFor(architecture: Architecture, say: (line: string) => void)
     { cwd: ROOT },
   );
   const content = readFileSync(output);
-  checkFormat(architecture, content);
+  const glibc = neededGlibc(architecture, content);
   const gzip = `${name}.gz`;
   const compressed = Bun.gzipSync(content, { level: 6 });
   writeFileSync(join(DIST, "server", gzip), compressed);
@@ -76,25 +75,16 @@ async function buildFor(architecture: Architecture, say: (line: string) => void)
     sizeBytes: content.length,
     gzip,
     gzipSha256: sha256(compressed),
-    glibc: neededGlibc(content),
+    glibc,
   };
 }
 
-/** Throws unless the file is a 64-bit little-endian ELF executable for that architecture. */
-function checkFormat(architecture: Architecture, content: Buffer): void {
-  const isElf64 = content.subarray(0, 6).equals(Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1]));
-  const machine = content.readUInt16LE(18);
-  if (!isElf64 || machine !== ELF_MACHINES[architecture]) {
-    throw new Error(`the build for ${architecture} is not an ELF file for it (machine ${machine})`);
-  }
-}
-
-/** The newest symbol version of the C library that the program asks for: the oldest glibc that it runs on. */
-function neededGlibc(content: Buffer): string {
-  const versions = content.toString("latin1").matchAll(/GLIBC_(\d+)\.(\d+)(?:\.\d+)?\0/g);
-  const minors = [...versions].filter(([, major]) => major === "2").map(([, , minor]) => Number(minor));
-  if (minors.length === 0) throw new Error("the build asks for no version of glibc");
-  return `2.${Math.max(...minors)}`;
+/** The oldest glibc that the build runs on. Throws unless it is an executable for that architecture. */
+function neededGlibc(architecture: Arch, content: Buffer): string {
+  const elf = parseElf(content);
+  if (elf?.arch !== architecture) throw new Error(`the build for ${architecture} is not an ELF file for it`);
+  if (elf.glibc === "0") throw new Error("the build asks for no version of glibc");
+  return elf.glibc;
 }
 
 function hashOfSources(): string {

@@ -1,19 +1,17 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { Arch } from "../src/model/architecture.ts";
 import { cacheDirectory } from "./cache.ts";
 import { ToolError } from "./errors.ts";
 import { mustRun } from "./run.ts";
-
-export const ARCHITECTURES = ["x64", "arm64"] as const;
-export type Architecture = (typeof ARCHITECTURES)[number];
 
 /**
  * The Bun executables that become jiji: the same version as the `bun` package that runs the build, and for x64 the
  * baseline build, since small servers often lack AVX2. Pinned by what the registry's own lock format calls integrity.
  */
 const VERSION = "1.4.5";
-const RUNTIMES: Record<Architecture, { readonly packageName: string; readonly integrity: string }> = {
+const RUNTIMES: Record<Arch, { readonly packageName: string; readonly integrity: string }> = {
   x64: {
     packageName: "@oven/bun-linux-x64-baseline",
     integrity: "sha512-s8yMwYcFnnrA178gji0gZbkE2WVDej/Ti1x770oPfihxyRxSMNhGhiAQNXV53aDeraZxksdvKV/RAdQBCd0qPA==",
@@ -25,7 +23,7 @@ const RUNTIMES: Record<Architecture, { readonly packageName: string; readonly in
 };
 
 /** The path of Bun for linux and that architecture, fetched into the cache when it is not there yet. */
-export async function bunRuntime(architecture: Architecture): Promise<string> {
+export async function bunRuntime(architecture: Arch): Promise<string> {
   if (Bun.version !== VERSION) throw new Error(`this is Bun ${Bun.version}, the runtimes are pinned for ${VERSION}`);
   const folder = join(cacheDirectory(), "bun", VERSION);
   const executable = join(folder, `bun-linux-${architecture}`);

@@ -187,7 +187,12 @@ describe("setup of one server", () => {
     host.put(PATHS.executable, "jiji 0.2.0", { mode: 0o755 });
     host.table.set("jiji", () => "0.2.0\n");
     await expect(planGoal(host, KINDS, goal)).rejects.toThrow("this server has jiji 0.2.0, which is newer than 0.1.0");
-    host.table.set("jiji", () => "0.0.9\n");
+    host.table.set("jiji", () => "0.1.1-rc.1\n");
+    await expect(planGoal(host, KINDS, goal)).rejects.toThrow("this server has jiji 0.1.1-rc.1, which is newer");
+    for (const older of ["0.1.0-rc.1", "0.0.9"]) {
+      host.table.set("jiji", () => `${older}\n`);
+      expect((await planGoal(host, KINDS, goal)).steps.map(({ target }) => target)).toContain(PATHS.executable);
+    }
     await host.files.remove(PATHS.staging);
     await expect(applyGoal({ host, kinds: KINDS, goal, onEvent: () => undefined })).rejects.toThrow(
       "the upload for /opt/jiji/bin/jiji is not there",

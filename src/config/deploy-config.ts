@@ -1,3 +1,4 @@
+import type { Arch } from "../model/architecture.ts";
 import type { ClusterCidr } from "../model/cluster.ts";
 import type { Endpoint } from "../model/address.ts";
 import type { DnsLabel } from "../model/names.ts";
@@ -23,8 +24,6 @@ export interface SshConfig {
   readonly config: "own" | "none" | readonly string[];
   readonly timeoutMs: number;
 }
-
-export type Arch = "x64" | "arm64";
 
 export interface ServerConfig {
   readonly name: DnsLabel;

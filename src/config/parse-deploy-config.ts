@@ -1,9 +1,10 @@
 import type { z } from "zod";
 import { endpointOf, type Endpoint } from "../model/address.ts";
+import { parseArch } from "../model/architecture.ts";
 import { parseClusterCidr, type ClusterCidr } from "../model/cluster.ts";
 import { parseDnsLabel, type DnsLabel } from "../model/names.ts";
 import { crossCheck } from "./cross-checks.ts";
-import { AUTO_MTU_BYTES, type Arch, type DeployConfig, type ServerConfig, type SshConfig } from "./deploy-config.ts";
+import { AUTO_MTU_BYTES, type DeployConfig, type ServerConfig, type SshConfig } from "./deploy-config.ts";
 import { nearest } from "./nearest.ts";
 import type { ConfigProblem } from "./problem.ts";
 import { deploySchema, knownKeysAt, parseEndpointWords, parseUpstreamWords } from "./schema.ts";
@@ -187,14 +188,6 @@ type WrittenServer = {
   nat?: boolean;
 };
 
-const ARCHITECTURES: Readonly<Record<string, Arch>> = {
-  x64: "x64",
-  amd64: "x64",
-  x86_64: "x64",
-  arm64: "arm64",
-  aarch64: "arm64",
-};
-
 function build(written: Written, document: YamlDocument): DeployConfig {
   const { network = {} } = written;
   const { dns = {}, store = "corrosion", mtu = "auto" } = network;
@@ -248,7 +241,7 @@ function buildServer(name: string, server: WrittenServer, written: Written, docu
     host: checked(parseSshHost(server.host)),
     user: user === undefined ? undefined : checked(parseSshUser(user)),
     port: server.port ?? ssh.port,
-    arch: server.arch === undefined ? undefined : ARCHITECTURES[server.arch],
+    arch: server.arch === undefined ? undefined : parseArch(server.arch),
     engine: server.engine ?? builder.engine,
     endpoints: endpoints.map((text) => checked(parseEndpointWords(text))),
     nat: server.nat ?? false,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { parseNumericAddress, splitHostPort } from "../model/address.ts";
+import { ARCH_SPELLINGS } from "../model/architecture.ts";
 import { parseClusterCidr } from "../model/cluster.ts";
 import { normalizeToLabel, parseDnsLabel } from "../model/names.ts";
 import { parseProxyJump, SSH_HOST, SSH_USER, parseSshHost, parseSshUser } from "./ssh-words.ts";
@@ -91,7 +92,7 @@ export const serverShape = {
   user: user.optional().describe("Login name, when it differs from ssh.user"),
   port: port.optional().describe("Port of sshd, when it differs from ssh.port"),
   arch: z
-    .enum(["x64", "arm64", "amd64", "x86_64", "aarch64"])
+    .enum(ARCH_SPELLINGS)
     .optional()
     .describe("Processor architecture; when given, a server with another one is refused"),
   engine: engine.optional().describe("Container engine of this server; wins over builder.engine"),

@@ -232,6 +232,23 @@ describe("the spec", () => {
 });
 
 describe("why not", () => {
+  test.each([
+    ["0.2.0-rc.1", "0.2.0"],
+    ["0.2.0-rc.2", "0.2.0-rc.10"],
+    ["0.2.0", "0.10.0"],
+  ])("a server with %p is upgraded to %p, and never back", (older, newer) => {
+    const refused = (installed: string, version: string): readonly string[] => {
+      const servers = [makeServer("web1", {}, { release: { jiji: found(installed) } })];
+      const release = { ...madeRelease, jiji: { ...madeRelease.jiji, version } };
+      const result = computeDesiredState(configFor(servers), servers, release);
+      return result.ok ? [] : result.problems.map(({ code }) => code);
+    };
+    expect(refused(older, newer)).toEqual([]);
+    expect(refused(newer, newer)).toEqual([]);
+    expect(refused(newer, older)).toEqual(["newer-release"]);
+    expect(refused("a build of mine", newer)).toEqual([]);
+  });
+
   const unfit: readonly (readonly [string, Partial<NodeFacts>, string, string])[] = [
     ["no systemd", { systemd: ABSENT }, "no-systemd", "does not run systemd"],
     ["musl", { glibc: ABSENT }, "no-glibc", "has no GNU C library"],

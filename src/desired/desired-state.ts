@@ -1,4 +1,5 @@
 import type { DeployConfig } from "../config/deploy-config.ts";
+import { parseArch } from "../model/architecture.ts";
 import type { DnsLabel } from "../model/names.ts";
 import type { NodeSpec, StoreChoice } from "../model/node-spec.ts";
 import { allocate, type Seat } from "./allocation.ts";
@@ -71,9 +72,9 @@ function specOf(
   release: ReleaseChoice,
   store: StoreChoice,
 ): NodeSpec | undefined {
-  const { arch } = server.facts;
+  const arch = parseArch(server.facts.arch);
   const engine = chooseEngine(server);
-  if ((arch !== "x64" && arch !== "arm64") || engine === undefined) return undefined;
+  if (arch === undefined || engine === undefined) return undefined;
   const corrosion = release.corrosion?.byArch[arch];
   return {
     version: 1,

@@ -1,12 +1,14 @@
 import type { NetworkConfig } from "../config/deploy-config.ts";
 import { ipv4ToNumber, parseIpv4 } from "../model/address.ts";
+import { parseArch, type Arch } from "../model/architecture.ts";
 import { cidrsOverlap, parseCidr, serverAddress, type ClusterCidr } from "../model/cluster.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
 import type { EngineKind } from "../model/node-spec.ts";
 import { PORTS } from "../model/ports.ts";
+import { isOlderVersion } from "../model/version.ts";
 import type { Seat } from "./allocation.ts";
 import type { ObservedServer, Problem } from "./observed-server.ts";
-import { compareVersions, type ReleaseChoice } from "./release-choice.ts";
+import type { ReleaseChoice } from "./release-choice.ts";
 
 type Finding = Omit<Problem, "server">;
 
@@ -50,19 +52,21 @@ function checkSystem(facts: NodeFacts, release: ReleaseChoice): Finding[] {
       hint: "use a distribution with glibc, such as Debian, Ubuntu, Fedora, Rocky or openSUSE",
     });
   }
-  if (facts.glibc.state === "found") findings.push(...checkGlibc(facts.arch, facts.glibc.value, release));
+  const arch = parseArch(facts.arch);
+  if (facts.glibc.state === "found" && arch !== undefined) {
+    findings.push(...checkGlibc(arch, facts.glibc.value, release));
+  }
   return findings;
 }
 
-function checkGlibc(arch: string, version: string, release: ReleaseChoice): Finding[] {
-  if (arch !== "x64" && arch !== "arm64") return [];
+function checkGlibc(arch: Arch, version: string, release: ReleaseChoice): Finding[] {
   const corrosion = release.corrosion?.byArch[arch];
   const needs = [
     ["jiji", release.jiji.byArch[arch].glibc],
     ...(corrosion === undefined ? [] : [["Corrosion", corrosion.glibc]]),
   ] as [string, string][];
   return needs
-    .filter(([, needed]) => compareVersions(version, needed) < 0)
+    .filter(([, needed]) => isOlderVersion(version, needed))
     .map(([program, needed]) => ({
       code: "glibc-too-old",
       message: `its glibc is ${version}; ${program} needs ${needed} or newer`,
@@ -203,7 +207,7 @@ function checkExistingSpec(facts: NodeFacts, network: NetworkConfig): Finding[] 
 
 function checkRelease(facts: NodeFacts, release: ReleaseChoice): Finding[] {
   const installed = facts.release.jiji;
-  if (installed.state !== "found" || compareVersions(installed.value, release.jiji.version) <= 0) return [];
+  if (installed.state !== "found" || !isOlderVersion(release.jiji.version, installed.value)) return [];
   return [
     {
       code: "newer-release",

@@ -2,6 +2,7 @@ import { readIdentity } from "../apply/kinds/identity.ts";
 import { ManifestFile } from "../apply/manifest-file.ts";
 import { readMembers } from "../apply/members-file.ts";
 import { observeNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
+import { parseArch } from "../model/architecture.ts";
 import { parseNodeSpecFile, type EngineKind, type NodeSpec } from "../model/node-spec.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";
@@ -81,11 +82,9 @@ export async function readSpec(files: Files): Promise<Reading<NodeSpec>> {
   return spec === undefined ? unknown(`${PATHS.spec} is malformed, or of another release`) : found(spec);
 }
 
-const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "x64", aarch64: "arm64" };
-
 async function architecture(host: Host): Promise<string> {
   const machine = (await host.programs.run(["uname", "-m"])).stdout.trim();
-  return ARCHITECTURES[machine] ?? machine;
+  return parseArch(machine) ?? machine;
 }
 
 /** PRETTY_NAME of os-release(5), from the first of its two places that is there. */

@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { dirname, join, resolve } from "node:path";
-import type { Arch } from "../../config/deploy-config.ts";
+import type { Arch } from "../../model/architecture.ts";
 import { JijiError } from "../../model/errors.ts";
 import { sha256Of, type Sha256 } from "../../model/keys.ts";
 import type { NodeSpec } from "../../model/node-spec.ts";

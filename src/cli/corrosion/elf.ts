@@ -1,4 +1,4 @@
-import type { Arch } from "../../config/deploy-config.ts";
+import type { Arch } from "../../model/architecture.ts";
 
 /** e_machine of the ELF header, as the ELF specification numbers processors. */
 const MACHINES: Readonly<Record<number, Arch>> = { 62: "x64", 183: "arm64" };

@@ -2,7 +2,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { z } from "zod";
-import type { Arch } from "../../config/deploy-config.ts";
+import { ARCHITECTURES, parseArch, type Arch } from "../../model/architecture.ts";
 import { JijiError } from "../../model/errors.ts";
 import { parseSha256, sha256Of, type Sha256 } from "../../model/keys.ts";
 import { readLocalFile, writeLocalFile } from "../../system/local-files.ts";
@@ -45,7 +45,7 @@ const lockSchema = z.object({
     .object({
       version: z.string(),
       files: z.partialRecord(
-        z.enum(["x64", "arm64"]),
+        z.enum(ARCHITECTURES),
         z.object({ archiveSha256: z.string(), executableSha256: z.string() }),
       ),
     })
@@ -114,7 +114,7 @@ export async function loadCorrosionRelease(
 export async function fetchCorrosionRelease(options: { readonly say: (line: string) => void }): Promise<string> {
   const cacheFolder = process.env["JIJI_CACHE"] ?? join(homedir(), ".cache", "jiji");
   const { path } = await loadCorrosionRelease({
-    arch: process.arch === "arm64" ? "arm64" : "x64",
+    arch: parseArch(process.arch) ?? "x64",
     lockFile: join(cacheFolder, "jiji.lock.json"),
     cacheFolder,
     source: OFFICIAL_SOURCE,

@@ -1,5 +1,5 @@
-import { compareVersions } from "../../desired/release-choice.ts";
 import type { Problem } from "../../desired/observed-server.ts";
+import { isOlderVersion } from "../../model/version.ts";
 import type { ReachedServer } from "../servers/fleet.ts";
 import type { ReleaseFiles } from "./release-files.ts";
 
@@ -49,7 +49,7 @@ export function findUnfitAtLogin(server: ReachedServer, files: ReleaseFiles): Pr
     });
   }
   const needed = server.arch === undefined ? "0" : files.byArch[server.arch].glibc;
-  if (probe.libc.kind === "glibc" && compareVersions(probe.libc.version, needed) < 0) {
+  if (probe.libc.kind === "glibc" && isOlderVersion(probe.libc.version, needed)) {
     problems.push({
       code: "glibc-too-old",
       message: `its glibc is ${probe.libc.version}; jiji needs ${needed} or newer`,

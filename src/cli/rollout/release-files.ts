@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { z } from "zod";
-import type { Arch } from "../../config/deploy-config.ts";
+import type { Arch } from "../../model/architecture.ts";
 import type { ReleaseFile } from "../../desired/release-choice.ts";
 import { JijiError } from "../../model/errors.ts";
-import { parseSha256, sha256Of, type Sha256 } from "../../model/keys.ts";
+import { parseSha256, sha256Of } from "../../model/keys.ts";
+import { branded } from "../../model/schema.ts";
 import { readLocalFile } from "../../system/local-files.ts";
 
 /** The executables for servers, as they lie beside the CLI: never looked for anywhere else, never downloaded. */
@@ -14,18 +15,11 @@ export interface ReleaseFiles {
   readPacked(arch: Arch): Uint8Array;
 }
 
-const sha256 = z.string().transform((text, context): Sha256 => {
-  const value = parseSha256(text);
-  if (value !== undefined) return value;
-  context.addIssue({ code: "custom", message: "malformed" });
-  return z.NEVER;
-});
-
 const file = z.object({
-  sha256,
+  sha256: branded(parseSha256),
   sizeBytes: z.int().min(1),
   gzip: z.string().regex(/^[0-9a-z-]+\.gz$/),
-  gzipSha256: sha256,
+  gzipSha256: branded(parseSha256),
   glibc: z.string().regex(/^[0-9.]+$/),
 });
 

@@ -1,4 +1,4 @@
-import type { Arch } from "../../config/deploy-config.ts";
+import type { Arch } from "../../model/architecture.ts";
 import type { Sha256 } from "../../model/keys.ts";
 import { JijiError } from "../../model/errors.ts";
 import { PATHS } from "../../model/paths.ts";

@@ -1,4 +1,5 @@
-import type { Arch, ServerConfig } from "../../config/deploy-config.ts";
+import type { ServerConfig } from "../../config/deploy-config.ts";
+import { parseArch, type Arch } from "../../model/architecture.ts";
 import type { ConfigProblem } from "../../config/problem.ts";
 import type { Problem } from "../../desired/observed-server.ts";
 import { endpointOf, parseIpv4, parseNumericAddress, type Endpoint } from "../../model/address.ts";
@@ -80,17 +81,9 @@ function targetOf(config: ServerConfig): Parameters<Ssh["connect"]>[0] {
   return { name: config.name, host: config.host, user: config.user, port: config.port };
 }
 
-const ARCHITECTURES: Readonly<Record<string, Arch>> = {
-  x86_64: "x64",
-  amd64: "x64",
-  aarch64: "arm64",
-  arm64: "arm64",
-};
-
 function reachedServer(config: ServerConfig, endpoints: readonly Endpoint[], connection: Connection): ReachedServer {
   const { probe } = connection;
-  const arch = ARCHITECTURES[probe.machine];
-  return { config, connection, endpoints, arch, spec: parseNodeSpecFile(probe.spec) };
+  return { config, connection, endpoints, arch: parseArch(probe.machine), spec: parseNodeSpecFile(probe.spec) };
 }
 
 function unreachedServer(config: ServerConfig, error: unknown): UnreachedServer {

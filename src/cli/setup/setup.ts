@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import type { Arch } from "../../config/deploy-config.ts";
+import type { Arch } from "../../model/architecture.ts";
 import { computeDesiredState, type DesiredState } from "../../desired/desired-state.ts";
 import type { ObservedServer } from "../../desired/observed-server.ts";
 import type { ReleaseChoice, ReleaseFile } from "../../desired/release-choice.ts";

@@ -3,7 +3,7 @@ import type { Sha256 } from "../../model/keys.ts";
 import { PATHS } from "../../model/paths.ts";
 import type { Reading } from "../../model/reading.ts";
 import { UNITS } from "../../model/units.ts";
-import { compareVersions, parseVersion } from "../../model/semantic-version.ts";
+import { isOlderVersion } from "../../model/version.ts";
 import type { FileStat } from "../../system/host.ts";
 import type { NodeGoal } from "../goal.ts";
 import { known } from "../managed-file.ts";
@@ -83,10 +83,7 @@ function planProgram(program: DesiredExecutable, observed: ObservedExecutables):
 }
 
 function refuseDowngrade(installed: Reading<string>, wanted: string): void {
-  const current = installed.state === "found" ? parseVersion(installed.value) : undefined;
-  const next = parseVersion(wanted);
-  if (installed.state !== "found" || current === undefined || next === undefined) return;
-  if (compareVersions(current, next) <= 0) return;
+  if (installed.state !== "found" || !isOlderVersion(wanted, installed.value)) return;
   throw new JijiError("conflict", `this server has jiji ${installed.value}, which is newer than ${wanted}`, {
     hint: `use jiji ${installed.value} or newer`,
   });
