@@ -4,6 +4,7 @@ import { parseDeployConfig } from "../config/parse-deploy-config.ts";
 import type { DeployConfig } from "../config/deploy-config.ts";
 import { capacity, parseClusterCidr, serverAddress, type ClusterCidr } from "../model/cluster.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
+import { OWN_PORTS, type OwnPort } from "../model/ports.ts";
 import { ABSENT, found, unknown } from "../model/reading.ts";
 import { joinedFacts, makeMember, makeServer, makeSpec, madeRelease, signAgain } from "../../test/mesh-makers.ts";
 import { computeDesiredState, type DesiredState } from "./desired-state.ts";
@@ -277,24 +278,6 @@ describe("why not", () => {
       "range-taken",
       "10.210.7.0/24 is already in use by docker network x",
     ],
-    [
-      "wireguard",
-      { listeners: [{ protocol: "udp", address: "::", port: 31820, program: "wg-other" }] },
-      "port-taken",
-      "31820/udp is taken by wg-other",
-    ],
-    [
-      "dns on .1",
-      { listeners: [{ protocol: "udp", address: "10.210.0.1", port: 53, program: "named" }] },
-      "port-taken",
-      "53/udp is taken by named",
-    ],
-    [
-      "api",
-      { listeners: [{ protocol: "tcp", address: "127.0.0.1", port: 31220, program: "x" }] },
-      "port-taken",
-      "31220/tcp is taken by x",
-    ],
     ["unreadable members", { members: unknown("EIO") }, "unknown", "its members.json cannot be read"],
   ];
   for (const [name, facts, code, message] of unfit) {
@@ -304,6 +287,25 @@ describe("why not", () => {
       expect(problems[0]?.message).toContain(message);
     });
   }
+
+  const listening = Object.values<OwnPort>(OWN_PORTS).flatMap(({ protocols, ...own }) =>
+    protocols.flatMap((protocol) =>
+      [{ any: "192.0.2.1", server: "10.210.0.1", loopback: "127.0.0.1" }[own.on], "0.0.0.0", "::", "*"].map(
+        (address) => ({ ...own, protocol, address }),
+      ),
+    ),
+  );
+  test.each(listening)("$protocol $port on $address is $what's: who has it is named", (listener) => {
+    const { what, onlyWith, on: _, ...taken } = listener;
+    const servers = [makeServer("web1", {}, { listeners: [{ ...taken, program: "other" }] }), makeServer("web2")];
+    const messagesWith = (store: string): readonly string[] =>
+      problemsOf(servers, `store: ${store}`).map(({ message }) => message);
+    const { protocol, port, address } = taken;
+    const told = [`port ${port}/${protocol} is taken by other (on ${address}); ${what} needs it`];
+    expect(messagesWith("corrosion")).toEqual(onlyWith === "embedded store" ? [] : told);
+    expect(messagesWith("{ embedded: web1 }")).toEqual(onlyWith === "corrosion" ? [] : told);
+    expect(messagesWith("{ embedded: web2 }")).toEqual(onlyWith === undefined ? told : []);
+  });
 
   test("listeners and networks that are in nobody's way", () => {
     compute([

@@ -4,7 +4,7 @@ import { parseArch, type Arch } from "../model/architecture.ts";
 import { cidrsOverlap, parseCidr, serverAddress, type ClusterCidr } from "../model/cluster.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
 import type { EngineKind } from "../model/node-spec.ts";
-import { PORTS } from "../model/ports.ts";
+import { OWN_PORTS, type OwnPort } from "../model/ports.ts";
 import { isOlderVersion } from "../model/version.ts";
 import type { Seat } from "./allocation.ts";
 import type { ObservedServer, Problem } from "./observed-server.ts";
@@ -27,7 +27,7 @@ export function findUnfit(
     ...checkSystem(facts, release),
     ...checkEngine(server),
     ...checkNetworks(facts, network.clusterCidr),
-    ...checkPorts(facts, seat, network.clusterCidr),
+    ...checkPorts(server, seat, network),
     ...checkExistingSpec(facts, network),
     ...checkRelease(facts, release),
     ...facts.obstacles,
@@ -146,28 +146,17 @@ function checkNetworks(facts: NodeFacts, cluster: ClusterCidr): Finding[] {
   });
 }
 
-interface NeededPort {
-  readonly port: number;
-  readonly protocols: readonly ("udp" | "tcp")[];
-  readonly on: "any" | "server" | "loopback";
-  readonly what: string;
-}
-
-const NEEDED_PORTS: readonly NeededPort[] = [
-  { port: PORTS.wireguard, protocols: ["udp"], on: "any", what: "WireGuard" },
-  { port: PORTS.dns, protocols: ["udp", "tcp"], on: "server", what: "jiji-dns" },
-  { port: PORTS.gossip, protocols: ["udp", "tcp"], on: "server", what: "Corrosion" },
-  { port: PORTS.agent, protocols: ["udp", "tcp"], on: "server", what: "jiji-agent" },
-  { port: PORTS.metrics, protocols: ["tcp"], on: "server", what: "the metrics of jiji-dns" },
-  { port: PORTS.corrosionApi, protocols: ["tcp"], on: "loopback", what: "Corrosion's interface" },
-];
-
 const WILDCARDS = new Set(["0.0.0.0", "::", "*", ""]);
 
-function checkPorts(facts: NodeFacts, seat: Seat | undefined, cluster: ClusterCidr): Finding[] {
-  const own = seat === undefined ? undefined : serverAddress(cluster, seat.subnet);
+function checkPorts({ config, facts }: ObservedServer, seat: Seat | undefined, network: NetworkConfig): Finding[] {
+  const { clusterCidr, store } = network;
+  const own = seat === undefined ? undefined : serverAddress(clusterCidr, seat.subnet);
+  const holdsStore = store.kind === "embedded" && store.holder === config.name;
+  const isNeeded = ({ onlyWith }: OwnPort): boolean =>
+    onlyWith === undefined || (onlyWith === "corrosion" ? store.kind === "corrosion" : holdsStore);
+  const needs = Object.values<OwnPort>(OWN_PORTS).filter(isNeeded);
   return facts.listeners.flatMap(({ protocol, address, port, program }): Finding[] => {
-    const needed = NEEDED_PORTS.find((candidate) => candidate.port === port && candidate.protocols.includes(protocol));
+    const needed = needs.find((candidate) => candidate.port === port && candidate.protocols.includes(protocol));
     if (needed === undefined) return [];
     const wanted = needed.on === "loopback" ? isLoopback(address) : needed.on === "any" || address === own;
     if (!wanted && !WILDCARDS.has(address)) return [];

@@ -1,6 +1,12 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { formatPortRanges, parsePortRanges, subtractPortRanges, unitePortRanges } from "./port-ranges.ts";
+import {
+  formatPortRanges,
+  parsePortRanges,
+  rangesOfPorts,
+  subtractPortRanges,
+  unitePortRanges,
+} from "./port-ranges.ts";
 
 const parse = (text: string): ReturnType<typeof unitePortRanges> => {
   const ranges = parsePortRanges(text);
@@ -19,6 +25,11 @@ test("joins what overlaps or touches", () => {
 
 test.each(["a", "1-", "-1", "2-1", "1,,2", "70000", "1 2"])("%p is no list of ports", (text) => {
   expect(parsePortRanges(text)).toBeUndefined();
+});
+
+test("single ports: neighbours are a range, others are not", () => {
+  expect(formatPortRanges(rangesOfPorts([31282, 31280, 31281]))).toBe("31280-31282");
+  expect(formatPortRanges(rangesOfPorts([31282, 31290, 31281]))).toBe("31281-31282,31290");
 });
 
 test("union and difference are those of sets of ports", () => {

@@ -25,6 +25,11 @@ export function formatPortRanges(ranges: readonly PortRange[]): string {
     .join(",");
 }
 
+/** Single ports, in order; neighbours are one range. */
+export function rangesOfPorts(ports: readonly number[]): readonly PortRange[] {
+  return normal(ports.map((port) => [port, port]));
+}
+
 /** All ports of both. */
 export function unitePortRanges(a: readonly PortRange[], b: readonly PortRange[]): readonly PortRange[] {
   return normal([...a, ...b]);

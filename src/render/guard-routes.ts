@@ -1,11 +1,25 @@
 import type { ClusterCidr } from "../model/cluster.ts";
-import { PORTS } from "../model/ports.ts";
+import { formatPortRanges, rangesOfPorts } from "../model/port-ranges.ts";
+import { TRUSTING_PORTS } from "../model/ports.ts";
 
 /** The worst metric there is: any other route to the same place wins. */
 export const GUARD_METRIC = 4_294_967_295;
 
-/** Preferences of our own rules in the routing policy database: before the main table, after the local one. */
-export const GUARD_PREFERENCES: readonly number[] = [31_280, 31_281, 31_282];
+/** Preference of the first of our own rules in the routing policy database: before the main table, after the local one. */
+const FIRST_PREFERENCE = 31_280;
+
+/** A rule takes one port or one range. */
+const RANGES = rangesOfPorts(TRUSTING_PORTS).map((range) => formatPortRanges([range]));
+
+const MATCHES: readonly (readonly string[])[] = [
+  ["iif", "lo", "lookup", "main"],
+  ...["udp", "tcp"].flatMap((protocol) =>
+    RANGES.map((ports) => ["ipproto", protocol, "dport", ports, "prohibit"] as const),
+  ),
+];
+
+/** The preferences of {@link guardRules}. */
+export const GUARD_PREFERENCES: readonly number[] = MATCHES.map((_, index) => FIRST_PREFERENCE + index);
 
 /** A rule of the routing policy database, under a preference of our own. */
 export interface GuardRule {
@@ -27,16 +41,10 @@ export function guardRoute(cluster: ClusterCidr): readonly string[] {
   return ["unreachable", cluster, "metric", String(GUARD_METRIC), "proto", "kernel"];
 }
 
-/** See {@link guardRoute}. In order; the first one lets this server's own packets past the other two. */
+/** See {@link guardRoute}. In order; the first one lets this server's own packets past the others. */
 export function guardRules(cluster: ClusterCidr): readonly GuardRule[] {
-  const ports = `${PORTS.gossip}-${PORTS.embeddedStore}`;
-  const matches = [
-    ["iif", "lo", "lookup", "main"],
-    ["ipproto", "udp", "dport", ports, "prohibit"],
-    ["ipproto", "tcp", "dport", ports, "prohibit"],
-  ];
-  return GUARD_PREFERENCES.map((preference, index) => {
-    const match = matches[index] ?? [];
+  return MATCHES.map((match, index) => {
+    const preference = FIRST_PREFERENCE + index;
     return {
       preference,
       shown: `from all to ${cluster} ${match.join(" ")}`,

@@ -1,6 +1,7 @@
 import type { Ipv4 } from "../model/address.ts";
 import type { Cidr, ClusterCidr } from "../model/cluster.ts";
-import { BRIDGE, INTERFACE, PORTS } from "../model/ports.ts";
+import { formatPortRanges, rangesOfPorts } from "../model/port-ranges.ts";
+import { BRIDGE, INTERFACE, PORTS, TRUSTING_PORTS } from "../model/ports.ts";
 
 /** The name of our own nftables table, family inet. */
 export const FILTER_TABLE = "jiji";
@@ -49,7 +50,13 @@ ${[
 `;
 }
 
-const STORE_PORTS = `${PORTS.gossip}-${PORTS.embeddedStore}`;
+/** Ports as nft's `dport` and `sport` take them: one, a range, or a set of both. */
+function portSet(ports: readonly number[]): string {
+  const list = formatPortRanges(rangesOfPorts(ports));
+  return list.includes(",") ? `{ ${list} }` : list;
+}
+
+const CLOSED_PORTS = portSet(TRUSTING_PORTS);
 
 function chain(name: string, lines: readonly string[]): string {
   return [`chain ${name} {`, ...lines.map((line) => `\t${line}`), "}"].join("\n");
@@ -92,16 +99,16 @@ function forHost({ address, holdsStore }: PacketFilter): string {
     ]),
     chain("from_tunnel", [
       `ip daddr != ${address} drop`,
-      `meta l4proto { tcp, udp } th dport ${STORE_PORTS} ip saddr & 0.0.0.255 != 0.0.0.1 drop`,
+      `meta l4proto { tcp, udp } th dport ${CLOSED_PORTS} ip saddr & 0.0.0.255 != 0.0.0.1 drop`,
       `meta l4proto { tcp, udp } th dport { ${PORTS.gossip}, ${PORTS.agent} } accept`,
       ...(holdsStore ? [`tcp dport ${PORTS.embeddedStore} accept`] : []),
-      `meta l4proto { tcp, udp } th dport ${STORE_PORTS} drop`,
+      `meta l4proto { tcp, udp } th dport ${CLOSED_PORTS} drop`,
       "ct state established,related ct direction reply accept",
       ...open,
       "drop",
     ]),
     chain("from_bridges", [
-      `meta l4proto { tcp, udp } th dport ${STORE_PORTS} drop`,
+      `meta l4proto { tcp, udp } th dport ${CLOSED_PORTS} drop`,
       `iifname "${BRIDGE}" accept`,
       "ct state established,related ct direction reply accept",
       ...open,
@@ -122,7 +129,7 @@ function passing({ cluster, own, address }: PacketFilter): string {
     ]),
     // a server may call a container of a peer, so its replies pass; a call of a container's own only to what is open
     chain("to_server", [
-      `meta l4proto { tcp, udp } th dport ${STORE_PORTS} drop`,
+      `meta l4proto { tcp, udp } th dport ${CLOSED_PORTS} drop`,
       "meta l4proto icmp return",
       `meta l4proto { tcp, udp } th dport ${PORTS.dns} return`,
       `tcp dport ${PORTS.metrics} return`,
@@ -162,7 +169,7 @@ function leaving({ cluster, address, gossipUser }: PacketFilter): string {
     ]),
     chain("as_server", [
       only("dport", String(PORTS.gossip), gossip),
-      only("dport", `${PORTS.agent}-${PORTS.embeddedStore}`, "root"),
+      only("dport", portSet([PORTS.agent, PORTS.embeddedStore]), "root"),
     ]),
   ].join("\n\n");
 }

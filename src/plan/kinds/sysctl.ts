@@ -2,11 +2,12 @@ import { PATHS } from "../../model/paths.ts";
 import {
   formatPortRanges,
   parsePortRanges,
+  rangesOfPorts,
   subtractPortRanges,
   unitePortRanges,
   type PortRange,
 } from "../../model/port-ranges.ts";
-import { BRIDGE, INTERFACE, PORTS } from "../../model/ports.ts";
+import { BRIDGE, INTERFACE, PORTS, TRUSTING_PORTS } from "../../model/ports.ts";
 import type { Reading } from "../../model/reading.ts";
 import { renderSysctl } from "../../render/sysctl.ts";
 import type { NodeGoal } from "../goal.ts";
@@ -27,11 +28,7 @@ export const SYSCTL_KIND = "sysctl";
 export const RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports";
 
 /** Ports that no outgoing connection of somebody else may be given by chance. */
-const OWN_PORTS: readonly PortRange[] = [
-  [PORTS.corrosionApi, PORTS.corrosionApi],
-  [PORTS.gossip, PORTS.embeddedStore],
-  [PORTS.wireguard, PORTS.wireguard],
-];
+const KEPT_PORTS = rangesOfPorts([PORTS.corrosionApi, ...TRUSTING_PORTS, PORTS.wireguard]);
 
 export interface SysctlObserved {
   readonly file: SeenFile;
@@ -62,7 +59,7 @@ export function planSysctl(
   const steps: Step<SysctlAction>[] = file === undefined ? [] : [file];
   const value = wanted(live);
   if (value !== formatPortRanges(live)) {
-    const summary = `reserve the ports ${formatPortRanges(OWN_PORTS)}`;
+    const summary = `reserve the ports ${formatPortRanges(KEPT_PORTS)}`;
     steps.push({
       kind: SYSCTL_KIND,
       target: RESERVED_PORTS,
@@ -91,7 +88,7 @@ export function sysctlFile(observed: SysctlObserved): DesiredFile {
 }
 
 function wanted(live: readonly PortRange[]): string {
-  return formatPortRanges(unitePortRanges(live, OWN_PORTS));
+  return formatPortRanges(unitePortRanges(live, KEPT_PORTS));
 }
 
 function liveRanges({ reserved }: SysctlObserved): readonly PortRange[] {
@@ -107,7 +104,7 @@ function planTeardown(observed: SysctlObserved, manifest: Manifest): readonly St
   const entry = manifestEntry(manifest, SYSCTL_KIND, RESERVED_PORTS);
   if (entry === undefined) return steps;
   const before = parsePortRanges(typeof entry.before === "string" ? entry.before : "") ?? [];
-  const added = subtractPortRanges(OWN_PORTS, before);
+  const added = subtractPortRanges(KEPT_PORTS, before);
   const value = formatPortRanges(subtractPortRanges(liveRanges(observed), added));
   const summary = `release the ports ${formatPortRanges(added)}`;
   steps.push({ kind: SYSCTL_KIND, target: RESERVED_PORTS, verb: "restore", summary, action: { op: "release", value } });
