@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, 
 import { join } from "node:path";
 import { Glob } from "bun";
 import packageJson from "../package.json" with { type: "json" };
-import { parseElf } from "../src/cli/setup/elf.ts";
+import { parseElf } from "../src/cli/corrosion/elf.ts";
 import { ARCHITECTURES, parseArch, type Arch } from "../src/model/architecture.ts";
 import { bunRuntime } from "./bun-runtimes.ts";
 import { mustRun } from "./run.ts";
