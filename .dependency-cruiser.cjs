@@ -55,7 +55,7 @@ const upwardInDns = dnsFloors.slice(0, -1).map((folders, index) => ({
   severity: "error",
   from: { path: `^src/dns/(${folders.join("|")})/`, pathNot: tests },
   to: {
-    path: `^src/dns/(server\\.ts|(${dnsFloors
+    path: `^src/dns/([a-z-]+\\.ts$|(${dnsFloors
       .slice(index + 1)
       .flat()
       .join("|")})/)`,

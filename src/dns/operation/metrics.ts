@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { Clock } from "../../system/host.ts";
-import { COUNTERS, LATENCY_BOUNDS, type CounterName, type Counters } from "../telemetry/counters.ts";
+import { COUNTERS, LATENCY_BOUNDS, type CounterName } from "../telemetry/counters.ts";
 import type { StatusReport } from "./status-report.ts";
 
 /** The address may come up after this program does. */
@@ -53,11 +53,10 @@ const DROPS: Partial<Record<CounterName, string>> = {
 export function startMetrics(
   listen: string,
   report: StatusReport,
-  own: Counters,
   clock: Clock,
   onListening: (where: { readonly host: string; readonly port: number }) => void,
 ): MetricsService {
-  const registry = metricsRegistry(report, own);
+  const registry = metricsRegistry(report);
   const server = createServer((request, response) => {
     if (request.url !== "/metrics" || request.method !== "GET") {
       response.writeHead(404).end();
@@ -105,134 +104,84 @@ async function listenUntil(
   }
 }
 
-/** All counters of the server's threads together. */
-function total(report: StatusReport, own: Counters, name: CounterName): number {
-  const loops = report.sockets?.loops ?? [];
-  return loops.reduce((sum, { counters }) => sum + counters.get(name), own.get(name));
-}
-
-type Metric = readonly [name: string, help: string, value: (report: StatusReport, own: Counters) => number];
+type Metric = readonly [name: string, help: string, value: (report: StatusReport) => number];
 
 const GAUGES: readonly Metric[] = [
   ["rows", "Rows of containers that count", ({ zone }) => zone.rowCount],
   ["names", "Published names", ({ zone }) => zone.claims.labelCount],
   ["servers", "Members of the mesh", ({ zone }) => zone.servers.length],
   ["table_bytes", "Octets of records in the table", ({ table }) => table.usedBytes],
-  ["store_connected", "1 while the store is in step", (report) => (report.status().store.connected ? 1 : 0)],
-  ["store_age_seconds", "Since the store was in step; -1: never", (report) => report.status().store.ageSeconds ?? -1],
-  ["agent_silent", "1 while the agent says nothing", (report) => (report.status().agent?.silent === true ? 1 : 0)],
-  [
-    "tcp_connections",
-    "Open TCP connections",
-    ({ sockets }) => sumOf(sockets?.services, ({ connections }) => connections),
-  ],
+  ["store_connected", "1 while the store is in step", ({ mesh }) => Number(mesh.store.connected)],
+  ["store_age_seconds", "Since the store was in step; -1: never", ({ mesh }) => mesh.store.ageSeconds ?? -1],
+  ["agent_silent", "1 while the agent says nothing", ({ mesh }) => Number(mesh.agent?.silent === true)],
+  ["tcp_connections", "Open TCP connections", ({ services }) => sumOf(services, ({ connections }) => connections)],
   ["rows_ignored", "Rows of strangers, or with an address that is not their owner's", (report) => report.ignoredRows()],
-  ["forwards_in_flight", "Questions that resolvers are asked now", ({ forwarder }) => forwarder?.counts.inFlight ?? 0],
+  ["forwards_in_flight", "Questions that resolvers are asked now", ({ forwards }) => forwards.inFlight],
 ];
 
 const COUNTS: readonly Metric[] = [
-  ["resyncs_total", "Whole snapshots of the store", (report) => report.status().store.resyncs],
+  ["resyncs_total", "Whole snapshots of the store", ({ mesh }) => mesh.store.resyncs],
   ["tables_total", "Tables written whole", ({ table }) => table.tables],
-  [
-    "tcp_refused_total",
-    "TCP connections turned away",
-    ({ sockets }) => sumOf(sockets?.services, ({ refused }) => refused),
-  ],
-  ["forwards_total", "Questions that resolvers were asked", ({ forwarder }) => forwarder?.counts.asked ?? 0],
-  ["forwards_failed_total", "Of these, without an answer", ({ forwarder }) => forwarder?.counts.failed ?? 0],
-  [
-    "upstream_junk_total",
-    "Packets of resolvers that answer no question",
-    ({ forwarder }) => forwarder?.counts.junk ?? 0,
-  ],
-  ["upstream_malformed_total", "Answers that cannot be read", ({ forwarder }) => forwarder?.counts.malformed ?? 0],
-  ["forwards_joined_total", "Answered with an equal one's answer", ({ forwarder }) => forwarder?.counts.joined ?? 0],
-  ["cache_hits_total", "Answers of resolvers that were told again", (report, own) => total(report, own, "cacheHits")],
-  ["stale_answers_total", "Of these, after their time", (report, own) => total(report, own, "staleAnswers")],
+  ["tcp_refused_total", "TCP connections turned away", ({ services }) => sumOf(services, ({ refused }) => refused)],
+  ["forwards_total", "Questions that resolvers were asked", ({ forwards }) => forwards.asked],
+  ["forwards_failed_total", "Of these, without an answer", ({ forwards }) => forwards.failed],
+  ["upstream_junk_total", "Packets of resolvers that answer no question", ({ forwards }) => forwards.junk],
+  ["upstream_malformed_total", "Answers that cannot be read", ({ forwards }) => forwards.malformed],
+  ["forwards_joined_total", "Answered with an equal one's answer", ({ forwards }) => forwards.joined],
+  ["cache_hits_total", "Answers of resolvers that were told again", (report) => report.count("cacheHits")],
+  ["stale_answers_total", "Of these, after their time", (report) => report.count("staleAnswers")],
   [
     "batch_seconds_total",
     "From reading packets to having sent their answers, of the batches that were measured",
-    (report, own) => total(report, own, "sampledMs") / 1000,
+    (report) => report.count("sampledMs") / 1000,
   ],
-  ["batches_measured_total", "One in 64", (report, own) => total(report, own, "sampledBatches")],
-  ["forward_seconds_sum", "What resolvers' answers took", ({ forwarder }) => forwarder?.latency.sumSeconds ?? 0],
-  ["forward_seconds_count", "How many there were", ({ forwarder }) => forwarder?.latency.counts.at(-1) ?? 0],
-  ["rows_unreadable_total", "Records of containers that could not be read", (report) => report.unreadable()],
-  [
-    "faults_total",
-    "Packets that could not be answered by a fault of ours",
-    (report, own) => total(report, own, "faults"),
-  ],
-  [
-    "receive_errors_total",
-    "Times that the socket could not be read",
-    (report, own) => total(report, own, "receiveErrors"),
-  ],
-  ["overload_total", "Refused, too many were under way", ({ forwarder }) => forwarder?.counts.overload ?? 0],
+  ["batches_measured_total", "One in 64", (report) => report.count("sampledBatches")],
+  ["forward_seconds_sum", "What resolvers' answers took", ({ latency }) => latency.sumSeconds],
+  ["forward_seconds_count", "How many there were", ({ latency }) => latency.counts.at(-1) ?? 0],
+  ["rows_unreadable_total", "Records of containers that could not be read", ({ mesh }) => mesh.unreadable],
+  ["faults_total", "Packets that could not be answered by a fault of ours", (report) => report.count("faults")],
+  ["receive_errors_total", "Times that the socket could not be read", (report) => report.count("receiveErrors")],
+  ["overload_total", "Refused, too many were under way", ({ forwards }) => forwards.overload],
 ];
 
-function sumOf<T>(items: readonly T[] | undefined, value: (item: T) => number): number {
-  return (items ?? []).reduce((sum, item) => sum + value(item), 0);
+function sumOf<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((sum, item) => sum + value(item), 0);
 }
 
-function metricsRegistry(report: StatusReport, own: Counters): Registry {
+function metricsRegistry(report: StatusReport): Registry {
   const registry = new Registry();
-  for (const [name, help, value] of GAUGES) {
-    registry.registerMetric(
-      new Gauge({
-        name: `jiji_dns_${name}`,
-        help,
-        registers: [],
-        collect() {
-          this.set(value(report, own));
-        },
-      }),
-    );
+  for (const [Kind, metrics] of [
+    [Gauge, GAUGES],
+    [Counter, COUNTS],
+  ] as const) {
+    for (const [name, help, value] of metrics) {
+      const collect = function (this: Gauge | Counter): void {
+        this.reset();
+        this.inc(value(report));
+      };
+      registry.registerMetric(new Kind({ name: `jiji_dns_${name}`, help, registers: [], collect }));
+    }
   }
-  for (const [name, help, value] of COUNTS) {
-    registry.registerMetric(
-      new Counter({
-        name: `jiji_dns_${name}`,
-        help,
-        registers: [],
-        collect() {
-          this.reset();
-          this.inc(value(report, own));
-        },
-      }),
-    );
-  }
-  registry.registerMetric(labelled("questions_total", "Questions by type", "type", QUESTION_TYPES, report, own));
-  registry.registerMetric(labelled("answers_total", "Answers by response code", "rcode", RCODES, report, own));
-  registry.registerMetric(labelled("dropped_total", "Packets without an answer", "reason", DROPS, report, own));
-  registry.registerMetric(forwardClasses(report));
+  const counted = (names: Partial<Record<CounterName, string>>) => (): Iterable<readonly [string, number]> =>
+    COUNTERS.flatMap((name) => (names[name] === undefined ? [] : [[names[name], report.count(name)] as const]));
+  registry.registerMetric(labelled("questions_total", "Questions by type", "type", counted(QUESTION_TYPES)));
+  registry.registerMetric(labelled("answers_total", "Answers by response code", "rcode", counted(RCODES)));
+  registry.registerMetric(labelled("dropped_total", "Packets without an answer", "reason", counted(DROPS)));
+  const classes = [...LATENCY_BOUNDS.map(String), "+Inf"];
+  registry.registerMetric(
+    labelled("forward_seconds_bucket", "How many of them took at most so long", "le", () =>
+      classes.map((le, place) => [le, report.latency.counts[place] ?? 0] as const),
+    ),
+  );
   return registry;
 }
 
-/** How many forwards took at most so long. */
-function forwardClasses(report: StatusReport): Counter {
-  return new Counter({
-    name: "jiji_dns_forward_seconds_bucket",
-    help: "How many of them took at most so long",
-    labelNames: ["le"],
-    registers: [],
-    collect() {
-      this.reset();
-      const counts = report.forwarder?.latency.counts;
-      for (const [place, le] of [...LATENCY_BOUNDS.map(String), "+Inf"].entries())
-        this.inc({ le }, counts?.[place] ?? 0);
-    },
-  });
-}
-
-/** A counter whose places are the counters of packets. */
+/** A counter with one label. */
 function labelled(
   name: string,
   help: string,
   label: string,
-  places: Partial<Record<CounterName, string>>,
-  report: StatusReport,
-  own: Counters,
+  values: () => Iterable<readonly [value: string, count: number]>,
 ): Counter {
   return new Counter({
     name: `jiji_dns_${name}`,
@@ -241,10 +190,7 @@ function labelled(
     registers: [],
     collect() {
       this.reset();
-      for (const counter of COUNTERS) {
-        const value = places[counter];
-        if (value !== undefined) this.inc({ [label]: value }, total(report, own, counter));
-      }
+      for (const [value, count] of values()) this.inc({ [label]: value }, count);
     },
   });
 }

@@ -1,8 +1,11 @@
 import type { Clock } from "../../system/host.ts";
 import type { CheckedRequest, ControlAnswer, StatusAnswer, TraceAnswer } from "./control-protocol.ts";
-import type { Forwarder } from "../forward/forwarder.ts";
 import type { MeshState } from "../feed/mesh-state.ts";
+import type { Sources } from "../feed/sources.ts";
+import type { ForwarderCounts } from "../forward/forwarder.ts";
+import type { Listeners } from "../packets/listeners.ts";
 import type { OpenSockets } from "../packets/sockets.ts";
+import type { CounterName, Latency } from "../telemetry/counters.ts";
 import { traceContainer, traceName } from "./trace.ts";
 import { listNames } from "./name-listing.ts";
 import type { ZoneTable } from "../zone/zone-table.ts";
@@ -12,37 +15,37 @@ import type { Zone } from "../zone/zone.ts";
 export class StatusReport {
   readonly zone: Zone;
   readonly table: ZoneTable;
-  readonly #mesh: MeshState;
+  readonly mesh: MeshState;
+  readonly #listeners: Listeners;
   readonly #clock: Clock;
   readonly #startedMs: number;
-  #sockets: OpenSockets | undefined;
-  #forwarder: Forwarder | undefined;
 
-  constructor(zone: Zone, mesh: MeshState, table: ZoneTable, clock: Clock) {
+  constructor({ zone, table, mesh }: Sources, listeners: Listeners, clock: Clock) {
     this.zone = zone;
     this.table = table;
-    this.#mesh = mesh;
+    this.mesh = mesh;
+    this.#listeners = listeners;
     this.#clock = clock;
     this.#startedMs = clock.monotonicMs();
   }
 
-  /** What is there only once the server listens. */
-  attach(sockets: OpenSockets, forwarder: Forwarder): void {
-    this.#sockets = sockets;
-    this.#forwarder = forwarder;
+  get services(): OpenSockets["services"] {
+    return this.#listeners.sockets?.services ?? [];
   }
 
-  get sockets(): OpenSockets | undefined {
-    return this.#sockets;
+  get forwards(): ForwarderCounts {
+    return this.#listeners.forwarder.counts;
   }
 
-  get forwarder(): Forwarder | undefined {
-    return this.#forwarder;
+  /** What resolvers' answers took. */
+  get latency(): Latency {
+    return this.#listeners.forwarder.latency;
   }
 
-  /** Records that could not be read since the start. */
-  unreadable(): number {
-    return this.#mesh.unreadable;
+  /** A counter of packets, of all threads together. */
+  count(name: CounterName): number {
+    const { counters, sockets } = this.#listeners;
+    return (sockets?.loops ?? []).reduce((sum, loop) => sum + loop.counters.get(name), counters.get(name));
   }
 
   /** Rows of the store that are there and do not count. */
@@ -57,7 +60,7 @@ export class StatusReport {
     if (request.type === "status") return this.status();
     await this.table.inStep();
     if (request.type === "trace") {
-      const resolvers = (this.#forwarder?.resolvers ?? []).map(({ endpoint }) => endpoint);
+      const resolvers = this.#listeners.forwarder.resolvers.map(({ endpoint }) => endpoint);
       return { type: "trace", view: this.#view(), trace: traceName(this.table, request.name), resolvers };
     }
     if (request.type === "container") {
@@ -68,7 +71,7 @@ export class StatusReport {
       type: "names",
       server: this.#view().server,
       ttlSeconds: this.table.ttlSeconds,
-      source: this.#mesh.source,
+      source: this.mesh.source,
       names: names.map(({ records, shadowed, ...name }) => ({
         ...name,
         records: [...records],
@@ -80,29 +83,29 @@ export class StatusReport {
   #view(): TraceAnswer["view"] {
     const { zone } = this;
     const server = zone.servers.find(({ id }) => id === zone.self)?.name ?? null;
-    const { source, store, agent } = this.#mesh;
+    const { source, store, agent } = this.mesh;
     return { server, source, store, agent };
   }
 
   status(): StatusAnswer {
     const { zone } = this;
-    const loops = this.#sockets?.loops ?? [];
-    const listening = (this.#sockets?.listening ?? []).map(({ host, port, protocol }) => ({
+    const { loops = [], listening: sockets = [] } = this.#listeners.sockets ?? {};
+    const listening = sockets.map(({ host, port, protocol }) => ({
       address: `${host}:${port}`,
       protocol,
       loop: protocol === "tcp" ? "event loop" : (loops.find((loop) => loop.port === port)?.kind ?? ""),
     }));
     return {
       type: "status",
-      source: this.#mesh.source,
-      store: this.#mesh.store,
-      agent: this.#mesh.agent,
+      source: this.mesh.source,
+      store: this.mesh.store,
+      agent: this.mesh.agent,
       servers: zone.servers.length,
       rows: zone.rowCount,
       names: zone.claims.labelCount,
       shadowed: zone.claims.claimCount - zone.claims.labelCount,
       listening,
-      resolvers: (this.#forwarder?.resolvers ?? []).map(({ endpoint, isTrusted }) => ({
+      resolvers: this.#listeners.forwarder.resolvers.map(({ endpoint, isTrusted }) => ({
         endpoint,
         trusted: isTrusted,
       })),
