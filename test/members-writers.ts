@@ -5,7 +5,7 @@ import { startMemberWatch } from "../src/agent/mesh/member-watch.ts";
 import { readMembers } from "../src/apply/members-file.ts";
 import { membersKind } from "../src/apply/kinds/members.ts";
 import { runCollect } from "../src/node/gc-collect.ts";
-import { parseIdentityFile } from "../src/model/identity-file.ts";
+import { parseIdentityFile } from "../src/model/identity.ts";
 import type { ServerId } from "../src/model/keys.ts";
 import { PATHS } from "../src/model/paths.ts";
 import type { SignedServerRecord } from "../src/model/server-record.ts";

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { deployJsonSchema } from "../../src/config/json-schema.ts";
+import { deployJsonSchema } from "../../src/config/schema.ts";
 import { repository } from "../test-run/bounded-process.ts";
 import { fillHolders } from "./holders.ts";
 import { findTaggedTests, type TaggedTest } from "./tagged-tests.ts";

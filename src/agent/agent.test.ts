@@ -10,7 +10,7 @@ import { MemoryStore } from "../../test/memory-store.ts";
 import { openEngine } from "../engine/open.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
 import { agentLineSchema, type AgentLine, type AgentStateLine } from "../model/agent-protocol.ts";
-import { encodeIdentityFile, parseIdentityFile } from "../model/identity-file.ts";
+import { encodeIdentityFile, parseIdentityFile } from "../model/identity.ts";
 import { encodeMembersFile, parseMembersFile } from "../model/members-file.ts";
 import { PATHS } from "../model/paths.ts";
 import { signServerRecord, type ServerRecord, type SignedServerRecord } from "../model/server-record.ts";

@@ -1,6 +1,6 @@
 import { parseSubnetNumber } from "../model/cluster.ts";
 import { JijiError } from "../model/errors.ts";
-import { parseIdentityFile } from "../model/identity-file.ts";
+import { parseIdentityFile } from "../model/identity.ts";
 import { parseNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import type { Files } from "../system/host.ts";

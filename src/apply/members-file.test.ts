@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { FakeHost } from "../../test/fake-host.ts";
 import { filesBelow, type Writer, type WritersWork } from "../../test/members-writers.ts";
 import { sampleRecord } from "../../test/sample-spec.ts";
-import { encodeIdentityFile } from "../model/identity-file.ts";
+import { encodeIdentityFile } from "../model/identity.ts";
 import { encodeMembersFile, type MembersFile } from "../model/members-file.ts";
 import { PATHS } from "../model/paths.ts";
 import { changeMembers, readMembers } from "./members-file.ts";

@@ -1,5 +1,4 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { configCandidates, isEnvironmentName } from "../config/candidates.ts";
 import type { DeployConfig } from "../config/deploy-config.ts";
 import { parseDeployConfig } from "../config/parse-deploy-config.ts";
 import { formatConfigProblem, type ConfigProblem } from "../config/problem.ts";
@@ -144,4 +143,25 @@ export function sshSettings(loaded: LoadedConfig, context: CliContext): SshSetti
     config: typeof ssh.config === "string" ? ssh.config : ssh.config.map(absolute),
     timeoutMs: ssh.timeoutMs,
   };
+}
+
+/** File names with a meaning: letters, digits, `.`, `_` and `-`, so that an environment cannot lead to another folder. */
+const ENVIRONMENT = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/;
+
+/** Whether the text may be given as `--environment`. */
+export function isEnvironmentName(text: string): boolean {
+  return ENVIRONMENT.test(text);
+}
+
+/**
+ * Where deploy.yml may be, best first: in the folder itself, then in each folder above it. In each, the folder `.jiji` is
+ * looked at: `deploy.yml`, or `jiji.NAME.yml` when an environment is asked for. `folder` is absolute.
+ */
+export function configCandidates(folder: string, environment: string | undefined): string[] {
+  const name = environment === undefined ? "deploy.yml" : `jiji.${environment}.yml`;
+  const candidates: string[] = [];
+  for (let current = folder; ; current = dirname(current)) {
+    candidates.push(join(current, ".jiji", name));
+    if (dirname(current) === current) return candidates;
+  }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { deployJsonSchema } from "./json-schema.ts";
+import { deployJsonSchema } from "./schema.ts";
 import { parseDeployConfig } from "./parse-deploy-config.ts";
 import { formatConfigProblem } from "./problem.ts";
 

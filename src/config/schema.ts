@@ -1,10 +1,9 @@
 import { z } from "zod";
-import { parseNumericAddress, splitHostPort } from "../model/address.ts";
+import { parseNumericAddress, splitHostPort, ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../model/address.ts";
 import { ARCH_SPELLINGS } from "../model/architecture.ts";
 import { parseClusterCidr } from "../model/cluster.ts";
 import { normalizeToLabel, parseDnsLabel } from "../model/names.ts";
 import { parseProxyJump, SSH_HOST, SSH_USER, parseSshHost, parseSshUser } from "./ssh-words.ts";
-import { describeCidrMistake } from "./cidr-mistake.ts";
 
 /**
  * The shape of deploy.yml, as it is written: the one source of what is accepted, of the messages, and of the JSON
@@ -216,4 +215,26 @@ export function knownKeysAt(path: readonly PropertyKey[]): readonly string[] {
   if (top === "network" && second === "dns") return Object.keys(dnsShape);
   if (top === "network" && second === "store") return Object.keys(storeShape);
   return [];
+}
+
+/** Says what is wrong with a `cluster_cidr` that parseClusterCidr does not take, and what it might have been. */
+export function describeCidrMistake(text: string): string {
+  const match = /^([^/]+)\/([0-9]{1,3})$/.exec(text.trim());
+  const address = match?.[1] === undefined ? undefined : parseIpv4(match[1]);
+  if (match === null || address === undefined) {
+    return `"${text}" is not an IPv4 network: write it as address/prefix, such as 10.210.0.0/16`;
+  }
+  const prefix = Number(match[2]);
+  if (prefix < 8 || prefix > 24) {
+    return `"${text}" has prefix /${prefix}: it must be /8 to /24, since each server gets a /24 of it`;
+  }
+  const value = ipv4ToNumber(address);
+  const network = ipv4FromNumber(value - (value % 2 ** (32 - prefix)));
+  return `"${text}" names an address inside the network: did you mean "${network}/${prefix}"?`;
+}
+
+/** JSON Schema (draft 2020-12) of deploy.yml for editors, made from the schema that jiji itself checks with. */
+export function deployJsonSchema(): Readonly<Record<string, unknown>> {
+  const schema = z.toJSONSchema(deploySchema, { io: "input", target: "draft-2020-12" });
+  return { title: "jiji deploy.yml", ...schema };
 }

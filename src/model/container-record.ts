@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { parseIpv4, type Ipv4 } from "./address.ts";
-import { parseDnsLabel, type DnsLabel } from "./names.ts";
+import { parseIpv4 } from "./address.ts";
+import { parseDnsLabel } from "./names.ts";
 import { branded } from "./schema.ts";
 
 export const CONTAINER_STATES = ["starting", "healthy", "unhealthy", "draining", "stopped"] as const;
@@ -9,39 +9,27 @@ export const CONTAINER_STATES = ["starting", "healthy", "unhealthy", "draining",
 export type ContainerState = (typeof CONTAINER_STATES)[number];
 
 /** One container of the engine network, as its server's agent writes it. */
-export interface ContainerRecord {
-  /** the engine's full id, 64 hex digits */
-  readonly containerId: string;
-  readonly project: DnsLabel;
-  readonly service: DnsLabel;
-  readonly instance: DnsLabel | null;
-  /** null while the engine has given it none (created, stopped) */
-  readonly address: Ipv4 | null;
-  readonly state: ContainerState;
-  /** exposed ports, e.g. {port: 80, protocol: "tcp"} */
-  readonly ports: readonly { readonly port: number; readonly protocol: "tcp" | "udp" | "sctp" }[];
-  /** published facts for TXT answers and inspect; at most 2 kB as JSON */
-  readonly meta: Readonly<Record<string, string>>;
-  /** the owner's own counter, max(last + 1, its clock in ms): the larger is the newer, within one owner only */
-  readonly rev: number;
-}
-
-const label = branded(parseDnsLabel);
-
 const schema = z.object({
+  /** the engine's full id, 64 hex digits */
   containerId: z.string().regex(/^[0-9a-f]{64}$/),
-  project: label,
-  service: label,
-  instance: label.nullable(),
+  project: branded(parseDnsLabel),
+  service: branded(parseDnsLabel),
+  instance: branded(parseDnsLabel).nullable(),
+  /** null while the engine has given it none (created, stopped) */
   address: branded(parseIpv4).nullable(),
   state: z.enum(CONTAINER_STATES),
+  /** exposed ports, e.g. {port: 80, protocol: "tcp"} */
   ports: z
     .array(z.object({ port: z.int().min(1).max(65535), protocol: z.enum(["tcp", "udp", "sctp"]) }))
     .max(256)
     .default([]),
+  /** published facts for TXT answers and inspect; at most 2 kB as JSON */
   meta: z.record(z.string(), z.string()).default({}),
+  /** the owner's own counter (revision.ts): the larger is the newer, within one owner only */
   rev: z.int().min(0),
 });
+
+export type ContainerRecord = Readonly<z.output<typeof schema>>;
 
 /** JSON with a fixed key order, so that equal records are equal texts. */
 export function encodeContainerRecord(record: ContainerRecord): string {
@@ -64,12 +52,9 @@ export function encodeContainerRecord(record: ContainerRecord): string {
  */
 export function parseContainerRecord(text: string): ContainerRecord | undefined {
   if (text === "" || text.length > 16_384) return undefined;
-  let json: unknown;
   try {
-    json = JSON.parse(text);
+    return schema.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined;
   }
-  const parsed = schema.safeParse(json);
-  return parsed.success ? parsed.data : undefined;
 }

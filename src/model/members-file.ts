@@ -1,41 +1,36 @@
 import { z } from "zod";
-import { parseServerId, type ServerId } from "./keys.ts";
+import { parseServerId } from "./keys.ts";
 import { branded } from "./schema.ts";
-import { signedServerRecordSchema, type SignedServerRecord } from "./server-record.ts";
+import { signedServerRecordSchema } from "./server-record.ts";
 
 /** Who was removed from the mesh. The id never comes back. */
-export interface Tombstone {
-  readonly id: ServerId;
-  readonly name: string;
-  /** stays taken until `gc --force` has deleted the server's rows; null from then on */
-  readonly subnet: number | null;
-}
+const tombstoneSchema = z
+  .object({
+    id: branded(parseServerId),
+    name: z.string(),
+    /** stays taken until `gc --force` has deleted the server's rows; null from then on */
+    subnet: z.int().nullable(),
+  })
+  .readonly();
+
+export type Tombstone = z.output<typeof tombstoneSchema>;
 
 /**
  * /opt/jiji/members.json: every member that this server knows, itself included, and who was removed. It only grows, but
  * for tombstones; peers, routes, jiji0.conf and the store's bootstrap list are pure functions of it. Only changeMembers
  * (apply/members-file.ts) writes it.
  */
-export interface MembersFile {
-  readonly version: 1;
-  readonly members: readonly SignedServerRecord[];
-  readonly removed: readonly Tombstone[];
-  /** by id: when this server first heard of a member, ms since 1970 by its own clock; its agent writes it */
-  readonly firstSeenMs?: Readonly<Record<string, number>> | undefined;
-}
+export const membersFileSchema = z
+  .object({
+    version: z.literal(1),
+    members: z.array(signedServerRecordSchema).readonly(),
+    removed: z.array(tombstoneSchema).readonly(),
+    /** by id: when this server first heard of a member, ms since 1970 by its own clock; its agent writes it */
+    firstSeenMs: z.record(z.string(), z.number()).readonly().optional(),
+  })
+  .readonly();
 
-export const membersFileSchema = z.object({
-  version: z.literal(1),
-  members: z.array(signedServerRecordSchema),
-  removed: z.array(
-    z.object({
-      id: branded(parseServerId),
-      name: z.string(),
-      subnet: z.int().nullable(),
-    }),
-  ),
-  firstSeenMs: z.record(z.string(), z.number()).optional(),
-});
+export type MembersFile = z.output<typeof membersFileSchema>;
 
 /** A mesh that nobody has joined yet. */
 export const EMPTY_MEMBERS: MembersFile = { version: 1, members: [], removed: [] };
@@ -43,8 +38,7 @@ export const EMPTY_MEMBERS: MembersFile = { version: 1, members: [], removed: []
 /** Reads members.json; undefined when it is malformed. Signatures are not verified here. */
 export function parseMembersFile(text: string): MembersFile | undefined {
   try {
-    const parsed = membersFileSchema.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data : undefined;
+    return membersFileSchema.safeParse(JSON.parse(text)).data;
   } catch {
     return undefined;
   }

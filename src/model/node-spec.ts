@@ -79,3 +79,9 @@ export function parseNodeSpecFile(text: string): NodeSpec | undefined {
 export function encodeNodeSpecFile(spec: NodeSpec): string {
   return `${JSON.stringify(nodeSpecSchema.parse(spec), null, 2)}\n`;
 }
+
+/** Where each engine listens when it runs as root. */
+export const ENGINE_SOCKETS: Readonly<Record<EngineKind, string>> = {
+  docker: "/var/run/docker.sock",
+  podman: "/run/podman/podman.sock",
+};

@@ -1,7 +1,7 @@
 import { createPublicKey, sign, verify, type KeyObject } from "node:crypto";
 import { z } from "zod";
-import { parseEndpoint, type Endpoint } from "./address.ts";
-import { subnetNumberSchema, type SubnetNumber } from "./cluster.ts";
+import { parseEndpoint } from "./address.ts";
+import { subnetNumberSchema } from "./cluster.ts";
 import {
   parseIdentityPublicKey,
   parseServerId,
@@ -9,58 +9,50 @@ import {
   serverIdOf,
   type IdentityPublicKey,
   type ServerId,
-  type WireGuardPublicKey,
 } from "./keys.ts";
-import { parseDnsLabel, type DnsLabel } from "./names.ts";
-import { branded } from "./schema.ts";
+import { parseDnsLabel } from "./names.ts";
+import { branded, list } from "./schema.ts";
 
 /** What a server says of itself to the mesh. Only that server makes it, signed with its identity key. */
-export interface ServerRecord {
-  readonly name: DnsLabel;
-  readonly subnet: SubnetNumber;
-  readonly publicKey: WireGuardPublicKey;
-  readonly idKey: IdentityPublicKey;
-  /** where peers reach its WireGuard, best first; literal addresses only; may be empty behind NAT */
-  readonly endpoints: readonly Endpoint[];
-  /** cannot be reached from outside: peers wait for it to call */
-  readonly nat: boolean;
-  /** release of jiji that wrote the record */
-  readonly version: string;
-  /** the owner's own counter, max(last + 1, its clock in ms): the larger is the newer */
-  readonly rev: number;
-}
+const recordSchema = z
+  .object({
+    name: branded(parseDnsLabel),
+    subnet: subnetNumberSchema,
+    publicKey: branded(parseWireGuardPublicKey),
+    idKey: branded(parseIdentityPublicKey),
+    /** where peers reach its WireGuard, best first; literal addresses only; may be empty behind NAT */
+    endpoints: list(branded(parseEndpoint), 16),
+    /** cannot be reached from outside: peers wait for it to call */
+    nat: z.boolean(),
+    /** release of jiji that wrote the record */
+    version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
+    /** the owner's own counter (revision.ts): the larger is the newer */
+    rev: z.int().min(0),
+  })
+  .readonly();
 
-/** A record as it travels and is stored: the text that was signed, verbatim, and the signature over it. */
-export interface SignedServerRecord {
-  readonly id: ServerId;
-  /** JSON of a {@link ServerRecord} */
-  readonly record: string;
-  /** Ed25519 over {@link signedText}, base64 */
-  readonly sig: string;
-}
+export type ServerRecord = z.output<typeof recordSchema>;
+
+/**
+ * A record as it travels and is stored: the text that was signed, verbatim, and the signature over it. From JSON of any
+ * origin (a file of ours, standard input): shape only, nothing is verified.
+ */
+export const signedServerRecordSchema = z
+  .object({
+    id: branded(parseServerId),
+    /** JSON of a {@link ServerRecord} */
+    record: z.string().max(4096),
+    /** Ed25519 over {@link signedText}, base64 */
+    sig: z.string().max(200),
+  })
+  .readonly();
+
+export type SignedServerRecord = z.output<typeof signedServerRecordSchema>;
 
 /** A verified record together with its server's id. */
 export interface Member extends ServerRecord {
   readonly id: ServerId;
 }
-
-const recordSchema = z.object({
-  name: branded(parseDnsLabel),
-  subnet: subnetNumberSchema,
-  publicKey: branded(parseWireGuardPublicKey),
-  idKey: branded(parseIdentityPublicKey),
-  endpoints: z.array(branded(parseEndpoint)).max(16),
-  nat: z.boolean(),
-  version: z.string().regex(/^[0-9A-Za-z.+-]{1,40}$/),
-  rev: z.int().min(0),
-});
-
-/** Reads signed records from JSON of any origin (a file of ours, standard input): shape only, nothing is verified. */
-export const signedServerRecordSchema = z.object({
-  id: branded(parseServerId),
-  record: z.string().max(4096),
-  sig: z.string().max(200),
-});
 
 function signedText(record: string): Buffer {
   return Buffer.from(`jiji server record\n${record}`, "utf8");

@@ -8,7 +8,7 @@ import { callNode } from "../../test/node-call.ts";
 import { sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
 import type { Engine, EngineContainer } from "../engine/engine.ts";
 import { encodeContainerRecord } from "../model/container-record.ts";
-import { encodeIdentityFile } from "../model/identity-file.ts";
+import { encodeIdentityFile } from "../model/identity.ts";
 import { encodeMembersFile } from "../model/members-file.ts";
 import { inspectAnswerSchema, type InspectAnswer } from "../model/node/inspect.ts";
 import { encodeNodeSpecFile } from "../model/node-spec.ts";

@@ -4,7 +4,7 @@ import { FakeHost, failed, type FakeProgram } from "../../test/fake-host.ts";
 import { callNode } from "../../test/node-call.ts";
 import { sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
 import type { Engine } from "../engine/engine.ts";
-import { encodeIdentityFile } from "../model/identity-file.ts";
+import { encodeIdentityFile } from "../model/identity.ts";
 import { encodeMembersFile } from "../model/members-file.ts";
 import { encodeNodeSpecFile } from "../model/node-spec.ts";
 import { nodeStatusSchema, type NodeStatus } from "../model/node/status.ts";

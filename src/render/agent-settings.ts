@@ -1,8 +1,7 @@
 import type { z } from "zod";
 import type { AgentSettings, agentSettingsSchema } from "../model/agent-settings.ts";
 import { serverAddress } from "../model/cluster.ts";
-import type { NodeSpec } from "../model/node-spec.ts";
-import { ENGINE_SOCKETS } from "../model/engine-sockets.ts";
+import { type NodeSpec, ENGINE_SOCKETS } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { ENGINE_NETWORK, PORTS } from "../model/ports.ts";
 

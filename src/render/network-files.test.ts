@@ -14,7 +14,7 @@ import { renderAgentUnit } from "./agent-unit.ts";
 import { renderFirewallUnit } from "./firewall-unit.ts";
 import { FORWARD_CHAIN, forwardChain, INPUT_CHAIN, inputChain, renderIptablesChains } from "./iptables-chains.ts";
 import { renderPacketFilter } from "./packet-filter.ts";
-import { renderSysctl } from "./sysctl.ts";
+import { renderSysctl } from "./system-files.ts";
 import { renderTunnelUnit } from "./tunnel-unit.ts";
 import { renderWireguardConfig } from "./wireguard-config.ts";
 

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from "node:crypto";
 import type { Handler } from "../../src/node/call.ts";
 import { runNodeGc, type GcSources } from "../../src/node/gc.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import { encodeIdentityFile, parseIdentityFile } from "../../src/model/identity-file.ts";
+import { encodeIdentityFile, parseIdentityFile } from "../../src/model/identity.ts";
 import { encodeMembersFile } from "../../src/model/members-file.ts";
 import type { GcDone, GcLine, GcRequest } from "../../src/model/node/gc.ts";
 import { encodeNodeSpecFile } from "../../src/model/node-spec.ts";

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import { expectSuccess, runJiji, type JijiOptions } from "../../lab/jiji.ts";
 import type { ExecResult, Lab } from "../../lab/lab.ts";
-import { parseIdentityFile } from "../../src/model/identity-file.ts";
+import { parseIdentityFile } from "../../src/model/identity.ts";
 import { parseIdentityPublicKey, serverIdOf, type IdentityPublicKey, type ServerId } from "../../src/model/keys.ts";
 import { PATHS } from "../../src/model/paths.ts";
 

@@ -1,4 +1,4 @@
-import { parseIdentityFile, encodeIdentityFile, type IdentityWithKey } from "../../model/identity-file.ts";
+import { parseIdentityFile, encodeIdentityFile, type IdentityWithKey } from "../../model/identity.ts";
 import { PATHS } from "../../model/paths.ts";
 import { found, unknown, type Reading } from "../../model/reading.ts";
 import { IDENTITY_KIND, planIdentity, type IdentityAction, type ObservedIdentity } from "../../plan/kinds/identity.ts";

@@ -1,4 +1,4 @@
-import type { IdentityWithKey } from "../../model/identity-file.ts";
+import type { IdentityWithKey } from "../../model/identity.ts";
 import type { MembersFile } from "../../model/members-file.ts";
 import { verifiedMembers } from "../../model/membership.ts";
 import { PATHS } from "../../model/paths.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
 import { sampleRecord, sampleSpec } from "../../../test/sample-spec.ts";
 import type { SubnetNumber } from "../../model/cluster.ts";
-import { encodeIdentityFile, parseIdentityFile } from "../../model/identity-file.ts";
+import { encodeIdentityFile, parseIdentityFile } from "../../model/identity.ts";
 import type { WireGuardPublicKey } from "../../model/keys.ts";
 import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile, type MembersFile } from "../../model/members-file.ts";
 import { freeNumbers, verifiedMembers } from "../../model/membership.ts";

@@ -9,7 +9,7 @@ import {
 } from "../../model/port-ranges.ts";
 import { BRIDGE, INTERFACE, PORTS, TRUSTING_PORTS } from "../../model/ports.ts";
 import type { Reading } from "../../model/reading.ts";
-import { renderSysctl } from "../../render/sysctl.ts";
+import { renderSysctl } from "../../render/system-files.ts";
 import type { NodeGoal } from "../goal.ts";
 import {
   known,

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { configCandidates, isEnvironmentName } from "./candidates.ts";
+import { configCandidates, isEnvironmentName } from "./load-config.ts";
 
 test("from the folder upwards, to the root", () => {
   expect(configCandidates("/home/ann/shop", undefined)).toEqual([

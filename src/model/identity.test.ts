@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { generateKeyPairSync } from "node:crypto";
-import { encodeIdentityFile, parseIdentityFile } from "./identity-file.ts";
+import { encodeIdentityFile, parseIdentityFile } from "./identity.ts";
 import { signServerRecord, verifyServerRecord, type ServerRecord } from "./server-record.ts";
 
 test("what was written is read back, and its key signs for the id that it gives", () => {
