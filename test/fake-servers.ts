@@ -2,19 +2,25 @@ import { findProblems } from "../src/node/status-problems.ts";
 import { makeFacts } from "./mesh-makers.ts";
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { gunzipSync } from "node:zlib";
-import type { z } from "zod";
 import { PATHS } from "../src/model/paths.ts";
 import { EMPTY_MEMBERS } from "../src/model/members-file.ts";
 import { parseIdentityPublicKey, serverIdOf, type WireGuardPublicKey } from "../src/model/keys.ts";
 import type { Identity } from "../src/model/identity.ts";
 import type { MembersFile } from "../src/model/members-file.ts";
 import { digestOf, linesOf } from "../src/node/dns.ts";
-import type { DnsListing, DnsListLine } from "../src/model/node/dns.ts";
+import type { DnsListing } from "../src/model/node/dns.ts";
 import type { ResolveLine } from "../src/model/node/resolve.ts";
-import { applyRequestSchema, type ApplyEvent, type ShownStep } from "../src/model/node/apply.ts";
+import type { ApplyEvent, ShownStep } from "../src/model/node/apply.ts";
 import type { Failure } from "../src/model/node/failure.ts";
 import type { NodeFacts } from "../src/model/node/observe.ts";
+import type { QueryRequest } from "../src/model/node/query.ts";
 import type { NodeStatus } from "../src/model/node/status.ts";
+import {
+  REMOTE_SUBCOMMANDS,
+  SUBCOMMANDS,
+  type CheckedRequestOf,
+  type RemoteSubcommand,
+} from "../src/model/node/subcommands.ts";
 import type { NodeSpec } from "../src/model/node-spec.ts";
 import { ABSENT, found, type Reading } from "../src/model/reading.ts";
 import { signServerRecord, verifyServerRecord, type SignedServerRecord } from "../src/model/server-record.ts";
@@ -46,9 +52,9 @@ export class FakeServer {
   /** what its jiji-dns publishes, and answers */
   listing: Omit<DnsListing, "digest"> | undefined;
   /** further answers, by subcommand: all lines to a request */
-  readonly answers = new Map<string, (request: never) => readonly unknown[]>();
-  /** what `jiji node query` and others of its kind answer, as lines; each is made when it is asked for */
-  answerLines: ((subcommand: string, request: unknown) => Iterable<string>) | undefined;
+  readonly answers = new Map<RemoteSubcommand, (request: never) => readonly unknown[]>();
+  /** what `jiji node query` answers, as lines; each is made when it is asked for */
+  queryLines: ((request: QueryRequest) => Iterable<string>) | undefined;
   status: Partial<NodeStatus> = {};
   #privateKey: KeyObject | undefined;
   readonly #rev = 1;
@@ -115,18 +121,19 @@ export class FakeServer {
   #answer(input: Buffer): Answer | undefined {
     const [head = "", body, ...rest] = input.toString("utf8").split("\n");
     if (body === undefined || rest.length === 0) return undefined;
-    const [hash = "", subcommand = ""] = head.split(" ");
+    const [hash = "", name = ""] = head.split(" ");
     if (!this.staged.has(hash) && !this.probe.installed.has(PATHS.executable)) {
       return { code: 69, stderr: "jiji: not installed\n" };
     }
-    const request = JSON.parse(body) as never;
+    const subcommand = REMOTE_SUBCOMMANDS.find((each) => each === name);
+    if (subcommand === undefined) return { code: 64, stderr: "jiji: malformed request\n" };
+    const request = SUBCOMMANDS[subcommand].request.parse(JSON.parse(body)) as never;
     const failure = this.failures.get(subcommand);
     if (failure !== undefined) return { lines: [{ type: "failed", ...failure }], code: 1 };
     if (subcommand === "lock") return this.#lock(request);
     if (subcommand === "observe") return { lines: [this.facts], code: 0 };
     if (subcommand === "status") return { lines: [this.#status()], code: 0 };
-    const texts = this.answerLines?.(subcommand, request);
-    if (texts !== undefined && STREAMED.includes(subcommand)) return { texts, code: 0 };
+    if (subcommand === "query") return { texts: this.queryLines?.(request) ?? [], code: 0 };
     const answer = this.answers.get(subcommand);
     if (answer !== undefined) return { lines: answer(request), code: 0 };
     if (subcommand === "dns") return { lines: this.#listedLines(request), code: 0 };
@@ -134,7 +141,7 @@ export class FakeServer {
     return { lines: this.#apply(request), code: 0 };
   }
 
-  #lock({ holder }: { holder: string }): Answer {
+  #lock({ holder }: CheckedRequestOf<"lock">): Answer {
     if (this.lockHolder !== undefined) {
       return { lines: [{ type: "busy", holder: this.lockHolder }], code: 1 };
     }
@@ -147,16 +154,13 @@ export class FakeServer {
     return { lines: [{ type: "held" }], code: 0, holdsUntilEnd: onEnd };
   }
 
-  #listedLines({ filter, detail }: { filter: string | null; detail?: "names" | "digest" }): readonly unknown[] {
+  #listedLines({ filter, detail }: CheckedRequestOf<"dns">): readonly unknown[] {
     if (this.listing === undefined) return [{}];
     const names = this.listing.names.filter(({ name }) => name.includes(filter ?? ""));
-    const lines: DnsListLine[] = [];
-    for (const line of linesOf({ ...this.listing, names, digest: digestOf(names) }, detail ?? "names"))
-      lines.push(line);
-    return lines;
+    return [...linesOf({ ...this.listing, names, digest: digestOf(names) }, detail)];
   }
 
-  #resolvedLines({ names }: { names: readonly string[] }): readonly ResolveLine[] {
+  #resolvedLines({ names }: CheckedRequestOf<"resolve">): readonly ResolveLine[] {
     const answers = names.map((name): ResolveLine => {
       const known = this.listing?.names.find((each) => each.name === name);
       const addresses = (known?.records ?? []).flatMap(({ address, answered }) => (answered ? [address ?? ""] : []));
@@ -166,8 +170,7 @@ export class FakeServer {
     return [...answers, { type: "resolved", endpoint: "10.210.0.1:53", isSettled: true }];
   }
 
-  #apply(request: unknown): readonly (ApplyEvent | Failure)[] {
-    const { goal, dryRun } = applyRequestSchema.parse(request);
+  #apply({ goal, dryRun }: CheckedRequestOf<"apply">): readonly (ApplyEvent | Failure)[] {
     this.log.push(`${dryRun ? "plan" : "apply"} ${goal.phase}`);
     const failure = this.failures.get(`${dryRun ? "plan" : "apply"} ${goal.phase}`);
     if (failure !== undefined) return [{ type: "failed", ...failure }];
@@ -308,10 +311,7 @@ function fakeWireGuardKey(name: string): WireGuardPublicKey {
   return createHash("sha256").update(name).digest("base64") as WireGuardPublicKey;
 }
 
-type Goal = z.output<typeof applyRequestSchema>["goal"];
-
-/** Subcommands whose answers are read while they come. */
-const STREAMED = ["query"];
+type Goal = CheckedRequestOf<"apply">["goal"];
 
 interface Answer {
   readonly lines?: readonly unknown[];

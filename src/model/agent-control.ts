@@ -41,6 +41,15 @@ const peerSchema = z.object({
   lossPercent: z.number().nullable(),
 });
 
+/** What the agent did, which `jiji node drain` passes on. */
+export const drainedSchema = z.object({
+  type: z.literal("drained"),
+  containerId: z.string().max(100),
+  name: z.string().max(1000),
+  /** what the agent holds from now on */
+  isDraining: z.boolean(),
+});
+
 export const agentAnswerSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("status"),
@@ -55,7 +64,7 @@ export const agentAnswerSchema = z.discriminatedUnion("type", [
     /** datagrams that were not looked at, by reason */
     dropped: z.record(z.string(), z.int()),
   }),
-  z.object({ type: z.literal("drained"), containerId: z.string(), name: z.string(), isDraining: z.boolean() }),
+  drainedSchema,
   z.object({ type: z.literal("asked") }),
   z.object({
     type: z.literal("refused"),

@@ -52,20 +52,6 @@ function listingOf(answer: NamesAnswer): DnsListing {
       hint: "systemctl status jiji-dns jiji-agent jiji-corrosion",
     });
   }
-  const names = answer.names.map(({ name, kind, means, records, shadowed }) => ({
-    name,
-    kind,
-    means,
-    records: records.map(({ address, server, containerId, state, answered, why }) => ({
-      address,
-      server,
-      containerId,
-      state,
-      answered,
-      ...(why === undefined ? {} : { why }),
-    })),
-    shadowed,
-  }));
-  const { server, ttlSeconds, source } = answer;
+  const { server, ttlSeconds, source, names } = answer;
   return { server: server ?? "", ttlSeconds, source, digest: digestOf(names), names };
 }

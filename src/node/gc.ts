@@ -16,7 +16,8 @@ import { StoreError, type Row, type StoreClient } from "../store/store.ts";
 import type { Files } from "../system/host.ts";
 import { COLLECT_SOURCES, runCollect, type CollectSources } from "./gc-collect.ts";
 import type { Call } from "./call.ts";
-import { openOwnStore, requireSpec } from "./own-store.ts";
+import { requireSpec } from "./own-files.ts";
+import { openOwnStore } from "./own-store.ts";
 
 /** What a server is asked beside its files; tests give others. */
 export interface GcSources extends CollectSources {

@@ -1,6 +1,5 @@
 import { publicationOf, type PublishContext } from "../agent/containers/publish.ts";
 import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/members-file.ts";
 import { askContainer } from "../dns/operation/control-client.ts";
 import type { Engine, EngineContainer } from "../engine/engine.ts";
 import { openEngine } from "../engine/open.ts";
@@ -13,11 +12,11 @@ import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
 import { ENGINE_NETWORK } from "../model/ports.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
-import { verifiedMembers } from "../model/membership.ts";
 import { SUBSCRIPTIONS } from "../store/queries.ts";
 import type { StoreClient } from "../store/store.ts";
 import type { Host } from "../system/host.ts";
-import { openOwnStore, requireSpec } from "./own-store.ts";
+import { knownMembers, requireSpec } from "./own-files.ts";
+import { openOwnStore } from "./own-store.ts";
 import type { Call } from "./call.ts";
 
 /** What of a server is asked over sockets rather than through {@link Host}; tests give others. */
@@ -60,12 +59,12 @@ export async function runNodeInspect(
 
 async function inspect(text: string, host: Host, sources: InspectSources): Promise<InspectAnswer> {
   const spec = await requireSpec(host.files);
-  const [identity, members] = [await readIdentity(host.files), await readMembers(host.files)];
+  const identity = await readIdentity(host.files);
   if (identity.state !== "found") {
     const why = identity.state === "unknown" ? identity.why : "it is no member yet";
     throw new JijiError("remote", why, { hint: "jiji network setup" });
   }
-  const known = members.state === "found" ? verifiedMembers(members.value) : [];
+  const known = await knownMembers(host.files);
   const { id, name, subnet } = identity.value.identity;
   const names = new Map([[id, name], ...known.map((member) => [member.id, member.name] as const)]);
   const context = { network: ENGINE_NETWORK, cluster: spec.cluster.cidr, subnet };

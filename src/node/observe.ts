@@ -3,7 +3,7 @@ import { ManifestFile } from "../apply/manifest-file.ts";
 import { readMembers } from "../apply/members-file.ts";
 import { observeNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
 import { parseArch } from "../model/architecture.ts";
-import { parseNodeSpecFile, type EngineKind, type NodeSpec } from "../model/node-spec.ts";
+import type { EngineKind, NodeSpec } from "../model/node-spec.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { PATHS } from "../model/paths.ts";
@@ -11,9 +11,10 @@ import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { VERSION } from "../model/version.ts";
 import type { Problem } from "../plan/step.ts";
 import { ProgramMissing, type Files, type Host } from "../system/host.ts";
+import type { Call } from "./call.ts";
 import { observeEngines } from "./engine-facts.ts";
 import { observeListeners } from "./listeners.ts";
-import type { Call } from "./call.ts";
+import { readSpec } from "./own-files.ts";
 
 /** `jiji node observe`. Never writes. */
 export async function runNodeObserve(
@@ -72,14 +73,6 @@ function networksUnknown(why: string): Problem {
     message: `cannot see which networks are in use: ${why}`,
     hint: "what overlaps cannot be told from what does not; make it visible, then run the command again",
   };
-}
-
-/** spec.json; malformed is unknown. */
-export async function readSpec(files: Files): Promise<Reading<NodeSpec>> {
-  const text = await files.read(PATHS.spec);
-  if (text.state !== "found") return text;
-  const spec = parseNodeSpecFile(text.value);
-  return spec === undefined ? unknown(`${PATHS.spec} is malformed, or of another release`) : found(spec);
 }
 
 async function architecture(host: Host): Promise<string> {

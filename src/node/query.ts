@@ -1,9 +1,7 @@
 import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/members-file.ts";
 import { JijiError } from "../model/errors.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { failureSchema } from "../model/node/failure.ts";
-import { verifiedMembers } from "../model/membership.ts";
 import type { Figures, QueryRequest } from "../model/node/query.ts";
 import { readerEventSchema } from "../model/node/store-reader.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";
@@ -13,7 +11,8 @@ import { StoreError, type StoreClient } from "../store/store.ts";
 import type { Files } from "../system/host.ts";
 import { startPiped, type PipedEnd, type StartPiped } from "../system/piped-program.ts";
 import type { Call } from "./call.ts";
-import { askOwnHealth, findOwnStore, openOwnStore, requireSpec, whyNotReadable, type OwnStore } from "./own-store.ts";
+import { knownMembers, requireSpec } from "./own-files.ts";
+import { askOwnHealth, findOwnStore, openOwnStore, whyNotReadable, type OwnStore } from "./own-store.ts";
 
 /** What `jiji node query` works with; tests give others. */
 export interface QueryPorts {
@@ -70,9 +69,11 @@ export async function runNodeQuery(
   const { files } = call.host;
   try {
     const spec = await requireSpec(files);
-    const store = await findOwnStore(files, spec);
-    if (store.at === "elsewhere") call.say({ type: "elsewhere", holder: store.holder, name: store.name });
-    else if (request.mode === "write") await write(request, spec, call, ports);
+    const store = findOwnStore(spec);
+    if ("holder" in store) {
+      const name = (await knownMembers(files)).find(({ subnet }) => subnet === store.holder)?.name ?? null;
+      call.say({ type: "elsewhere", holder: store.holder, name });
+    } else if (request.mode === "write") await write(request, spec, call, ports);
     else await read(request, store, { call, spec, ports });
   } catch (error) {
     throw error instanceof StoreError ? storeRefused(error) : error;
@@ -106,11 +107,9 @@ interface Reading {
   readonly ports: QueryPorts;
 }
 
-type HereStore = OwnStore & { readonly at: "here" };
-
 async function read(
   request: Exclude<QueryRequest, { mode: "write" }>,
-  store: HereStore,
+  store: OwnStore,
   reading: Reading,
 ): Promise<void> {
   const { call, ports } = reading;
@@ -140,7 +139,7 @@ async function read(
   }
 }
 
-function startHint({ unit }: HereStore): string {
+function startHint({ unit }: OwnStore): string {
   return `systemctl start ${unit}`;
 }
 
@@ -155,7 +154,7 @@ async function relay(lines: AsyncIterable<string>, { passOn }: Call<"query">): P
 }
 
 /** What the reader said last: why it does not go on, or figures to be completed, or the end as it is. */
-async function sayLast(text: string, store: HereStore, reading: Reading): Promise<void> {
+async function sayLast(text: string, store: OwnStore, reading: Reading): Promise<void> {
   const { call } = reading;
   const json: unknown = JSON.parse(text);
   const { data: failure } = failureSchema.safeParse(json);
@@ -174,7 +173,7 @@ async function sayLast(text: string, store: HereStore, reading: Reading): Promis
 /** The reader sees the file's content; its sizes on disk and the running store are asked by who may. */
 async function completeFigures(
   { figures }: Pick<Figures, "figures">,
-  { path, kind }: HereStore,
+  { path, kind }: OwnStore,
   { call, spec, ports }: Reading,
 ): Promise<Figures> {
   const { files } = call.host;
@@ -184,10 +183,9 @@ async function completeFigures(
   };
   const health = (await ports.askHealth(files, spec)) ?? null;
   const [sizeBytes, walBytes] = [await sizeOf(path), await sizeOf(`${path}-wal`)];
-  const [identity, known] = [await readIdentity(files), await readMembers(files)];
+  const identity = await readIdentity(files);
   const self = identity.state === "found" ? identity.value.identity.id : null;
-  const verified = known.state === "found" ? verifiedMembers(known.value) : [];
-  const members = verified.map(({ id, name }) => ({ id, name }));
+  const members = (await knownMembers(files)).map(({ id, name }) => ({ id, name }));
   return { type: "figures", kind, sizeBytes, walBytes, self, members, figures, health };
 }
 

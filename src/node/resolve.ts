@@ -4,7 +4,7 @@ import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { PORTS } from "../model/ports.ts";
 import { openDnsClient, type DnsClient } from "../system/dns-client.ts";
 import type { Host } from "../system/host.ts";
-import { requireSpec } from "./own-store.ts";
+import { requireSpec } from "./own-files.ts";
 import type { Call } from "./call.ts";
 
 /** So many questions are under way at once; a DNS server takes them from one source without complaint. */

@@ -2,7 +2,6 @@ import { canFilterFrames, observeTables } from "../apply/firewall-live.ts";
 import { observeTunnel } from "../apply/wireguard-tunnel.ts";
 import { readIdentity } from "../apply/kinds/identity.ts";
 import { readMembers } from "../apply/members-file.ts";
-import { readToken } from "../apply/kinds/token.ts";
 import { verifiedMembers } from "../model/membership.ts";
 import { openEngine } from "../engine/open.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -16,13 +15,12 @@ import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import type { Member } from "../model/server-record.ts";
 import { UNITS } from "../model/units.ts";
 import { VERSION } from "../model/version.ts";
-import { storeOf } from "../render/agent-settings.ts";
-import { openStoreClient } from "../store/client.ts";
-import { parseStoreUrl } from "../store/store-url.ts";
+import type { StoreClient } from "../store/store.ts";
 import { readAgentState } from "../system/agent-client.ts";
 import { askForSoa } from "../system/dns-client.ts";
 import type { Host } from "../system/host.ts";
-import { readSpec } from "./observe.ts";
+import { readSpec } from "./own-files.ts";
+import { findOwnStore, openOwnStore } from "./own-store.ts";
 import type { Call } from "./call.ts";
 import { probePeers, type PeerProbe } from "./peer-probe.ts";
 import { findProblems, whyNot } from "./status-problems.ts";
@@ -93,17 +91,12 @@ async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): P
 }
 
 async function unitStates(host: Host, spec: Reading<NodeSpec>): Promise<NodeStatus["units"]> {
-  const units = [UNITS.firewall, UNITS.tunnel, ...storeUnit(spec), UNITS.agent, UNITS.dnsSocket, UNITS.dns];
+  const store = spec.state === "found" ? findOwnStore(spec.value) : undefined;
+  const storeUnits = store !== undefined && "unit" in store ? [store.unit] : [];
+  const units = [UNITS.firewall, UNITS.tunnel, ...storeUnits, UNITS.agent, UNITS.dnsSocket, UNITS.dns];
   const result = await host.programs.run(["systemctl", "is-active", ...units]);
   const states = result.stdout.trim().split("\n");
   return Object.fromEntries(units.map((unit, index) => [unit, states[index] ?? "unknown"]));
-}
-
-function storeUnit(spec: Reading<NodeSpec>): readonly string[] {
-  if (spec.state !== "found") return [];
-  const { store, subnet } = spec.value;
-  if (store.kind === "corrosion") return [UNITS.corrosion];
-  return store.holder === subnet ? [UNITS.store] : [];
 }
 
 async function readTunnel(
@@ -146,24 +139,19 @@ async function readTraffic(host: Host): Promise<ReadonlyMap<string, readonly [nu
 
 /** How many rows the store holds, and how large its file is where it is this server's own. */
 async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"]> {
-  const { url, tokenFile } = storeOf(spec);
-  const token = await readToken(host.files, tokenFile);
-  const parsed = parseStoreUrl(url);
-  if (token.state !== "found" || parsed === undefined) {
-    return token.state === "unknown" ? token : unknown(`${tokenFile} is not there`);
-  }
-  const client = openStoreClient({ url: parsed, token: token.value });
+  let client: StoreClient | undefined;
   try {
+    client = await openOwnStore(host.files, spec);
     const sql = "SELECT (SELECT count(*) FROM servers) + (SELECT count(*) FROM containers WHERE record <> '')";
     const { rows } = await client.query({ sql }, { signal: AbortSignal.timeout(ANSWER_MS * 2) });
-    const isCorrosion = spec.store.kind === "corrosion";
-    const size = await host.files.stat(isCorrosion ? PATHS.corrosionDatabase : PATHS.embeddedStoreDatabase);
-    const sizeBytes = size.state === "found" ? size.value.sizeBytes : null;
+    const own = findOwnStore(spec);
+    const file = "path" in own ? await host.files.stat(own.path) : ABSENT;
+    const sizeBytes = file.state === "found" ? file.value.sizeBytes : null;
     return found({ kind: spec.store.kind, rows: Number(rows[0]?.[0] ?? 0), sizeBytes });
   } catch (error) {
     return unknown(error instanceof Error ? error.message : String(error));
   } finally {
-    client.close();
+    client?.close();
   }
 }
 

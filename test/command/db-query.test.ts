@@ -18,7 +18,7 @@ beforeEach(async () => {
   store = makeStoreFile();
   written = [];
   for (const [name, server] of Object.entries(world.servers)) {
-    server.answerLines = (_subcommand, request) => answer(name, request as QueryRequest);
+    server.queryLines = (request) => answer(name, request);
   }
 });
 
@@ -141,7 +141,7 @@ describe("whom it asks", () => {
       why: "jiji-corrosion.service does not run",
       hint: "systemctl start jiji-corrosion.service",
     };
-    world.servers["web1"]!.answerLines = () => [JSON.stringify(away)];
+    world.servers["web1"]!.queryLines = () => [JSON.stringify(away)];
     expect(JSON.parse((await query("SELECT 1", "--json")).stdout)).toMatchObject({ server: "home" });
     const named = await query("SELECT 1", "--server", "web1");
     expect(named.code).toBe(1);
@@ -151,7 +151,7 @@ describe("whom it asks", () => {
   });
 
   test("an embedded store: whoever does not hold it says who does", async () => {
-    world.servers["web1"]!.answerLines = () => [JSON.stringify({ type: "elsewhere", holder: 0, name: "home" })];
+    world.servers["web1"]!.queryLines = () => [JSON.stringify({ type: "elsewhere", holder: 0, name: "home" })];
     expect(JSON.parse((await query("SELECT 1", "--json")).stdout)).toMatchObject({ server: "home" });
     const named = await query("SELECT 1", "--server", "web1");
     expect(named.stderr).toContain("home holds the mesh's only one\nhint: --server home");
@@ -197,7 +197,7 @@ describe("what cannot be asked", () => {
   });
 
   test("an answer that breaks off is an error, and JSON is JSON all the same", async () => {
-    world.servers["home"]!.answerLines = function* lines() {
+    world.servers["home"]!.queryLines = function* lines() {
       yield JSON.stringify({ type: "columns", columns: ["a"] });
       yield JSON.stringify({ type: "rows", rows: [[1]] });
       yield '{"type":"rows","rows":[[2';
@@ -218,7 +218,7 @@ describe("what cannot be asked", () => {
   });
 
   test("Ctrl-C: exit 130, and no more rows", async () => {
-    world.servers["home"]!.answerLines = function* lines() {
+    world.servers["home"]!.queryLines = function* lines() {
       yield JSON.stringify({ type: "columns", columns: ["a"] });
       for (let n = 0; ; n++) {
         if (n === 50) world.interrupt.abort(new Error("interrupted"));

@@ -17,7 +17,7 @@ beforeEach(async () => {
   beforeAsked = () => undefined;
   for (const [name, server] of Object.entries(world.servers)) {
     stores.set(name, makeStoreFile());
-    server.answerLines = () => [figuresOf(name)];
+    server.queryLines = () => [figuresOf(name)];
   }
 });
 
@@ -97,14 +97,14 @@ test("a server that is away, or whose store is: named, exit 4; nobody: exit 1", 
   expect(result.code).toBe(4);
   expect(result.stderr).toContain("warning: home: gone");
   const away = { type: "away", why: "jiji-corrosion.service does not run", hint: "systemctl start it" };
-  world.servers["web1"]!.answerLines = () => [JSON.stringify(away)];
+  world.servers["web1"]!.queryLines = () => [JSON.stringify(away)];
   const none = await world.run("network", "db", "stats");
   expect(none.code).toBe(1);
   expect(none.stderr).toContain("web1: jiji-corrosion.service does not run");
 });
 
 test("an embedded store: one server has it, and that is well", async () => {
-  world.servers["home"]!.answerLines = () => [JSON.stringify({ type: "elsewhere", holder: 1, name: "web1" })];
+  world.servers["home"]!.queryLines = () => [JSON.stringify({ type: "elsewhere", holder: 1, name: "web1" })];
   const result = await world.run("network", "db", "stats");
   expect(result.code).toBe(0);
   expect(result.stdout).toContain("no store of their own: home");

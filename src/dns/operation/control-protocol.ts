@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { tracedRowSchema, traceSchema } from "../../model/dns-trace.ts";
+import { listedNameSchema } from "../../model/node/dns.ts";
 
 /** What can be asked on jiji-dns's control socket: one JSON line each; one JSON line comes back. */
 export const controlRequestSchema = z.discriminatedUnion("type", [
@@ -17,33 +18,13 @@ export type ControlRequest = z.input<typeof controlRequestSchema>;
 /** A request as it arrives, checked. */
 export type CheckedRequest = z.output<typeof controlRequestSchema>;
 
-const recordSchema = z.object({
-  address: z.string().nullable(),
-  server: z.string(),
-  serverId: z.string(),
-  containerId: z.string(),
-  state: z.string(),
-  answered: z.boolean(),
-  why: z.string().optional(),
-});
-
 export const namesAnswerSchema = z.object({
   type: z.literal("names"),
   /** this server's name in the mesh, when it is known */
   server: z.string().nullable(),
   ttlSeconds: z.number(),
   source: z.enum(["store", "saved", "none"]),
-  names: z.array(
-    z.object({
-      name: z.string(),
-      kind: z.enum(["service", "instance"]),
-      /** what the name stands for, for people */
-      means: z.string(),
-      records: z.array(recordSchema),
-      /** what else is spelled like it, and why it is not published under it */
-      shadowed: z.array(z.object({ means: z.string(), why: z.string() })),
-    }),
-  ),
+  names: z.array(listedNameSchema).readonly(),
 });
 
 export const statusAnswerSchema = z.object({

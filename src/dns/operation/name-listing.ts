@@ -1,40 +1,8 @@
 import { ipv4FromNumber } from "../../model/address.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
+import type { ListedName, ListedRecord, Shadow } from "../../model/node/dns.ts";
 import { NONE } from "../zone/name-claims.ts";
 import type { Omission, Zone } from "../zone/zone.ts";
-
-/** One container behind a name. */
-export interface ListedRecord {
-  readonly address: string | null;
-  /** the name of the server that owns it; its id when the name is not known */
-  readonly server: string;
-  readonly serverId: string;
-  readonly containerId: string;
-  readonly state: string;
-  /** whether the address is in the answer now */
-  readonly answered: boolean;
-  /** why it is not; absent when answered */
-  readonly why?: string;
-}
-
-/** A service or instance that does not have the name it spells, for people. */
-export interface Shadow {
-  readonly means: string;
-  /** why another one has it */
-  readonly why: string;
-}
-
-/** A published name. */
-export interface ListedName {
-  /** without the final dot */
-  readonly name: string;
-  readonly kind: "service" | "instance";
-  /** what it stands for, for people */
-  readonly means: string;
-  readonly records: readonly ListedRecord[];
-  /** what else spells this name and is therefore not published under it */
-  readonly shadowed: readonly Shadow[];
-}
 
 /** Names listed between two turns of others; takes some milliseconds. */
 const SLICE_NAMES = 500;
@@ -96,7 +64,6 @@ function listRecords(zone: Zone, claim: number): readonly ListedRecord[] {
     records.push({
       address: address < 0 ? null : ipv4FromNumber(address),
       server: owner.member?.name ?? owner.id,
-      serverId: owner.id,
       containerId,
       state,
       answered: omission === undefined,

@@ -11,28 +11,31 @@ export const dnsListRequestSchema = z.object({
 
 export type DnsListRequest = z.input<typeof dnsListRequestSchema>;
 
-const nameSchema = z.object({
+const recordSchema = z.object({
+  address: boundedText.nullable(),
+  /** the name of the server that owns the container; its id when the name is not known */
+  server: boundedText,
+  containerId: boundedText,
+  state: boundedText,
+  /** whether this address is in this server's answer now */
+  answered: z.boolean(),
+  /** why it is not, for people; absent when answered */
+  why: boundedText.exactOptional(),
+});
+
+/** What does not have the name it spells, and why another one has it, for people. */
+const shadowSchema = z.object({ means: boundedText, why: boundedText });
+
+/** A name that jiji-dns publishes, and what is behind it. */
+export const listedNameSchema = z.object({
   /** fully qualified, without the final dot: `myapp-api.jiji` */
   name: boundedText,
   kind: z.enum(["service", "instance"]),
   /** what it stands for, for people */
   means: boundedText,
-  records: list(
-    z.object({
-      address: boundedText.nullable(),
-      /** the name of the server that owns the container */
-      server: boundedText,
-      containerId: boundedText,
-      state: boundedText,
-      /** whether this address is in this server's answer now */
-      answered: z.boolean(),
-      /** why it is not, for people; absent when answered */
-      why: boundedText.exactOptional(),
-    }),
-    70_000,
-  ),
-  /** what else is spelled like it, and why it is not published under it */
-  shadowed: list(z.object({ means: boundedText, why: boundedText }), 1000),
+  records: list(recordSchema, 70_000),
+  /** what else spells this name */
+  shadowed: list(shadowSchema, 1000),
 });
 
 const endSchema = z.object({
@@ -47,12 +50,14 @@ const endSchema = z.object({
 
 /** The answer: a line for each name, or several for one with many records, then the end. */
 export const dnsListLineSchema = z.discriminatedUnion("type", [
-  nameSchema.extend({ type: z.literal("name") }),
+  listedNameSchema.extend({ type: z.literal("name") }),
   endSchema.extend({ type: z.literal("listed") }),
 ]);
 
 export type DnsListLine = z.output<typeof dnsListLineSchema>;
-export type ListedName = z.output<typeof nameSchema>;
+export type ListedName = z.output<typeof listedNameSchema>;
+export type ListedRecord = z.output<typeof recordSchema>;
+export type Shadow = z.output<typeof shadowSchema>;
 
 /** The lines put together. */
 export interface DnsListing extends z.output<typeof endSchema> {

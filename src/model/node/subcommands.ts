@@ -1,7 +1,8 @@
 import type { z } from "zod";
+import { drainedSchema } from "../agent-control.ts";
 import { applyEventSchema, applyRequestSchema } from "./apply.ts";
 import { dnsListLineSchema, dnsListRequestSchema } from "./dns.ts";
-import { drainAnswerSchema, drainRequestSchema } from "./drain.ts";
+import { drainRequestSchema } from "./drain.ts";
 import { gcLineSchema, gcRequestSchema } from "./gc.ts";
 import { inspectAnswerSchema, inspectRequestSchema } from "./inspect.ts";
 import { lockEventSchema, lockRequestSchema } from "./lock.ts";
@@ -27,7 +28,7 @@ const REMOTE = {
   resolve: { request: resolveRequestSchema, answer: resolveLineSchema },
   query: { request: queryRequestSchema, answer: queryEventSchema },
   inspect: { request: inspectRequestSchema, answer: inspectAnswerSchema },
-  drain: { request: drainRequestSchema, answer: drainAnswerSchema },
+  drain: { request: drainRequestSchema, answer: drainedSchema },
   gc: { request: gcRequestSchema, answer: gcLineSchema },
 };
 
