@@ -1,4 +1,4 @@
-import { capacity, cidrsOverlap, parseCidr, parseClusterCidr, type Cidr } from "../model/cluster.ts";
+import { capacity, cidrsOverlap, DEFAULT_CLUSTER, parseCidr, parseClusterCidr, type Cidr } from "../model/cluster.ts";
 import { parseDnsLabel } from "../model/names.ts";
 import { nearest } from "./nearest.ts";
 import type { Path } from "./yaml-document.ts";
@@ -114,7 +114,7 @@ function checkProxy(servers: Loose, ssh: Loose): CrossProblem[] {
 
 function checkCluster(servers: Loose, network: Loose): CrossProblem[] {
   const text = network["cluster_cidr"];
-  const cluster = parseClusterCidr(typeof text === "string" ? text : "10.210.0.0/16");
+  const cluster = typeof text === "string" ? parseClusterCidr(text) : DEFAULT_CLUSTER;
   if (cluster === undefined) return [];
   const problems: CrossProblem[] = [];
   const path = ["network", "cluster_cidr"];

@@ -1,14 +1,12 @@
 import type { z } from "zod";
-import { endpointOf, type Endpoint } from "../model/address.ts";
 import { parseArch } from "../model/architecture.ts";
-import { parseClusterCidr, type ClusterCidr } from "../model/cluster.ts";
-import { parseDnsLabel, type DnsLabel } from "../model/names.ts";
+import { DEFAULT_CLUSTER } from "../model/cluster.ts";
+import { parseDnsLabel } from "../model/names.ts";
 import { crossCheck } from "./cross-checks.ts";
 import { AUTO_MTU_BYTES, type DeployConfig, type ServerConfig, type SshConfig } from "./deploy-config.ts";
 import { nearest } from "./nearest.ts";
 import type { ConfigProblem } from "./problem.ts";
-import { deploySchema, knownKeysAt, parseEndpointWords, parseUpstreamWords } from "./schema.ts";
-import { parseProxyJump, parseSshHost, parseSshUser } from "./ssh-words.ts";
+import { deploySchema, knownKeysAt, type WrittenConfig } from "./schema.ts";
 import { parseYaml, type YamlDocument } from "./yaml-document.ts";
 
 export type ParsedDeployConfig =
@@ -41,7 +39,7 @@ export function parseDeployConfig(text: string): ParsedDeployConfig {
     problems.push({ at: document.keyPositionOf(["servers"]), message: "the file names no server" });
   }
   if (shape.data === undefined || problems.length > 0) return { ok: false, problems: problems.toSorted(byPlace) };
-  return { ok: true, config: build(value as unknown as Written, document) };
+  return { ok: true, config: build(shape.data, document) };
 }
 
 function byPlace(a: ConfigProblem, b: ConfigProblem): number {
@@ -152,70 +150,28 @@ function kindOf(value: unknown): string {
   return JSON.stringify(value);
 }
 
-/** The file as deploySchema has accepted it. */
-type Written = {
-  project: string;
-  builder?: { engine?: "docker" | "podman" };
-  ssh?: {
-    user?: string;
-    port?: number;
-    private_keys?: string[];
-    keys?: string[];
-    key_path?: string;
-    keys_only?: boolean;
-    proxy?: string;
-    proxy_command?: string;
-    config?: boolean | string | string[];
-    timeout?: number;
-  };
-  servers: Record<string, WrittenServer>;
-  network?: {
-    enabled?: boolean;
-    cluster_cidr?: string;
-    store?: "corrosion" | { embedded: string };
-    dns?: { ttl?: number; local_first?: boolean; upstreams?: string[] };
-    mtu?: "auto" | number;
-  };
-};
-
-type WrittenServer = {
-  host: string;
-  user?: string;
-  port?: number;
-  arch?: string;
-  engine?: "docker" | "podman";
-  endpoint?: string | string[];
-  nat?: boolean;
-};
-
-function build(written: Written, document: YamlDocument): DeployConfig {
+function build(written: WrittenConfig, document: YamlDocument): DeployConfig {
   const { network = {} } = written;
   const { dns = {}, store = "corrosion", mtu = "auto" } = network;
   return {
-    project: checked(parseDnsLabel(written.project)),
+    project: written.project,
     ssh: buildSsh(written.ssh ?? {}),
     servers: Object.entries(written.servers).map(([name, server]) => buildServer(name, server, written, document)),
     network: {
       enabled: network.enabled ?? true,
-      clusterCidr: checked<ClusterCidr>(parseClusterCidr(network.cluster_cidr ?? "10.210.0.0/16")),
-      store:
-        store === "corrosion"
-          ? { kind: "corrosion" }
-          : { kind: "embedded", holder: checked<DnsLabel>(parseDnsLabel(store.embedded)) },
+      clusterCidr: network.cluster_cidr ?? DEFAULT_CLUSTER,
+      store: store === "corrosion" ? { kind: "corrosion" } : { kind: "embedded", holder: store.embedded },
       dns: {
         ttlSeconds: dns.ttl ?? 60,
         localFirst: dns.local_first ?? false,
-        upstreams: (dns.upstreams ?? []).map((text): Endpoint => {
-          const { address, port } = checked(parseUpstreamWords(text));
-          return checked(endpointOf(address, port));
-        }),
+        upstreams: dns.upstreams ?? [],
       },
       mtuBytes: mtu === "auto" ? AUTO_MTU_BYTES : mtu,
     },
   };
 }
 
-function buildSsh(ssh: NonNullable<Written["ssh"]>): SshConfig {
+function buildSsh(ssh: NonNullable<WrittenConfig["ssh"]>): SshConfig {
   const { config = true } = ssh;
   return {
     privateKeys: [
@@ -224,36 +180,36 @@ function buildSsh(ssh: NonNullable<Written["ssh"]>): SshConfig {
       ...(ssh.key_path === undefined ? [] : [ssh.key_path]),
     ],
     keysOnly: ssh.keys_only ?? false,
-    proxy: ssh.proxy === undefined ? undefined : checked(parseProxyJump(ssh.proxy)),
+    proxy: ssh.proxy,
     proxyCommand: ssh.proxy_command,
     config: config === true ? "own" : config === false ? "none" : typeof config === "string" ? [config] : config,
     timeoutMs: ssh.timeout ?? 30_000,
   };
 }
 
-function buildServer(name: string, server: WrittenServer, written: Written, document: YamlDocument): ServerConfig {
+function buildServer(
+  name: string,
+  server: WrittenConfig["servers"][string],
+  written: WrittenConfig,
+  document: YamlDocument,
+): ServerConfig {
   const { ssh = {}, builder = {} } = written;
-  const user = server.user ?? ssh.user;
   const endpoints = server.endpoint === undefined ? [] : [server.endpoint].flat();
   const path = ["servers", name];
+  const label = parseDnsLabel(name);
+  if (label === undefined) throw new Error(`crossCheck has let the name ${name} pass`);
   return {
-    name: checked(parseDnsLabel(name)),
-    host: checked(parseSshHost(server.host)),
-    user: user === undefined ? undefined : checked(parseSshUser(user)),
+    name: label,
+    host: server.host,
+    user: server.user ?? ssh.user,
     port: server.port ?? ssh.port,
     arch: server.arch === undefined ? undefined : parseArch(server.arch),
     engine: server.engine ?? builder.engine,
-    endpoints: endpoints.map((text) => checked(parseEndpointWords(text))),
+    endpoints,
     nat: server.nat ?? false,
     at: {
       host: document.positionOf([...path, "host"]),
       endpoint: endpoints.length > 0 ? document.positionOf([...path, "endpoint"]) : document.keyPositionOf(path),
     },
   };
-}
-
-/** The schema has run this parser already, so here it gives a value. */
-function checked<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error("deploy.yml passed the schema with a value that does not parse");
-  return value;
 }

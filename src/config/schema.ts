@@ -1,8 +1,18 @@
 import { z } from "zod";
-import { parseNumericAddress, splitHostPort, ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../model/address.ts";
+import {
+  endpointOf,
+  ipv4FromNumber,
+  ipv4ToNumber,
+  parseIpv4,
+  parseNumericAddress,
+  splitHostPort,
+  type Endpoint,
+} from "../model/address.ts";
 import { ARCH_SPELLINGS } from "../model/architecture.ts";
 import { parseClusterCidr } from "../model/cluster.ts";
 import { normalizeToLabel, parseDnsLabel } from "../model/names.ts";
+import { branded } from "../model/schema.ts";
+import type { EndpointWords } from "./deploy-config.ts";
 import { parseProxyJump, SSH_HOST, SSH_USER, parseSshHost, parseSshUser } from "./ssh-words.ts";
 
 /**
@@ -19,12 +29,7 @@ function labelMistake(what: string, text: string): string {
 }
 
 const label = (what: string) =>
-  z
-    .string()
-    .refine((text) => parseDnsLabel(text) !== undefined, {
-      error: (issue) => labelMistake(what, String(issue.input)),
-    })
-    .meta({ pattern: LABEL_PATTERN });
+  branded(parseDnsLabel, (text) => labelMistake(what, text)).meta({ pattern: LABEL_PATTERN });
 
 function hostMistake(text: string): string {
   const split = splitHostPort(text);
@@ -32,20 +37,12 @@ function hostMistake(text: string): string {
   return `"${text}" cannot be a host: letters, digits, ".", "_" and "-", the first not "-" or "."`;
 }
 
-const host = z
-  .string()
-  .refine((text) => parseSshHost(text) !== undefined, {
-    error: (issue) => hostMistake(String(issue.input)),
-  })
-  .meta({ pattern: SSH_HOST.source });
+const host = branded(parseSshHost, hostMistake).meta({ pattern: SSH_HOST.source });
 
-const user = z
-  .string()
-  .refine((text) => parseSshUser(text) !== undefined, {
-    error: (issue) =>
-      `"${String(issue.input)}" cannot be a user: letters, digits, ".", "_" and "-", the first not "-" or "."`,
-  })
-  .meta({ pattern: SSH_USER.source });
+const user = branded(
+  parseSshUser,
+  (text) => `"${text}" cannot be a user: letters, digits, ".", "_" and "-", the first not "-" or "."`,
+).meta({ pattern: SSH_USER.source });
 
 const port = z.int().min(1).max(65535);
 
@@ -56,15 +53,13 @@ const path = z
 
 const engine = z.enum(["docker", "podman"]);
 
-const endpoint = z.string().refine((text) => parseEndpointWords(text) !== undefined, {
-  error: (issue) =>
-    `"${String(issue.input)}" is not an endpoint: give an address or host name with a port, such as 203.0.113.9:31820`,
-});
+const endpoint = branded(
+  parseEndpointWords,
+  (text) => `"${text}" is not an endpoint: give an address or host name with a port, such as 203.0.113.9:31820`,
+);
 
 /** Splits `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address; undefined for anything else. */
-export function parseEndpointWords(
-  text: string,
-): { readonly host: string; readonly port: number | undefined } | undefined {
+function parseEndpointWords(text: string): EndpointWords | undefined {
   const split = splitHostPort(text);
   if (split !== undefined) return isEndpointHost(split.host) ? split : undefined;
   const bare = /^\[([^\]]+)\]$/.exec(text)?.[1] ?? text;
@@ -75,18 +70,18 @@ function isEndpointHost(text: string): boolean {
   return parseNumericAddress(text) !== undefined || (!text.includes(":") && parseSshHost(text) !== undefined);
 }
 
-const upstream = z.string().refine((text) => parseUpstreamWords(text) !== undefined, {
-  error: (issue) => `"${String(issue.input)}" is not a resolver: give its address, with a port if it is not 53`,
-});
+const upstream = branded(
+  parseUpstream,
+  (text) => `"${text}" is not a resolver: give its address, with a port if it is not 53`,
+);
 
 /** Reads `192.0.2.53` or `192.0.2.53:5353` (IPv6 in brackets when a port follows); undefined for anything else. */
-export function parseUpstreamWords(text: string): { readonly address: string; readonly port: number } | undefined {
+function parseUpstream(text: string): Endpoint | undefined {
   const words = parseEndpointWords(text);
-  const address = words === undefined ? undefined : parseNumericAddress(words.host);
-  return words === undefined || address === undefined ? undefined : { address, port: words.port ?? 53 };
+  return words === undefined ? undefined : endpointOf(words.host, words.port ?? 53);
 }
 
-export const serverShape = {
+const serverShape = {
   host: host.describe("Host name, address or alias of the ssh configuration under which the server is reached"),
   user: user.optional().describe("Login name, when it differs from ssh.user"),
   port: port.optional().describe("Port of sshd, when it differs from ssh.port"),
@@ -102,16 +97,15 @@ export const serverShape = {
   nat: z.boolean().optional().describe("The server cannot be reached from outside: the others wait for it to call"),
 };
 
-export const sshShape = {
+const sshShape = {
   user: user.optional().describe("Login name on the servers; anybody but root needs sudo without a password"),
   port: port.optional().describe("Port of sshd"),
   private_keys: z.array(path).optional().describe("Private keys to log in with"),
   keys_only: z.boolean().optional().describe("Offer only these keys, not those of the ssh agent"),
-  proxy: z
-    .string()
-    .refine((text) => parseProxyJump(text) !== undefined, {
-      error: (issue) => `"${String(issue.input)}" is not a jump host: [user@]host[:port], several with commas between`,
-    })
+  proxy: branded(
+    parseProxyJump,
+    (text) => `"${text}" is not a jump host: [user@]host[:port], several with commas between`,
+  )
     .optional()
     .describe("Jump host, [user@]host[:port]; several with commas between"),
   proxy_command: z
@@ -129,7 +123,7 @@ export const sshShape = {
 };
 
 /** Keys of the earlier program for which OpenSSH has its own answer: accepted and left alone. */
-export const FORMER_SSH_KEYS = [
+const FORMER_SSH_KEYS = [
   "key_passphrase",
   "key_data",
   "connect_timeout",
@@ -143,7 +137,7 @@ export const FORMER_SSH_KEYS = [
 
 const former = z.unknown().optional().meta({ description: "Accepted and left alone", deprecated: true });
 
-export const dnsShape = {
+const dnsShape = {
   ttl: z.int().min(0).max(86_400).optional().describe("Seconds that answers may be kept; default 60"),
   local_first: z.boolean().optional().describe("Answer with containers of the asking server first"),
   upstreams: z
@@ -153,15 +147,11 @@ export const dnsShape = {
     .describe("Resolvers for every other name; default: those of the server's system"),
 };
 
-export const storeShape = { embedded: label("server") };
+const storeShape = { embedded: label("server") };
 
-export const networkShape = {
+const networkShape = {
   enabled: z.boolean().optional().describe("false: network commands refuse, but for teardown"),
-  cluster_cidr: z
-    .string()
-    .refine((text) => parseClusterCidr(text) !== undefined, {
-      error: (issue) => describeCidrMistake(String(issue.input)),
-    })
+  cluster_cidr: branded(parseClusterCidr, describeCidrMistake)
     .optional()
     .describe("Network of all servers and containers, prefix /8 to /24; default 10.210.0.0/16"),
   store: z
@@ -177,20 +167,20 @@ export const networkShape = {
     .describe("Largest packet inside the tunnel, in bytes; auto is 1420"),
 };
 
-export const builderShape = {
+const builderShape = {
   engine: engine.optional().describe("Container engine of the servers; default: what is found on each"),
 };
 
 /** Keys of deploying: accepted and left alone. */
-export const DEPLOY_KEYS = ["services", "environment", "secrets", "secrets_path"] as const;
+const DEPLOY_KEYS = ["services", "environment", "secrets", "secrets_path"] as const;
 
 const deployKey = z.unknown().optional().describe("Belongs to deploying; network commands leave it alone");
 
-export const topShape = {
+const topShape = {
   project: label("project").describe("Name of the project, a DNS label; part of every service's name"),
   builder: z.looseObject(builderShape).optional(),
   ssh: z
-    .strictObject({ ...sshShape, ...Object.fromEntries(FORMER_SSH_KEYS.map((key) => [key, former])) })
+    .strictObject({ ...sshShape, ...(Object.fromEntries(FORMER_SSH_KEYS.map((key) => [key, former])) as object) })
     .optional()
     .describe("How the servers are reached; OpenSSH's own configuration applies underneath"),
   servers: z
@@ -204,6 +194,9 @@ export const deploySchema = z.strictObject({
   ...topShape,
   ...Object.fromEntries(DEPLOY_KEYS.map((key) => [key, deployKey])),
 });
+
+/** The file as {@link deploySchema} has read it, without the keys that are left alone. */
+export type WrittenConfig = z.output<z.ZodObject<typeof topShape>>;
 
 /** The known keys at a place of the file, for the nearest to an unknown one. */
 export function knownKeysAt(path: readonly PropertyKey[]): readonly string[] {

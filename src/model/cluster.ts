@@ -8,6 +8,9 @@ export type Cidr = Brand<string, "Cidr">;
 /** The cluster's network: a {@link Cidr} with a prefix of /8 to /24, cut into one /24 per server. */
 export type ClusterCidr = Cidr & Brand<string, "ClusterCidr">;
 
+/** The cluster of a file that names none. */
+export const DEFAULT_CLUSTER = "10.210.0.0/16" as ClusterCidr;
+
 /** The number N of a server's /24 within the cluster: 0 to {@link capacity} - 1. */
 export type SubnetNumber = Brand<number, "SubnetNumber">;
 

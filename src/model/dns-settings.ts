@@ -29,14 +29,14 @@ export const dnsSettingsSchema = z.object({
   /** agent.sock; null: members come from the store's `servers` rows and every server counts as reachable */
   agentSocket: path.nullable(),
   /** this server's id; null: the agent says it, or it is of no interest */
-  self: branded(parseServerId, "a server's id").nullable(),
-  clusterCidr: branded(parseClusterCidr, "a network of /8 to /24"),
+  self: branded(parseServerId, () => "not a server's id").nullable(),
+  clusterCidr: branded(parseClusterCidr, () => "not a network of /8 to /24"),
   /** of addresses in answers */
   ttlSeconds: z.int().min(0).max(86_400),
   /** this server's own containers come first in an answer */
   localFirst: z.boolean(),
   /** resolvers for all other names; empty: the system's own */
-  upstreams: z.array(branded(parseEndpoint, "IP:PORT")),
+  upstreams: z.array(branded(parseEndpoint, () => "not IP:PORT")),
   /** where the last table is kept; null: nowhere */
   stateFile: path.nullable(),
   /** where metrics are served over HTTP; null: nowhere */

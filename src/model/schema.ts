@@ -1,12 +1,12 @@
 import { z } from "zod";
 import type { Reading } from "./reading.ts";
 
-/** Text that the parser of a branded type reads, as that type. Anything else is refused as `not WHAT`. */
-export const branded = <T>(parse: (text: string) => T | undefined, what?: string) =>
+/** Text that a parser reads, as what it gives. Anything else is refused with what `mistake` says of it. */
+export const branded = <T>(parse: (text: string) => T | undefined, mistake?: (text: string) => string) =>
   z.string().transform((text, context): T => {
     const value = parse(text);
     if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: what === undefined ? "malformed" : `not ${what}` });
+    context.addIssue({ code: "custom", message: mistake?.(text) ?? "malformed", continue: true });
     return z.NEVER;
   });
 
