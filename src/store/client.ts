@@ -1,7 +1,7 @@
 import type { Secret } from "../model/secret.ts";
+import { Semaphore } from "../model/semaphore.ts";
 import { LineTooLong, splitLines } from "../system/line-split.ts";
 import { sendRequest, type StoreAnswer } from "./http-request.ts";
-import { SetupGate } from "./setup-gate.ts";
 import { storeAddress, type StoreUrl } from "./store-url.ts";
 import {
   StoreError,
@@ -42,7 +42,7 @@ const TRANSACTION_TIMEOUT_MS = 60_000;
 /** Corrosion gives a subscription's first query 15 s. */
 const SUBSCRIPTION_TIMEOUT_MS = 30_000;
 const MAX_LINE_BYTES = 16 * 1024 * 1024;
-/** A quarter of what the store allows to all its clients together. */
+/** The store refuses requests beyond 128, all its clients together, whose answers have not begun; this client keeps to a quarter. */
 const MAX_SETUPS = 32;
 /** Enough of a refusal to show. */
 const MAX_REFUSAL_BYTES = 64 * 1024;
@@ -60,7 +60,7 @@ export function openStoreClient(options: StoreClientOptions): StoreClient {
 class HttpStoreClient implements StoreClient {
   readonly #options: StoreClientOptions;
   readonly #calls = new Set<Call>();
-  readonly #gate = new SetupGate(MAX_SETUPS);
+  readonly #semaphore = new Semaphore(MAX_SETUPS);
   #isClosed = false;
 
   constructor(options: StoreClientOptions) {
@@ -142,7 +142,7 @@ class HttpStoreClient implements StoreClient {
         headTimeoutMs,
         new StoreError(`too many requests to the store are under way: no turn in ${headTimeoutMs} ms`),
       );
-      leave = await this.#gate.enter(call.signal);
+      leave = await this.#semaphore.enter(call.signal);
       call.goOn();
       const message = { method: "POST", path, body, token, signal: call.signal, headTimeoutMs } as const;
       const answer = await sendRequest(storeAddress(url), message);

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { JijiError } from "../model/errors.ts";
+import { Semaphore } from "../model/semaphore.ts";
 import { showText } from "../model/shown-text.ts";
 import { remoteCommand } from "./bootstrap-script.ts";
 import {
@@ -38,26 +39,26 @@ export function openSsh(settings: SshSettings, program = "ssh"): Ssh {
   process.once("exit", removeFolder);
   const connecting = new Set<Session>();
   const masters = new Set<Session>();
-  const slots = new Slots(CONNECTS_AT_ONCE);
+  const connects = new Semaphore(CONNECTS_AT_ONCE);
   let count = 0;
   let isClosed = false;
   return {
     resolve: (target) => resolveTarget(program, sshArguments(settings, config, target), target),
     async connect(target, signal) {
       const socket = join(folder, `${++count}`);
-      return slots.use(async () => {
+      const leave = await connects.enter();
+      let master: Session | undefined;
+      const started = (session: Session): void => void connecting.add((master = session));
+      try {
         if (isClosed) throw new ConnectError("setup", "the command has ended", "run it again");
-        let master: Session | undefined;
-        const started = (session: Session): void => void connecting.add((master = session));
-        try {
-          return await connect({ program, settings, config, socket, target, signal, started });
-        } finally {
-          if (master !== undefined) {
-            connecting.delete(master);
-            masters.add(master);
-          }
+        return await connect({ program, settings, config, socket, target, signal, started });
+      } finally {
+        if (master !== undefined) {
+          connecting.delete(master);
+          masters.add(master);
         }
-      });
+        leave();
+      }
     },
     async close() {
       isClosed = true;
@@ -207,26 +208,4 @@ async function closeMaster(master: Session): Promise<void> {
   const timer = setTimeout(() => master.kill(), CLOSE_TIMEOUT_MS);
   await master.exited;
   clearTimeout(timer);
-}
-
-/** Lets a bounded number of things happen at once. */
-class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async use<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free++;
-      else next();
-    }
-  }
 }

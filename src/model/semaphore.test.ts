@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
-import { SetupGate } from "./setup-gate.ts";
+import { Semaphore } from "./semaphore.ts";
 
 const never = new AbortController().signal;
 
 test("so many go at once, the others in the order in which they came", async () => {
-  const gate = new SetupGate(2);
+  const semaphore = new Semaphore(2);
   const order: number[] = [];
-  const leave = [await gate.enter(never), await gate.enter(never)];
+  const leave = [await semaphore.enter(never), await semaphore.enter(never)];
   const later = [3, 4, 5].map(async (n) => {
-    const leaveLater = await gate.enter(never);
+    const leaveLater = await semaphore.enter(never);
     order.push(n);
     return leaveLater;
   });
@@ -22,15 +22,15 @@ test("so many go at once, the others in the order in which they came", async () 
 });
 
 test("who is cancelled while waiting takes nobody's turn", async () => {
-  const gate = new SetupGate(1);
-  const leave = await gate.enter(never);
+  const semaphore = new Semaphore(1);
+  const leave = await semaphore.enter(never);
   const controller = new AbortController();
-  const cancelled = gate.enter(controller.signal);
-  const next = gate.enter(never);
+  const cancelled = semaphore.enter(controller.signal);
+  const next = semaphore.enter(never);
   controller.abort(new Error("enough"));
   await expect(cancelled).rejects.toThrow("enough");
   leave();
   (await next)();
-  await gate.enter(never);
-  await expect(gate.enter(AbortSignal.abort(new Error("before")))).rejects.toThrow("before");
+  await semaphore.enter(never);
+  await expect(semaphore.enter(AbortSignal.abort(new Error("before")))).rejects.toThrow("before");
 });
