@@ -1,14 +1,19 @@
-// The other servers' ends of the probes: real links, each of which knows the measured server only.
+// The other servers' ends of the probes: real links, each of which has a path to the measured server only.
 // usage: peers.ts COUNT
 import { startLink } from "../../src/agent/mesh/link.ts";
 import { parseSubnetNumber } from "../../src/model/cluster.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { systemUdp } from "../../src/system/udp.ts";
-import { CLUSTER, memberId, memberOf, SUBJECT } from "./members.ts";
+import { CLUSTER, memberId, memberOf, subjectOf } from "./members.ts";
 
-for (let n = 0; n < Number(process.argv[2]); n++) {
+const members = Number(process.argv[2]);
+const subject = subjectOf(members);
+/** Two servers behind NAT do not probe each other, and still count for how large the mesh is. */
+const others = Array.from({ length: members }, (_, n) => memberOf(n, n !== subject));
+
+for (let n = 0; n < members; n++) {
   const subnet = parseSubnetNumber(CLUSTER, n);
-  if (n === SUBJECT || subnet === undefined) continue;
+  if (n === subject || subnet === undefined) continue;
   const link = startLink({
     self: { id: memberId(n), subnet },
     cluster: CLUSTER,
@@ -22,6 +27,6 @@ for (let n = 0; n < Number(process.argv[2]); n++) {
     onRecheck: () => undefined,
   });
   link.setReady(true);
-  link.setMembers([memberOf(n), memberOf(SUBJECT)]);
+  link.setMembers(others);
 }
 process.stdin.on("end", () => process.exit(0)).resume();

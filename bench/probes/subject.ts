@@ -5,7 +5,7 @@ import { parseSubnetNumber } from "../../src/model/cluster.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { systemUdp } from "../../src/system/udp.ts";
 import type { Udp, UdpHandlers, UdpSocket } from "../../src/system/udp-port.ts";
-import { CLUSTER, memberId, memberOf, SUBJECT } from "./members.ts";
+import { CLUSTER, memberId, memberOf, subjectOf } from "./members.ts";
 
 /** Octets of an IPv4 header and a UDP header. */
 const HEADERS_BYTES = 28;
@@ -39,10 +39,11 @@ function counted(udp: Udp): Udp {
 }
 
 const [members, seconds] = process.argv.slice(2).map(Number) as [number, number];
-const subnet = parseSubnetNumber(CLUSTER, SUBJECT);
-if (subnet === undefined) throw new Error(`${SUBJECT} is no number of ${CLUSTER}`);
+const self = subjectOf(members);
+const subnet = parseSubnetNumber(CLUSTER, self);
+if (subnet === undefined) throw new Error(`${self} is no number of ${CLUSTER}`);
 const link = startLink({
-  self: { id: memberId(SUBJECT), subnet },
+  self: { id: memberId(self), subnet },
   cluster: CLUSTER,
   udp: counted(systemUdp),
   clock: systemClock,
@@ -54,8 +55,8 @@ const link = startLink({
   onRecheck: () => undefined,
 });
 link.setReady(true);
-const others = Array.from({ length: members }, (_, n) => n).filter((n) => n !== SUBJECT);
-link.setMembers([SUBJECT, ...others].map((n) => memberOf(n)));
+const others = Array.from({ length: members }, (_, n) => n).filter((n) => n !== self);
+link.setMembers([self, ...others].map((n) => memberOf(n)));
 
 // beforehand the code is compiled as far as it will be, which is work of its own, and every pair has met
 await Bun.sleep(members > 1 ? 40_000 : 5_000);

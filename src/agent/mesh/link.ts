@@ -7,7 +7,7 @@ import type { Log } from "../log.ts";
 import { TokenBucket, type Rate } from "../../model/token-bucket.ts";
 import { NewsReceiver, NewsSender, type NewsRecord, type Rows } from "./news.ts";
 import { decodePacket, encodePacket, PROBES_FIRST, type Packet } from "./packet.ts";
-import { FAST_MEMBERS } from "./peer-contact.ts";
+import { timingOf, type ProbeTiming } from "./peer-contact.ts";
 import { Reachability, type PeerReport } from "./reachability.ts";
 import { Backoff } from "../wake.ts";
 
@@ -30,19 +30,8 @@ export interface LinkOptions {
   readonly onRecheck: () => void;
 }
 
-/** Probes that are due within this time leave together: a wake-up costs more than a datagram. */
-const PROBE_GRAIN_MS = 50;
-
 /** News that has to be said again is not kept waiting for that. */
 const NEWS_GRAIN_MS = 10;
-
-/**
- * From so many members on, probes are so many that being woken for each costs more than looking from time to time. What
- * a probe proves counts from when it came, so that looking late hides nobody; it only comes back a little later.
- */
-const BATCHED_MEMBERS = FAST_MEMBERS + 1;
-const BATCHED_GRAIN_MS = 200;
-const PROBES_WAIT = { pollMs: BATCHED_GRAIN_MS, ...PROBES_FIRST } as const;
 
 /** Probes of one peer that are looked at; both sides may ask ten times a second when things are bad, and twice when well. */
 const PROBES: Rate = { burst: 60, perSecond: 30 };
@@ -82,7 +71,7 @@ export class AgentLink {
   /** datagrams that were not answered, by reason */
   readonly dropped: Record<string, number> = {};
   #socket: UdpSocket | undefined;
-  #isBatched: boolean | undefined;
+  #timing: ProbeTiming | undefined;
   /** how often a socket was asked for: only the last asked for is kept */
   #opened = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -102,7 +91,7 @@ export class AgentLink {
   }
 
   /** The address comes with the tunnel or the engine's bridge, which may be later than this agent. */
-  async #open(isBatched: boolean): Promise<void> {
+  async #open({ isBatched, lookMs }: ProbeTiming): Promise<void> {
     const turn = ++this.#opened;
     const { udp, clock, log } = this.#options;
     const address = this.#address;
@@ -115,7 +104,7 @@ export class AgentLink {
     while (!this.#stop.signal.aborted && turn === this.#opened) {
       try {
         const socket = await (isBatched
-          ? udp.bindBatched(address, PORTS.agent, PROBES_WAIT, handlers)
+          ? udp.bindBatched(address, PORTS.agent, { pollMs: lookMs, ...PROBES_FIRST }, handlers)
           : udp.bind(address, PORTS.agent, handlers));
         if (this.#stop.signal.aborted || turn !== this.#opened) return socket.close();
         this.#socket = socket;
@@ -130,14 +119,14 @@ export class AgentLink {
     }
   }
 
-  /** A mesh that grows or shrinks past the bound gets the other kind of socket; what is lost meanwhile is said again. */
+  /** A mesh that grows or shrinks past a bound gets another kind of socket; what is lost meanwhile is said again. */
   #choose(members: number): void {
-    const isBatched = members >= BATCHED_MEMBERS;
-    if (isBatched === this.#isBatched) return;
-    this.#isBatched = isBatched;
+    const timing = timingOf(members);
+    if (timing === this.#timing) return;
+    this.#timing = timing;
     this.#socket?.close();
     this.#socket = undefined;
-    void this.#open(isBatched);
+    void this.#open(timing);
   }
 
   setMembers(members: readonly Member[]): void {
@@ -331,9 +320,9 @@ export class AgentLink {
 
   #schedule(): void {
     const nowMs = this.#options.clock.monotonicMs();
-    const grainMs = this.#isBatched === true ? BATCHED_GRAIN_MS : PROBE_GRAIN_MS;
+    const lookMs = this.#timing?.lookMs ?? 0;
     const atMs = Math.min(
-      nextMultiple(Math.max(this.#reachability.nextDueMs(), nowMs + grainMs / 2), grainMs),
+      nextMultiple(Math.max(this.#reachability.nextDueMs(), nowMs + lookMs / 2), lookMs),
       Math.max(this.#sender.nextDueMs(), nowMs + NEWS_GRAIN_MS),
     );
     if (atMs === Number.POSITIVE_INFINITY || this.#stop.signal.aborted) return;

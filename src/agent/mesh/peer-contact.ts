@@ -6,20 +6,36 @@ export interface ProbeTiming {
   readonly periodMs: number;
   /** each exchange is shifted by up to this in both directions, so that a mesh's probes do not fall into step */
   readonly jitterMs: number;
-  /** without any proof for so long a peer with a round trip of up to {@link LONG_ROUND_TRIP_MS} is lost */
-  readonly lostMs: number;
-  /** a missed probe is followed by others at this distance, from both sides, over a socket that hears of refused ports */
-  readonly retryMs: number;
   /** a probe is missed when it has no answer for twice the usual round trip and this */
   readonly missMs: number;
+  /** a missed probe is followed by others at this distance, from both sides, over a socket that hears of refused ports */
+  readonly retryMs: number;
+  /** without any proof for so long a peer with a round trip of up to {@link LONG_ROUND_TRIP_MS} is lost */
+  readonly lostMs: number;
+  /** probes that are due within this time leave together: a wake-up costs more than a datagram */
+  readonly lookMs: number;
+  /**
+   * Probes that come in wait until the next look, too. What a probe proves counts from when it came, so that looking late
+   * hides nobody; it only comes back a little later.
+   */
+  readonly isBatched: boolean;
 }
 
-/** Probes cost as much as there are members, so a large mesh probes more rarely. */
-export const FAST_PROBES: ProbeTiming = { periodMs: 500, jitterMs: 25, lostMs: 1_300, retryMs: 100, missMs: 100 };
-export const SLOW_PROBES: ProbeTiming = { periodMs: 1_000, jitterMs: 50, lostMs: 3_700, retryMs: 500, missMs: 700 };
+const SMALL_MESH: ProbeTiming = {
+  ...{ periodMs: 500, jitterMs: 25, missMs: 100, retryMs: 100, lostMs: 1_300 },
+  ...{ lookMs: 50, isBatched: false },
+};
+const MIDDLE_MESH: ProbeTiming = { ...SMALL_MESH, missMs: 150, isBatched: true };
+const LARGE_MESH: ProbeTiming = {
+  ...{ periodMs: 1_000, jitterMs: 50, missMs: 700, retryMs: 500, lostMs: 3_700 },
+  ...{ lookMs: 200, isBatched: true },
+};
 
-/** So many members, this server included, are probed fast. */
-export const FAST_MEMBERS = 50;
+/** Probes cost as much as there are members, this server included, so a large mesh probes and looks more rarely. */
+export function timingOf(members: number): ProbeTiming {
+  if (members <= 16) return SMALL_MESH;
+  return members <= 50 ? MIDDLE_MESH : LARGE_MESH;
+}
 
 /** Above this too few retries would come back in time. */
 const LONG_ROUND_TRIP_MS = 150;
@@ -95,7 +111,7 @@ export class PeerContact {
   get lostMs(): number {
     return (this.roundTripMs ?? Number.POSITIVE_INFINITY) <= LONG_ROUND_TRIP_MS
       ? this.#timing.lostMs
-      : SLOW_PROBES.lostMs;
+      : LARGE_MESH.lostMs;
   }
 
   /** Without any proof for so long, each side asks by itself. */

@@ -1,5 +1,5 @@
 import type { Packet, Probe } from "./packet.ts";
-import { FAST_MEMBERS, FAST_PROBES, PeerContact, SLOW_PROBES } from "./peer-contact.ts";
+import { PeerContact, timingOf } from "./peer-contact.ts";
 
 /** A member as the probes see it. */
 export interface ProbedMember {
@@ -79,7 +79,7 @@ export class Reachability {
     const ids = new Set(members.map(({ id }) => id));
     for (const id of this.#peers.keys()) if (!ids.has(id)) this.#peers.delete(id);
     this.#apart.clear();
-    const timing = members.length + 1 <= FAST_MEMBERS ? FAST_PROBES : SLOW_PROBES;
+    const timing = timingOf(members.length + 1);
     for (const peer of this.#peers.values()) peer.setTiming(timing);
     for (const { id, subnet, isApart } of members) {
       if (isApart) this.#apart.add(id);
