@@ -57,7 +57,7 @@ export function makeFacts(facts: Partial<NodeFacts> = {}): NodeFacts {
     release: { jiji: ABSENT },
     networks: [],
     listeners: [],
-    obstacles: [],
+    findings: [],
     ...facts,
   };
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { deployJsonSchema } from "../../src/config/schema.ts";
 import { repository } from "../test-run/bounded-process.ts";
+import { fillFindings } from "./findings-table.ts";
 import { fillHolders } from "./holders.ts";
 import { findTaggedTests, type TaggedTest } from "./tagged-tests.ts";
 
@@ -18,6 +19,7 @@ export const generatedDocuments: readonly GeneratedDocument[] = [
   { path: "docs/deploy.schema.json", render: () => `${JSON.stringify(deployJsonSchema(), null, 2)}\n` },
   { path: "docs/dns-contract.md", render: (current) => fillHolders(current, testsTagged("dns-contract")) },
   { path: "docs/security-tests.md", render: (current) => fillHolders(current, testsTagged("security-tests")) },
+  { path: "docs/troubleshooting.md", render: fillFindings },
 ];
 
 function testsTagged(document: TaggedTest["document"]): readonly TaggedTest[] {

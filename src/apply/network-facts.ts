@@ -1,11 +1,11 @@
 import { parseCidr } from "../model/cluster.ts";
 import { ipv4FromNumber, ipv4ToNumber, parseIpv4 } from "../model/address.ts";
+import { finding, type Finding } from "../model/finding.ts";
 import type { EngineKind } from "../model/node-spec.ts";
 import { BRIDGE, ENGINE_NETWORK, INTERFACE } from "../model/ports.ts";
 import { found, type Reading } from "../model/reading.ts";
 import { ENGINE_NETWORK_KIND, networkTarget } from "../plan/kinds/engine-network.ts";
 import { manifestEntry, type Manifest } from "../plan/manifest.ts";
-import type { Problem } from "../plan/step.ts";
 import { WIREGUARD_KIND } from "../plan/kinds/wireguard.ts";
 import { UNITS } from "../model/units.ts";
 import { GUARD_METRIC } from "../render/guard-routes.ts";
@@ -80,106 +80,72 @@ function networkOf(address: string): string {
 
 /**
  * Why this server's network is unfit for jiji with that engine, apart from overlaps and ports; empty when it is fit. What
- * cannot be seen is an obstacle too.
+ * cannot be looked at is a finding too.
  */
-export async function observeNetworkObstacles(
+export async function findNetworkObstacles(
   host: Host,
   engine: EngineKind,
   manifest: Manifest,
-): Promise<readonly Problem[]> {
-  const problems = await Promise.all([
+): Promise<readonly Finding[]> {
+  const findings = await Promise.all([
     interfaceObstacles(host, manifest),
     engineNetworkObstacles(host, engine, manifest),
     engine === "docker" ? dockerObstacles(host) : [],
     dnsFileObstacles(host, engine),
   ]);
-  return problems.flat();
+  return findings.flat();
 }
 
-async function interfaceObstacles(host: Host, manifest: Manifest): Promise<readonly Problem[]> {
+async function interfaceObstacles(host: Host, manifest: Manifest): Promise<readonly Finding[]> {
   const links = await observeLinks(host);
   if (links.state !== "found") {
-    const why = links.state === "unknown" ? links.why : "nothing was listed";
-    return [{ code: "interfaces-unknown", message: `cannot see the interfaces: ${why}`, hint: "install iproute2" }];
+    const evidence = links.state === "unknown" ? links.why : "nothing was listed";
+    return [finding("unseen", { thing: "the interfaces", evidence, cure: "install iproute2" })];
   }
   const names = new Set(links.value.map(({ name }) => name));
   const isOurs = (kind: string, target: string): boolean => manifestEntry(manifest, kind, target) !== undefined;
-  const problems: Problem[] = [];
-  const taken = (name: string): void => {
-    problems.push({
-      code: "interface-taken",
-      message: `there is an interface ${name} that jiji did not make`,
-      hint: `remove it (ip link delete ${name}) if nothing needs it any more`,
-    });
-  };
-  if (names.has(INTERFACE) && !isOurs(WIREGUARD_KIND, UNITS.tunnel)) taken(INTERFACE);
   const hasNetwork = (["docker", "podman"] as const).some((each) => isOurs(ENGINE_NETWORK_KIND, networkTarget(each)));
-  if (names.has(BRIDGE) && !hasNetwork) taken(BRIDGE);
-  return problems;
+  const foreign = [
+    ...(isOurs(WIREGUARD_KIND, UNITS.tunnel) ? [] : [INTERFACE]),
+    ...(hasNetwork ? [] : [BRIDGE]),
+  ].filter((name) => names.has(name));
+  return foreign.map((name) => finding("interface-taken", { name }));
 }
 
-async function engineNetworkObstacles(host: Host, engine: EngineKind, manifest: Manifest): Promise<readonly Problem[]> {
+async function engineNetworkObstacles(host: Host, engine: EngineKind, manifest: Manifest): Promise<readonly Finding[]> {
   // what jiji made is no obstacle, and the engine need not be asked for it
   if (manifestEntry(manifest, ENGINE_NETWORK_KIND, networkTarget(engine)) !== undefined) return [];
   const network = engine === "docker" ? await observeDockerNetwork(host) : await observePodmanNetwork(host);
   if (network.state === "unknown") {
-    return [{ code: "engine-silent", message: network.why, hint: `look at ${engine} on the server` }];
+    return [finding("engine-silent", { engine, evidence: network.why })];
   }
   if (network.state === "absent" || network.value.isLabelled) return [];
-  const dns = network.value.hasDns ? ", with a DNS server of its own" : "";
-  return [
-    {
-      code: "network-taken",
-      message: `${engine} has a network ${ENGINE_NETWORK} that jiji did not make${dns}`,
-      hint: `remove it: ${engine} network rm ${ENGINE_NETWORK}`,
-    },
-  ];
+  const evidence = network.value.hasDns ? { evidence: "it has a DNS server of its own" } : {};
+  return [finding("network-taken", { engine, network: ENGINE_NETWORK, ...evidence })];
 }
 
-async function dockerObstacles(host: Host): Promise<readonly Problem[]> {
-  const problems: Problem[] = [];
+async function dockerObstacles(host: Host): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
   const version = await look(host, ["docker", "version", "--format", "{{.Server.Version}}"]);
   if (version.state === "found" && /^28\.[01]\./.test(version.value)) {
-    problems.push({
-      code: "docker-drops-tunnel",
-      message: `Docker ${version.value.trim()} drops what comes from the tunnel and has no option against it`,
-      hint: "upgrade Docker to 28.2 or later",
-    });
+    findings.push(finding("docker-drops-tunnel", { version: version.value.trim() }));
   }
   const pid = await look(host, ["systemctl", "show", "-p", "MainPID", "--value", "docker.service"]);
   const commandLine = await host.files.read(`/proc/${pid.state === "found" ? Number(pid.value) : 0}/cmdline`);
   const options = commandLine.state === "found" ? commandLine.value.split("\0") : [];
-  const given = options.find((option) => /^--dns(?:-search)?(?:=|$)/.test(option));
-  if (given !== undefined) {
-    problems.push({
-      code: "docker-dns-option",
-      message: `Docker is started with ${given}, and refuses the same setting in ${DNS_FILES.docker.path}`,
-      hint: "move it from the unit's command line into that file",
-    });
-  }
-  return [...problems, ...(await backendObstacles(host))];
-}
-
-/** Docker's own nftables backend has no chain in which others may accept. */
-async function backendObstacles(host: Host): Promise<readonly Problem[]> {
+  const option = options.find((given) => /^--dns(?:-search)?(?:=|$)/.test(given));
+  const { path } = DNS_FILES.docker;
+  if (option !== undefined) findings.push(finding("docker-dns-option", { option, path }));
+  // Docker's own nftables backend has no chain in which others may accept
   const info = await look(host, ["docker", "info", "--format", "{{json .FirewallBackend}}"]);
-  if (info.state !== "found" || !info.value.includes("nftables")) return [];
-  return [
-    {
-      code: "docker-nftables",
-      message: "Docker uses its nftables backend, in which nobody else can let the mesh pass",
-      hint: `set "firewall-backend": "iptables" in ${DNS_FILES.docker.path} and restart Docker`,
-    },
-  ];
+  if (info.state === "found" && info.value.includes("nftables")) findings.push(finding("docker-nftables", { path }));
+  return findings;
 }
 
-async function dnsFileObstacles(host: Host, engine: EngineKind): Promise<readonly Problem[]> {
+async function dnsFileObstacles(host: Host, engine: EngineKind): Promise<readonly Finding[]> {
   const { path, format } = DNS_FILES[engine];
   const text = await host.files.read(path);
-  if (text.state === "absent") return [];
-  if (text.state === "found" && format.read(text.value) !== undefined) return [];
-  const why = text.state === "unknown" ? text.why : `it is not what ${engine} can read`;
-  return [
-    { code: "engine-config", message: `cannot read ${path}: ${why}`, hint: `correct it, then run the command again` },
-  ];
+  if (text.state === "unknown") return [finding("unseen", { thing: path, evidence: text.why })];
+  const isFit = text.state === "absent" || format.read(text.value) !== undefined;
+  return isFit ? [] : [finding("engine-config", { path, engine })];
 }

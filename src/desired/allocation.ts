@@ -5,9 +5,10 @@ import {
   type ClusterCidr,
   type SubnetNumber,
 } from "../model/cluster.ts";
+import { finding, type Finding } from "../model/finding.ts";
 import type { DnsLabel } from "../model/names.ts";
 import type { Mesh } from "./mesh.ts";
-import type { ObservedServer, Problem } from "./observed-server.ts";
+import type { ObservedServer } from "./observed-server.ts";
 
 /** Who a server is in the mesh. */
 export interface Seat {
@@ -27,9 +28,10 @@ export function allocate(
   cluster: ClusterCidr,
   servers: readonly ObservedServer[],
   mesh: Mesh,
-): { readonly seats: ReadonlyMap<DnsLabel, Seat>; readonly problems: Problem[] } {
+): { readonly seats: ReadonlyMap<DnsLabel, Seat>; readonly findings: Finding[] } {
   const seats = new Map<DnsLabel, Seat>();
-  const problems: Problem[] = [];
+  const findings: Finding[] = [];
+  const size = { cluster, capacity: capacity(cluster) };
   const taken = new Set<number>([
     ...mesh.members.map(({ member }) => member.subnet),
     ...mesh.removed.flatMap(({ subnet }) => subnet ?? []),
@@ -39,38 +41,20 @@ export function allocate(
     const { name, subnet } = facts.identity.value;
     taken.add(subnet);
     const fitting = parseSubnetNumber(cluster, subnet);
-    if (fitting === undefined) problems.push(outsideCluster(config.name, subnet, cluster));
-    else seats.set(config.name, { name, subnet: fitting, isNew: false });
+    if (fitting !== undefined) seats.set(config.name, { name, subnet: fitting, isNew: false });
+    else findings.push(finding("cluster-too-small", { ...size, server: config.name, subnet }));
   }
   const newcomers = servers.filter(({ facts, selected }) => selected && facts.identity.state === "absent");
   for (const { config } of newcomers.toSorted((a, b) => (a.config.name < b.config.name ? -1 : 1))) {
     const subnet = lowestFreeSubnet(cluster, taken);
     if (subnet === undefined) {
-      problems.push(full(config.name, cluster));
+      findings.push(finding("cluster-full", { ...size, server: config.name }));
     } else {
       taken.add(subnet);
       seats.set(config.name, { name: config.name, subnet, isNew: true });
     }
   }
-  return { seats, problems: [...problems, ...findNameClashes(servers, seats, mesh)] };
-}
-
-function outsideCluster(server: DnsLabel, subnet: number, cluster: ClusterCidr): Problem {
-  return {
-    server,
-    code: "cluster-too-small",
-    message: `it has subnet number ${subnet}, but ${cluster} holds only ${capacity(cluster)}`,
-    hint: "give network.cluster_cidr the value that the mesh was made with",
-  };
-}
-
-function full(server: DnsLabel, cluster: ClusterCidr): Problem {
-  return {
-    server,
-    code: "cluster-full",
-    message: `no subnet of ${cluster} is free: it holds ${capacity(cluster)} servers, removed ones included`,
-    hint: "a mesh cannot grow beyond its cluster_cidr; make a new one with a shorter prefix",
-  };
+  return { seats, findings: [...findings, ...findNameClashes(servers, seats, mesh)] };
 }
 
 /** Two servers of one name, or two entries of the file that lead to one server. */
@@ -78,37 +62,21 @@ function findNameClashes(
   servers: readonly ObservedServer[],
   seats: ReadonlyMap<DnsLabel, Seat>,
   mesh: Mesh,
-): Problem[] {
-  const problems: Problem[] = [];
+): Finding[] {
+  const findings: Finding[] = [];
   const byId = new Map<string, DnsLabel>();
   for (const { config, facts } of servers) {
     const seat = seats.get(config.name);
     if (facts.identity.state === "found") {
       const other = byId.get(facts.identity.value.id);
       byId.set(facts.identity.value.id, config.name);
-      if (other !== undefined) problems.push(sameServer(config.name, other));
+      if (other !== undefined) findings.push(finding("same-server", { server: config.name, other }));
     }
     if (seat?.isNew !== true) continue;
     const namesake = mesh.members.find(({ member }) => member.name === seat.name);
-    if (namesake !== undefined) problems.push(nameTaken(config.name, namesake.member.subnet));
+    if (namesake !== undefined) {
+      findings.push(finding("name-taken", { server: config.name, subnet: namesake.member.subnet }));
+    }
   }
-  return problems;
-}
-
-function sameServer(server: DnsLabel, other: DnsLabel): Problem {
-  return {
-    server,
-    code: "same-server",
-    message: `it is the same server as ${other}`,
-    hint: "one server stands once in the file; remove one of the two",
-  };
-}
-
-function nameTaken(server: DnsLabel, subnet: number): Problem {
-  return {
-    server,
-    code: "name-taken",
-    message: `the mesh already has a member of this name, number ${subnet}, with another identity`,
-    hint: "give the server another name in the file; a reinstalled server is a new member",
-  };
+  return findings;
 }

@@ -2,13 +2,14 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseDeployConfig } from "../config/parse-deploy-config.ts";
 import type { DeployConfig } from "../config/deploy-config.ts";
+import { formatFinding, type Finding } from "../model/finding.ts";
 import { capacity, parseClusterCidr, serverAddress, type ClusterCidr } from "../model/cluster.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
 import { OWN_PORTS, type OwnPort } from "../model/ports.ts";
 import { ABSENT, found, unknown } from "../model/reading.ts";
 import { joinedFacts, makeMember, makeServer, makeSpec, madeRelease, signAgain } from "../../test/mesh-makers.ts";
 import { computeDesiredState, type DesiredState } from "./desired-state.ts";
-import type { ObservedServer, Problem } from "./observed-server.ts";
+import type { ObservedServer } from "./observed-server.ts";
 
 function configFor(servers: readonly ObservedServer[], network = ""): DeployConfig {
   const lines = servers.map(({ config }) => `  ${config.name}: { host: ${config.host}-host }`);
@@ -19,13 +20,13 @@ function configFor(servers: readonly ObservedServer[], network = ""): DeployConf
 
 function compute(servers: readonly ObservedServer[], network = ""): DesiredState {
   const result = computeDesiredState(configFor(servers, network), servers, madeRelease);
-  if (!result.ok) throw new Error(JSON.stringify(result.problems));
+  if (!result.ok) throw new Error(JSON.stringify(result.findings));
   return result.state;
 }
 
-function problemsOf(servers: readonly ObservedServer[], network = ""): readonly Problem[] {
+function findingsOf(servers: readonly ObservedServer[], network = ""): readonly Finding[] {
   const result = computeDesiredState(configFor(servers, network), servers, madeRelease);
-  return result.ok ? [] : result.problems;
+  return result.ok ? [] : result.findings;
 }
 
 const cidr = "10.210.0.0/16";
@@ -228,7 +229,7 @@ describe("the spec", () => {
     expect(engineOf(makeServer("a", {}, { engines: podman }))).toBe("podman");
     const a = makeMember("a", 0);
     expect(engineOf(makeServer("a", {}, { ...joinedFacts(a, [a], cidr), engines: both }))).toBe("docker");
-    expect(problemsOf([makeServer("a", {}, { engines: both })])).toMatchObject([{ code: "engine-ambiguous" }]);
+    expect(findingsOf([makeServer("a", {}, { engines: both })])).toMatchObject([{ code: "engine-ambiguous" }]);
   });
 });
 
@@ -242,7 +243,7 @@ describe("why not", () => {
       const servers = [makeServer("web1", {}, { release: { jiji: found(installed) } })];
       const release = { ...madeRelease, jiji: { ...madeRelease.jiji, version } };
       const result = computeDesiredState(configFor(servers), servers, release);
-      return result.ok ? [] : result.problems.map(({ code }) => code);
+      return result.ok ? [] : result.findings.map(({ code }) => code);
     };
     expect(refused(older, newer)).toEqual([]);
     expect(refused(newer, newer)).toEqual([]);
@@ -252,6 +253,7 @@ describe("why not", () => {
 
   const unfit: readonly (readonly [string, Partial<NodeFacts>, string, string])[] = [
     ["no systemd", { systemd: ABSENT }, "no-systemd", "does not run systemd"],
+    ["systemd that cannot be seen", { systemd: unknown("EIO") }, "unseen", "could not look at systemd: EIO"],
     ["musl", { glibc: ABSENT }, "no-glibc", "has no GNU C library"],
     ["old glibc", { glibc: found("2.31") }, "glibc-too-old", "its glibc is 2.31; Corrosion needs 2.34 or newer"],
     [
@@ -269,7 +271,7 @@ describe("why not", () => {
     [
       "silent engine",
       { engines: { docker: unknown("refused"), podman: ABSENT } },
-      "engine-unknown",
+      "engine-silent",
       "Docker does not answer: refused",
     ],
     [
@@ -278,13 +280,13 @@ describe("why not", () => {
       "range-taken",
       "10.210.7.0/24 is already in use by docker network x",
     ],
-    ["unreadable members", { members: unknown("EIO") }, "unknown", "its members.json cannot be read"],
+    ["unreadable members", { members: unknown("EIO") }, "unreadable", "/opt/jiji/members.json cannot be read"],
   ];
   for (const [name, facts, code, message] of unfit) {
     test(name, () => {
-      const problems = problemsOf([makeServer("web1", {}, facts)]);
-      expect(problems.map((problem) => problem.code)).toEqual([code]);
-      expect(problems[0]?.message).toContain(message);
+      const findings = findingsOf([makeServer("web1", {}, facts)]);
+      expect(findings.map((each) => each.code)).toEqual([code]);
+      expect(formatFinding(findings[0]!)).toContain(message);
     });
   }
 
@@ -299,9 +301,9 @@ describe("why not", () => {
     const { what, onlyWith, on: _, ...taken } = listener;
     const servers = [makeServer("web1", {}, { listeners: [{ ...taken, program: "other" }] }), makeServer("web2")];
     const messagesWith = (store: string): readonly string[] =>
-      problemsOf(servers, `store: ${store}`).map(({ message }) => message);
+      findingsOf(servers, `store: ${store}`).map(formatFinding);
     const { protocol, port, address } = taken;
-    const told = [`port ${port}/${protocol} is taken by other (on ${address}); ${what} needs it`];
+    const told = [`port ${port}/${protocol} is taken by other; ${what} needs it: it listens on ${address}`];
     expect(messagesWith("corrosion")).toEqual(onlyWith === "embedded store" ? [] : told);
     expect(messagesWith("{ embedded: web1 }")).toEqual(onlyWith === "corrosion" ? [] : told);
     expect(messagesWith("{ embedded: web2 }")).toEqual(onlyWith === undefined ? told : []);
@@ -330,12 +332,12 @@ describe("why not", () => {
 
   test("two meshes that know nothing of each other, with both lists", () => {
     const [a, b, c, d] = [makeMember("a", 0), makeMember("b", 1), makeMember("c", 2), makeMember("d", 3)];
-    const problems = problemsOf([
+    const findings = findingsOf([
       makeServer("a", {}, joinedFacts(a, [a, b], cidr)),
       makeServer("c", {}, joinedFacts(c, [c, d], cidr)),
     ]);
-    expect(problems).toMatchObject([
-      { code: "two-meshes", message: "the file brings two different meshes together: (a, b) and (c, d)" },
+    expect(findings).toMatchObject([
+      { code: "two-meshes", what: "the file brings two different meshes together: (a, b) and (c, d)" },
     ]);
   });
 
@@ -347,24 +349,24 @@ describe("why not", () => {
   test("one number, two servers", () => {
     const [a, b] = [makeMember("a", 4), makeMember("b", 4)];
     expect(
-      problemsOf([makeServer("a", {}, joinedFacts(a, [a], cidr)), makeServer("b", {}, joinedFacts(b, [b], cidr))]),
-    ).toMatchObject([{ code: "subnet-twice", message: "subnet number 4 is claimed by a and b" }]);
+      findingsOf([makeServer("a", {}, joinedFacts(a, [a], cidr)), makeServer("b", {}, joinedFacts(b, [b], cidr))]),
+    ).toMatchObject([{ code: "subnet-twice", what: "subnet number 4 is claimed by a and b" }]);
   });
 
   test("two entries that lead to one server", () => {
     const a = makeMember("a", 0);
-    const problems = problemsOf([
+    const findings = findingsOf([
       makeServer("a", {}, joinedFacts(a, [a], cidr)),
       makeServer("b", {}, joinedFacts(a, [a], cidr)),
     ]);
-    expect(problems).toMatchObject([{ code: "same-server", server: "b" }]);
+    expect(findings).toMatchObject([{ code: "same-server", server: "b" }]);
   });
 
   test("a newcomer under the name of a member", () => {
     const a = makeMember("a", 0);
     const b = makeMember("b", 1);
-    const problems = problemsOf([makeServer("a", {}, joinedFacts(a, [a, b], cidr)), makeServer("b")]);
-    expect(problems).toMatchObject([{ code: "name-taken", server: "b" }]);
+    const findings = findingsOf([makeServer("a", {}, joinedFacts(a, [a, b], cidr)), makeServer("b")]);
+    expect(findings).toMatchObject([{ code: "name-taken", server: "b" }]);
   });
 
   test("a removed identity", () => {
@@ -374,20 +376,20 @@ describe("why not", () => {
       ...joinedFacts(a, [a], cidr),
       members: found({ version: 1, members: [a.signed], removed } as const),
     };
-    const problems = problemsOf([makeServer("a", {}, facts), makeServer("b", {}, { identity: found(b.identity) })]);
-    expect(problems).toMatchObject([{ code: "removed", server: "b" }]);
+    const findings = findingsOf([makeServer("a", {}, facts), makeServer("b", {}, { identity: found(b.identity) })]);
+    expect(findings).toMatchObject([{ code: "removed", server: "b" }]);
   });
 
   test("a mesh that differs from the file in what cannot change", () => {
     const a = makeMember("a", 0);
     const servers = [makeServer("a", {}, joinedFacts(a, [a], cidr))];
-    expect(problemsOf(servers, "cluster_cidr: 10.0.0.0/8").map(({ message }) => message)).toEqual([
+    expect(findingsOf(servers, "cluster_cidr: 10.0.0.0/8").map(({ what }) => what)).toEqual([
       "its mesh has cluster_cidr 10.210.0.0/16, the file says 10.0.0.0/8",
     ]);
-    expect(problemsOf(servers, "mtu: 1300").map(({ message }) => message)).toEqual([
+    expect(findingsOf(servers, "mtu: 1300").map(({ what }) => what)).toEqual([
       "its mesh has mtu 1420, the file says 1300",
     ]);
-    expect(problemsOf(servers, "store: { embedded: a }").map(({ code }) => code)).toEqual(["mesh-differs"]);
+    expect(findingsOf(servers, "store: { embedded: a }").map(({ code }) => code)).toEqual(["mesh-differs"]);
   });
 
   test("a cluster that is full, removed servers included", () => {
@@ -398,7 +400,7 @@ describe("why not", () => {
       ...joinedFacts(a, [a], small),
       members: found({ version: 1, members: [a.signed], removed } as const),
     };
-    expect(problemsOf([makeServer("a", {}, facts), makeServer("b")], `cluster_cidr: ${small}`)).toMatchObject([
+    expect(findingsOf([makeServer("a", {}, facts), makeServer("b")], `cluster_cidr: ${small}`)).toMatchObject([
       { code: "cluster-full", server: "b" },
     ]);
   });
@@ -407,6 +409,6 @@ describe("why not", () => {
     const servers = [makeServer("home")];
     const config = configFor([makeServer("home"), makeServer("web1")], "store: { embedded: web1 }");
     const result = computeDesiredState(config, servers, { ...madeRelease, corrosion: undefined });
-    expect(!result.ok && result.problems).toMatchObject([{ code: "store-holder-away", server: "web1" }]);
+    expect(!result.ok && result.findings).toMatchObject([{ code: "store-holder-away", server: "web1" }]);
   });
 });

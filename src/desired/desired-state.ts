@@ -1,11 +1,12 @@
 import type { DeployConfig } from "../config/deploy-config.ts";
 import { parseArch } from "../model/architecture.ts";
+import { finding, type Finding } from "../model/finding.ts";
 import type { DnsLabel } from "../model/names.ts";
 import type { NodeSpec, StoreChoice } from "../model/node-spec.ts";
 import { allocate, type Seat } from "./allocation.ts";
 import { chooseEngine, findUnfit } from "./fitness.ts";
 import { collectMesh, type Mesh } from "./mesh.ts";
-import type { ObservedServer, Problem } from "./observed-server.ts";
+import type { ObservedServer } from "./observed-server.ts";
 import type { ReleaseChoice } from "./release-choice.ts";
 
 /** How every server of the file that answered should be. */
@@ -31,20 +32,20 @@ export function computeDesiredState(
   config: DeployConfig,
   observed: readonly ObservedServer[],
   release: ReleaseChoice,
-): { readonly ok: true; readonly state: DesiredState } | { readonly ok: false; readonly problems: readonly Problem[] } {
+): { readonly ok: true; readonly state: DesiredState } | { readonly ok: false; readonly findings: readonly Finding[] } {
   const servers = observed.toSorted((a, b) => (a.config.name < b.config.name ? -1 : 1));
-  const { mesh, problems: meshProblems } = collectMesh(servers);
-  const { seats, problems: seatProblems } = allocate(config.network.clusterCidr, servers, mesh);
+  const { mesh, findings: meshFindings } = collectMesh(servers);
+  const { seats, findings: seatFindings } = allocate(config.network.clusterCidr, servers, mesh);
   const store = chooseStore(config, servers, seats);
-  const problems = [
-    ...meshProblems,
-    ...seatProblems,
-    ...store.problems,
+  const findings = [
+    ...meshFindings,
+    ...seatFindings,
+    ...store.findings,
     ...servers
       .filter(({ selected }) => selected)
       .flatMap((server) => findUnfit(server, seats.get(server.config.name), config.network, release)),
   ];
-  if (problems.length > 0 || store.choice === undefined) return { ok: false, problems };
+  if (findings.length > 0 || store.choice === undefined) return { ok: false, findings };
   const desired = new Map<DnsLabel, DesiredServer>();
   const notes: string[] = [];
   for (const server of servers) {
@@ -99,22 +100,20 @@ function chooseStore(
   config: DeployConfig,
   servers: readonly ObservedServer[],
   seats: ReadonlyMap<DnsLabel, Seat>,
-): { readonly choice: StoreChoice | undefined; readonly problems: Problem[] } {
+): { readonly choice: StoreChoice | undefined; readonly findings: Finding[] } {
   const { store } = config.network;
   const stored = servers.flatMap(({ facts }) => (facts.spec.state === "found" ? [facts.spec.value.store] : []))[0];
-  if (store.kind === "corrosion") return { choice: { kind: "corrosion" }, problems: [] };
+  if (store.kind === "corrosion") return { choice: { kind: "corrosion" }, findings: [] };
   const holder = seats.get(store.holder)?.subnet ?? (stored?.kind === "embedded" ? stored.holder : undefined);
   if (holder === undefined) {
-    const message = `${store.holder} is to hold the embedded store, but it cannot be reached or is left out`;
-    const hint = `set ${store.holder} up first, or name another server under network.store.embedded`;
-    return { choice: undefined, problems: [{ server: store.holder, code: "store-holder-away", message, hint }] };
+    const away = finding("store-holder-away", { server: store.holder, holder: store.holder });
+    return { choice: undefined, findings: [away] };
   }
   if (stored?.kind === "embedded" && stored.holder !== holder) {
-    const message = `the mesh's embedded store is on number ${stored.holder}, the file puts it on ${store.holder} (${holder})`;
-    const hint = "the store cannot move while the mesh stands; name the same server as before";
-    return { choice: undefined, problems: [{ server: store.holder, code: "mesh-differs", message, hint }] };
+    const values = { server: store.holder, here: stored.holder, holder: store.holder, subnet: holder };
+    return { choice: undefined, findings: [finding("store-moved", values)] };
   }
-  return { choice: { kind: "embedded", holder }, problems: [] };
+  return { choice: { kind: "embedded", holder }, findings: [] };
 }
 
 /** A store on one server is a choice for a trial, and nobody should have to find out when that server is away. */

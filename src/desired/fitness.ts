@@ -2,15 +2,14 @@ import type { NetworkConfig } from "../config/deploy-config.ts";
 import { ipv4ToNumber, parseIpv4 } from "../model/address.ts";
 import { parseArch, type Arch } from "../model/architecture.ts";
 import { cidrsOverlap, parseCidr, serverAddress, type ClusterCidr } from "../model/cluster.ts";
+import { finding, type Finding } from "../model/finding.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
 import type { EngineKind } from "../model/node-spec.ts";
 import { OWN_PORTS, type OwnPort } from "../model/ports.ts";
 import { isOlderVersion } from "../model/version.ts";
 import type { Seat } from "./allocation.ts";
-import type { ObservedServer, Problem } from "./observed-server.ts";
+import type { ObservedServer } from "./observed-server.ts";
 import type { ReleaseChoice } from "./release-choice.ts";
-
-type Finding = Omit<Problem, "server">;
 
 /**
  * Why this server cannot be a member as it is; empty when it is fit. Looks only at the server itself; what several
@@ -21,37 +20,27 @@ export function findUnfit(
   seat: Seat | undefined,
   network: NetworkConfig,
   release: ReleaseChoice,
-): Problem[] {
+): Finding[] {
   const { facts } = server;
-  const findings: Finding[] = [
+  return [
     ...checkSystem(facts, release),
     ...checkEngine(server),
     ...checkNetworks(facts, network.clusterCidr),
     ...checkPorts(server, seat, network),
     ...checkExistingSpec(facts, network),
     ...checkRelease(facts, release),
-    ...facts.obstacles,
-  ];
-  return findings.map((finding) => ({ server: server.config.name, ...finding }));
+    ...facts.findings,
+  ].map((found) => ({ ...found, server: server.config.name }));
 }
 
 function checkSystem(facts: NodeFacts, release: ReleaseChoice): Finding[] {
+  const evidence = facts.os.prettyName || "it does not say which system it is";
   const findings: Finding[] = [];
-  if (facts.systemd.state !== "found") {
-    const why = facts.systemd.state === "unknown" ? ` (${facts.systemd.why})` : "";
-    findings.push({
-      code: "no-systemd",
-      message: `${facts.os.prettyName || "its system"} does not run systemd${why}`,
-      hint: "jiji's services need systemd; use a distribution that boots with it",
-    });
+  if (facts.systemd.state === "absent") findings.push(finding("no-systemd", { evidence }));
+  if (facts.systemd.state === "unknown") {
+    findings.push(finding("unseen", { thing: "systemd", evidence: facts.systemd.why }));
   }
-  if (facts.glibc.state === "absent") {
-    findings.push({
-      code: "no-glibc",
-      message: `${facts.os.prettyName || "its system"} has no GNU C library (musl?)`,
-      hint: "use a distribution with glibc, such as Debian, Ubuntu, Fedora, Rocky or openSUSE",
-    });
-  }
+  if (facts.glibc.state === "absent") findings.push(finding("no-glibc", { evidence }));
   const arch = parseArch(facts.arch);
   if (facts.glibc.state === "found" && arch !== undefined) {
     findings.push(...checkGlibc(arch, facts.glibc.value, release));
@@ -62,16 +51,12 @@ function checkSystem(facts: NodeFacts, release: ReleaseChoice): Finding[] {
 function checkGlibc(arch: Arch, version: string, release: ReleaseChoice): Finding[] {
   const corrosion = release.corrosion?.byArch[arch];
   const needs = [
-    ["jiji", release.jiji.byArch[arch].glibc],
-    ...(corrosion === undefined ? [] : [["Corrosion", corrosion.glibc]]),
-  ] as [string, string][];
+    { program: "jiji", needed: release.jiji.byArch[arch].glibc },
+    ...(corrosion === undefined ? [] : [{ program: "Corrosion", needed: corrosion.glibc }]),
+  ];
   return needs
-    .filter(([, needed]) => isOlderVersion(version, needed))
-    .map(([program, needed]) => ({
-      code: "glibc-too-old",
-      message: `its glibc is ${version}; ${program} needs ${needed} or newer`,
-      hint: "upgrade the distribution",
-    }));
+    .filter(({ needed }) => isOlderVersion(version, needed))
+    .map((need) => finding("glibc-too-old", { version, ...need }));
 }
 
 /**
@@ -89,60 +74,24 @@ function checkEngine(server: ObservedServer): Finding[] {
   const { engines } = server.facts;
   const kind = chooseEngine(server);
   if (kind === undefined) {
-    return engines.docker.state === "absent" && engines.podman.state === "absent"
-      ? [{ code: "engine-missing", message: "neither Docker nor Podman is installed", hint: "install one of them" }]
-      : [
-          {
-            code: "engine-ambiguous",
-            message: "both Docker and Podman are installed",
-            hint: `say which one with engine: docker or engine: podman under servers.${server.config.name}`,
-          },
-        ];
+    const isNone = engines.docker.state === "absent" && engines.podman.state === "absent";
+    return [isNone ? finding("no-engine") : finding("engine-ambiguous")];
   }
-  const name = kind === "docker" ? "Docker" : "Podman";
+  const engine = kind === "docker" ? "Docker" : "Podman";
   const reading = engines[kind];
-  if (reading.state === "absent") {
-    return [
-      {
-        code: "engine-missing",
-        message: `${name} is not installed`,
-        hint: `install ${name}, or choose another engine`,
-      },
-    ];
-  }
-  if (reading.state === "unknown") {
-    const hint = kind === "docker" ? "systemctl status docker" : "systemctl status podman.socket";
-    return [{ code: "engine-unknown", message: `${name} does not answer: ${reading.why}`, hint }];
-  }
-  const findings: Finding[] = [];
-  if (reading.value.netavark === false) {
-    findings.push({
-      code: "podman-without-netavark",
-      message: "Podman uses CNI for its networks, not netavark",
-      hint: 'install netavark and set network_backend = "netavark" in containers.conf',
-    });
-  }
-  if (reading.value.rootless === true) {
-    findings.push({
-      code: "rootless",
-      message: `${name} runs rootless, whose containers have no network of the server`,
-      hint: `run ${name} as a system service`,
-    });
-  }
-  return findings;
+  if (reading.state === "absent") return [finding("engine-missing", { engine })];
+  if (reading.state === "unknown") return [finding("engine-silent", { engine, evidence: reading.why })];
+  return [
+    ...(reading.value.netavark === false ? [finding("podman-without-netavark")] : []),
+    ...(reading.value.rootless === true ? [finding("rootless", { engine })] : []),
+  ];
 }
 
 function checkNetworks(facts: NodeFacts, cluster: ClusterCidr): Finding[] {
   return facts.networks.flatMap(({ cidr, what }): Finding[] => {
     const network = parseCidr(cidr);
     if (network === undefined || network.endsWith("/0") || !cidrsOverlap(network, cluster)) return [];
-    return [
-      {
-        code: "range-taken",
-        message: `${cidr} is already in use by ${what}, which overlaps cluster_cidr ${cluster}`,
-        hint: "choose another network.cluster_cidr",
-      },
-    ];
+    return [finding("range-taken", { cidr, user: what, cluster })];
   });
 }
 
@@ -161,13 +110,14 @@ function checkPorts({ config, facts }: ObservedServer, seat: Seat | undefined, n
     const wanted = needed.on === "loopback" ? isLoopback(address) : needed.on === "any" || address === own;
     if (!wanted && !WILDCARDS.has(address)) return [];
     const holder = program === "" ? "another program" : program;
-    const narrow = needed.on === "server" ? `, or let ${holder} listen on named addresses only` : "";
     return [
-      {
-        code: "port-taken",
-        message: `port ${port}/${protocol} is taken by ${holder} (on ${address === "" ? "*" : address}); ${needed.what} needs it`,
-        hint: `stop ${holder}${narrow}; ss -l${protocol[0]}np shows it`,
-      },
+      finding("port-taken", {
+        port: `${port}/${protocol}`,
+        program: holder,
+        needing: needed.what,
+        evidence: `it listens on ${address === "" ? "*" : address}`,
+        cure: needed.on === "any" ? `stop ${holder}; ss -lnp shows it` : undefined,
+      }),
     ];
   });
 }
@@ -181,27 +131,18 @@ function checkExistingSpec(facts: NodeFacts, network: NetworkConfig): Finding[] 
   if (facts.spec.state !== "found") return [];
   const { cluster, store } = facts.spec.value;
   const findings: Finding[] = [];
-  const differs = (what: string, here: string, file: string): void => {
-    findings.push({
-      code: "mesh-differs",
-      message: `its mesh has ${what} ${here}, the file says ${file}`,
-      hint: `${what} of a mesh cannot change while it stands: write ${here}, or tear it down and set it up anew`,
-    });
+  const compare = (key: string, here: string | number, file: string | number): void => {
+    if (here !== file) findings.push(finding("mesh-differs", { key, here, file }));
   };
-  if (cluster.cidr !== network.clusterCidr) differs("cluster_cidr", cluster.cidr, network.clusterCidr);
-  if (cluster.mtuBytes !== network.mtuBytes) differs("mtu", `${cluster.mtuBytes}`, `${network.mtuBytes}`);
-  if (store.kind !== network.store.kind) differs("store", store.kind, network.store.kind);
+  compare("cluster_cidr", cluster.cidr, network.clusterCidr);
+  compare("mtu", cluster.mtuBytes, network.mtuBytes);
+  compare("store", store.kind, network.store.kind);
   return findings;
 }
 
 function checkRelease(facts: NodeFacts, release: ReleaseChoice): Finding[] {
   const installed = facts.release.jiji;
-  if (installed.state !== "found" || !isOlderVersion(release.jiji.version, installed.value)) return [];
-  return [
-    {
-      code: "newer-release",
-      message: `it runs jiji ${installed.value}, this is ${release.jiji.version}; setup never goes back to an older release`,
-      hint: `use jiji ${installed.value} or newer`,
-    },
-  ];
+  const { version } = release.jiji;
+  if (installed.state !== "found" || !isOlderVersion(version, installed.value)) return [];
+  return [finding("newer-release", { installed: installed.value, version })];
 }

@@ -1,8 +1,10 @@
+import { finding, type Finding } from "../model/finding.ts";
 import type { ServerId } from "../model/keys.ts";
 import type { MembersFile, Tombstone } from "../model/members-file.ts";
+import { PATHS } from "../model/paths.ts";
 import { isNewer } from "../model/revision.ts";
 import { verifyServerRecord, type Member, type SignedServerRecord } from "../model/server-record.ts";
-import type { ObservedServer, Problem } from "./observed-server.ts";
+import type { ObservedServer } from "./observed-server.ts";
 
 /** What the servers that answered know of their mesh, put together. */
 export interface Mesh {
@@ -17,10 +19,10 @@ export interface KnownMember {
 }
 
 /**
- * Puts together what every server's members.json says. A record that does not verify is not there. Problems: two meshes
+ * Puts together what every server's members.json says. A record that does not verify is not there. Findings: two meshes
  * that know nothing of each other, a number or a name that two members claim, a server whose view cannot be read.
  */
-export function collectMesh(servers: readonly ObservedServer[]): { readonly mesh: Mesh; readonly problems: Problem[] } {
+export function collectMesh(servers: readonly ObservedServer[]): { readonly mesh: Mesh; readonly findings: Finding[] } {
   const newest = new Map<ServerId, KnownMember>();
   const removed = new Map<ServerId, Tombstone>();
   for (const file of servers.flatMap(membersOf)) {
@@ -34,13 +36,13 @@ export function collectMesh(servers: readonly ObservedServer[]): { readonly mesh
     .filter(({ member }) => !removed.has(member.id))
     .toSorted((a, b) => a.member.subnet - b.member.subnet || (a.member.id < b.member.id ? -1 : 1));
   const mesh: Mesh = { members, removed: [...removed.values()].toSorted((a, b) => (a.id < b.id ? -1 : 1)) };
-  const problems = [
+  const findings = [
     ...servers.flatMap(unreadable),
     ...findStrangers(servers, newest),
     ...findDoubleNumbers(members, servers),
     ...findRemoved(servers, removed),
   ];
-  return { mesh, problems };
+  return { mesh, findings };
 }
 
 function membersOf(server: ObservedServer): MembersFile[] {
@@ -54,23 +56,15 @@ function addRecord(newest: Map<ServerId, KnownMember>, signed: SignedServerRecor
   if (isNewer(verified.member, known?.member)) newest.set(verified.member.id, { member: verified.member, signed });
 }
 
-function unreadable(server: ObservedServer): Problem[] {
-  const { name } = server.config;
+function unreadable({ config, facts }: ObservedServer): Finding[] {
   const looks = [
-    ["its identity", server.facts.identity],
-    ["its members.json", server.facts.members],
-    ["its spec.json", server.facts.spec],
+    [PATHS.identity, facts.identity],
+    [PATHS.members, facts.members],
+    [PATHS.spec, facts.spec],
   ] as const;
-  return looks.flatMap(([what, reading]): Problem[] => {
+  return looks.flatMap(([file, reading]): Finding[] => {
     if (reading.state !== "unknown") return [];
-    return [
-      {
-        server: name,
-        code: "unknown",
-        message: `${what} cannot be read, so nobody knows whether it is a member: ${reading.why}`,
-        hint: "mend or remove the file under /opt/jiji on the server; jiji does not guess",
-      },
-    ];
+    return [finding("unreadable", { server: config.name, file, evidence: reading.why })];
   });
 }
 
@@ -78,7 +72,7 @@ function unreadable(server: ObservedServer): Problem[] {
  * Two groups of members that know nothing of each other are two meshes, and putting them into one is nothing that should
  * happen by a line in a file. A server that knows only itself may be joined to a mesh.
  */
-function findStrangers(servers: readonly ObservedServer[], newest: ReadonlyMap<ServerId, KnownMember>): Problem[] {
+function findStrangers(servers: readonly ObservedServer[], newest: ReadonlyMap<ServerId, KnownMember>): Finding[] {
   const groups: Set<ServerId>[] = [];
   for (const server of servers) {
     const ids = new Set(membersOf(server).flatMap((file) => file.members.map((signed) => signed.id)));
@@ -97,17 +91,10 @@ function findStrangers(servers: readonly ObservedServer[], newest: ReadonlyMap<S
         .join(", "),
     )
     .toSorted();
-  return [
-    {
-      server: undefined,
-      code: "two-meshes",
-      message: `the file brings two different meshes together: ${lists.map((list) => `(${list})`).join(" and ")}`,
-      hint: "use one file for each, or take one apart first with jiji network teardown",
-    },
-  ];
+  return [finding("two-meshes", { lists: lists.map((list) => `(${list})`).join(" and ") })];
 }
 
-function findDoubleNumbers(members: readonly KnownMember[], servers: readonly ObservedServer[]): Problem[] {
+function findDoubleNumbers(members: readonly KnownMember[], servers: readonly ObservedServer[]): Finding[] {
   const claims = new Map<number, Map<ServerId, string>>();
   const claim = (subnet: number, id: ServerId, name: string): void => {
     const claimants = claims.get(subnet) ?? new Map<ServerId, string>();
@@ -118,29 +105,15 @@ function findDoubleNumbers(members: readonly KnownMember[], servers: readonly Ob
     if (facts.identity.state === "found")
       claim(facts.identity.value.subnet, facts.identity.value.id, facts.identity.value.name);
   }
-  return [...claims].flatMap(([subnet, claimants]): Problem[] => {
+  return [...claims].flatMap(([subnet, claimants]): Finding[] => {
     if (claimants.size < 2) return [];
-    return [
-      {
-        server: undefined,
-        code: "subnet-twice",
-        message: `subnet number ${subnet} is claimed by ${[...claimants.values()].toSorted().join(" and ")}`,
-        hint: "take one of them out with jiji network teardown -H NAME, and set it up again under another name; it then gets a free number",
-      },
-    ];
+    return [finding("subnet-twice", { subnet, names: [...claimants.values()].toSorted().join(" and ") })];
   });
 }
 
-function findRemoved(servers: readonly ObservedServer[], removed: ReadonlyMap<ServerId, Tombstone>): Problem[] {
-  return servers.flatMap(({ config, facts }): Problem[] => {
+function findRemoved(servers: readonly ObservedServer[], removed: ReadonlyMap<ServerId, Tombstone>): Finding[] {
+  return servers.flatMap(({ config, facts }): Finding[] => {
     if (facts.identity.state !== "found" || !removed.has(facts.identity.value.id)) return [];
-    return [
-      {
-        server: config.name,
-        code: "removed",
-        message: "it was removed from the mesh, and an identity that was removed never comes back",
-        hint: `run jiji network teardown -H ${config.name}, then setup: it joins as a new server`,
-      },
-    ];
+    return [finding("removed", { server: config.name, name: config.name })];
   });
 }

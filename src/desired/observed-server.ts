@@ -1,5 +1,4 @@
 import type { Endpoint } from "../model/address.ts";
-import type { DnsLabel } from "../model/names.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
 import type { ServerConfig } from "../config/deploy-config.ts";
 
@@ -11,16 +10,4 @@ export interface ObservedServer {
   readonly endpoints: readonly Endpoint[];
   /** false: `-H` leaves it out, so it is only told of newcomers */
   readonly selected: boolean;
-}
-
-/**
- * A reason not to go on, found before the first change. All of them are collected and shown together.
- */
-export interface Problem {
-  /** the server's name in the file; undefined when it is about several */
-  readonly server: DnsLabel | undefined;
-  /** stable, for scripts and tests: "port-taken", "engine-missing", … */
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
 }

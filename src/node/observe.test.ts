@@ -75,8 +75,10 @@ test("a member: its spec and release; what is broken is unknown, and no private 
   expect(JSON.stringify(facts)).not.toContain(key);
 });
 
-test("networks that cannot be seen are an obstacle, not an empty list", async () => {
+test("networks that cannot be seen are a finding, not an empty list", async () => {
   const host = debian();
   host.table.set("ip", () => failed("Operation not permitted"));
-  expect((await observe(host)).obstacles.map(({ code }) => code)).toEqual(["networks-unknown"]);
+  expect((await observe(host)).findings).toMatchObject([
+    { code: "unseen", what: "could not look at the networks in use" },
+  ]);
 });

@@ -1,15 +1,15 @@
 import { readIdentity } from "../apply/kinds/identity.ts";
 import { ManifestFile } from "../apply/manifest-file.ts";
 import { readMembers } from "../apply/members-file.ts";
-import { observeNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
+import { findNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
 import { parseArch } from "../model/architecture.ts";
+import { finding } from "../model/finding.ts";
 import type { EngineKind, NodeSpec } from "../model/node-spec.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { PATHS } from "../model/paths.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { VERSION } from "../model/version.ts";
-import type { Problem } from "../plan/step.ts";
 import { ProgramMissing, type Files, type Host } from "../system/host.ts";
 import type { Call } from "./call.ts";
 import { observeEngines } from "./engine-facts.ts";
@@ -35,9 +35,12 @@ async function observeNode(host: Host, wanted: EngineKind | null): Promise<NodeF
     jijiVersion(host),
   ]);
   const engine = wanted ?? engineOf(spec, engines);
-  const obstacles = [
-    ...(engine === undefined ? [] : await networkObstacles(host, engine)),
-    ...(networks.state === "unknown" ? [networksUnknown(networks.why)] : []),
+  const unseen = { thing: "the networks in use", evidence: networks.state === "unknown" ? networks.why : "" };
+  const findings = [
+    ...(engine === undefined
+      ? []
+      : await findNetworkObstacles(host, engine, (await ManifestFile.load(files)).manifest)),
+    ...(networks.state === "unknown" ? [finding("unseen", unseen)] : []),
   ];
   return {
     ...system,
@@ -48,7 +51,7 @@ async function observeNode(host: Host, wanted: EngineKind | null): Promise<NodeF
     release: { jiji },
     networks: networks.state === "found" ? networks.value : [],
     listeners,
-    obstacles,
+    findings,
   };
 }
 
@@ -60,19 +63,6 @@ async function observeSystem(host: Host): Promise<Pick<NodeFacts, "arch" | "os" 
 function engineOf(spec: Reading<NodeSpec>, engines: NodeFacts["engines"]): EngineKind | undefined {
   if (spec.state === "found") return spec.value.engine;
   return (["docker", "podman"] as const).find((kind) => engines[kind].state === "found");
-}
-
-async function networkObstacles(host: Host, engine: EngineKind): Promise<readonly Problem[]> {
-  const { manifest } = await ManifestFile.load(host.files);
-  return observeNetworkObstacles(host, engine, manifest);
-}
-
-function networksUnknown(why: string): Problem {
-  return {
-    code: "networks-unknown",
-    message: `cannot see which networks are in use: ${why}`,
-    hint: "what overlaps cannot be told from what does not; make it visible, then run the command again",
-  };
 }
 
 async function architecture(host: Host): Promise<string> {

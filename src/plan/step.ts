@@ -34,14 +34,3 @@ export interface Step<Action = unknown> {
   /** what the executor of that kind needs; opaque to everybody else */
   readonly action: Action;
 }
-
-/**
- * A fact that forbids going on, found before the first change: the thing, and the next step. Problems of all servers
- * are collected and shown together.
- */
-export interface Problem {
-  /** stable, for scripts and tests: "port-taken", "engine-missing", … */
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-}

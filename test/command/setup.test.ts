@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { finding } from "../../src/model/finding.ts";
 import { ABSENT, found, unknown } from "../../src/model/reading.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { commandWorld, deployFile, type CommandResult, type CommandWorld } from "./command-world.ts";
@@ -217,12 +218,12 @@ describe("bad input that is seen at the login", () => {
     "a refused login": {
       change: () =>
         (world.servers["web1"]!.refusal = new ConnectError("refused", "it refused the login", "check ssh.user")),
-      says: "error: web1: it refused the login\nhint: check ssh.user",
+      says: "error: web1: jiji cannot log in: it refused the login\nhint: check ssh.user",
     },
     "another host key": {
       change: () =>
         (world.servers["web1"]!.refusal = new ConnectError("host-key", "its host key is not known", "ssh web1")),
-      says: "error: web1: its host key is not known",
+      says: "error: web1: jiji cannot log in: its host key is not known",
     },
     "no root and no sudo": {
       change: () => (world.servers["web1"]!.probe.privilege = "none"),
@@ -230,11 +231,11 @@ describe("bad input that is seen at the login", () => {
     },
     "a wrong architecture": {
       change: () => (world.servers["web1"]!.probe.machine = "riscv64"),
-      says: "error: web1: its processor is riscv64; jiji runs on x86_64 and aarch64",
+      says: "error: web1: jiji does not run on its processor: riscv64\nhint: use a server with x86_64 or aarch64",
     },
     "another system": {
       change: () => (world.servers["web1"]!.probe.system = "FreeBSD"),
-      says: "error: web1: it runs FreeBSD",
+      says: "error: web1: it does not run Linux: it runs FreeBSD",
     },
     "no systemd": {
       change: () => (world.servers["web1"]!.probe.systemd = false),
@@ -242,7 +243,7 @@ describe("bad input that is seen at the login", () => {
     },
     musl: {
       change: () => (world.servers["web1"]!.probe.libc = { kind: "musl", version: "1.2.4" }),
-      says: "error: web1: its C library is musl",
+      says: "error: web1: it has no GNU C library: its C library is musl",
     },
     "an old glibc": {
       change: () => (world.servers["web1"]!.probe.libc = { kind: "glibc", version: "2.12" }),
@@ -274,32 +275,32 @@ describe("bad input that is seen by looking", () => {
     },
     "an address range in use": {
       change: () => world.servers["web1"]!.change({ networks: [{ cidr: "10.0.0.0/8", what: "route via eth1" }] }),
-      says: "error: web1: 10.0.0.0/8 is already in use by route via eth1, which overlaps cluster_cidr 10.210.0.0/16",
+      says: "error: web1: 10.0.0.0/8 is already in use by route via eth1 and overlaps cluster_cidr 10.210.0.0/16",
     },
     "port 31820 taken": {
       change: () =>
         world.servers["web1"]!.change({
           listeners: [{ protocol: "udp", address: "0.0.0.0", port: 31820, program: "nc (pid 77)" }],
         }),
-      says: "error: web1: port 31820/udp is taken by nc (pid 77) (on 0.0.0.0); WireGuard needs it",
+      says: "error: web1: port 31820/udp is taken by nc (pid 77); WireGuard needs it: it listens on 0.0.0.0",
     },
     "port 53 taken": {
       change: () =>
         world.servers["web1"]!.change({
           listeners: [{ protocol: "tcp", address: "*", port: 53, program: "dnsmasq (pid 5)" }],
         }),
-      says: "error: web1: port 53/tcp is taken by dnsmasq (pid 5) (on *); jiji-dns needs it",
+      says: "error: web1: port 53/tcp is taken by dnsmasq (pid 5); jiji-dns needs it: it listens on *",
     },
     "an identity that cannot be read": {
       change: () => world.servers["web1"]!.change({ identity: unknown("identity.json is malformed") }),
-      says: "error: web1: its identity cannot be read",
+      says: "error: web1: /opt/jiji/identity.json cannot be read",
     },
     "an obstacle that the server itself names": {
       change: () =>
         world.servers["web1"]!.change({
-          obstacles: [{ code: "network-exists", message: 'an engine network "jiji" is there', hint: "rename it" }],
+          findings: [finding("network-taken", { engine: "docker", network: "jiji" })],
         }),
-      says: 'error: web1: an engine network "jiji" is there\nhint: rename it',
+      says: "error: web1: docker has a network jiji that jiji did not make\nhint: remove it: docker network rm jiji",
     },
     "a newer release": {
       change: () => world.servers["web1"]!.change({ release: { jiji: found("99.0.0") } }),
@@ -320,13 +321,13 @@ describe("bad input that is seen by looking", () => {
     });
   }
 
-  test("the problems of all servers are shown together", async () => {
+  test("the findings of all servers are shown together", async () => {
     start("web1", "home");
     for (const server of Object.values(world.servers)) server.change({ engines: { docker: ABSENT, podman: ABSENT } });
     const result = await setup("--yes", "--json");
-    expect((JSON.parse(result.stdout) as { problems: { server: string; code: string }[] }).problems).toEqual([
-      expect.objectContaining({ server: "home", code: "engine-missing" }),
-      expect.objectContaining({ server: "web1", code: "engine-missing" }),
+    expect((JSON.parse(result.stdout) as { findings: object[] }).findings).toEqual([
+      expect.objectContaining({ server: "home", code: "no-engine" }),
+      expect.objectContaining({ server: "web1", code: "no-engine" }),
     ]);
   });
 

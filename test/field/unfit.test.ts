@@ -47,7 +47,7 @@ async function on(server: string, ...argv: readonly string[]): Promise<void> {
 
 test("a login that is refused, and one that may not become root", async () => {
   const { stderr } = await refused({ entries: { web1: { user: "stranger" }, bare: { user: "plain" } } });
-  expect(stderr).toContain("error: web1: it refused the login (it accepts: publickey");
+  expect(stderr).toContain("error: web1: jiji cannot log in: it refused the login (it accepts: publickey");
   expect(stderr).toContain("hint: check ssh.user and ssh.private_keys; this must work without a password: ssh ");
   expect(stderr).toContain("error: bare: the login is not root, and sudo asks for a password or is not there");
   expect(stderr).not.toContain("uploading");
@@ -67,9 +67,9 @@ test("no engine, ports that are taken and by whom, a range in use, somebody else
   await on("web1", "docker", "network", "create", "jiji");
   const { stderr } = await refused({});
   expect(stderr).toContain("error: bare: neither Docker nor Podman is installed\nhint: install one of them");
-  expect(stderr).toContain("error: web1: port 31820/udp is taken by socat (on 0.0.0.0); WireGuard needs it");
-  expect(stderr).toContain("error: web1: port 53/tcp is taken by socat (on 0.0.0.0); jiji-dns needs it");
-  expect(stderr).toContain("hint: stop socat, or let socat listen on named addresses only; ss -ltnp shows it");
+  expect(stderr).toContain("error: web1: port 31820/udp is taken by socat; WireGuard needs it: it listens on 0.0.0.0");
+  expect(stderr).toContain("error: web1: port 53/tcp is taken by socat; jiji-dns needs it: it listens on 0.0.0.0");
+  expect(stderr).toContain("hint: stop socat, or let it listen on other addresses only; ss -lnp shows it");
   expect(stderr).toContain("error: web1: 10.210.77.0/24 is already in use by");
   expect(stderr).toContain("hint: choose another network.cluster_cidr");
   expect(stderr).toContain("error: web1: docker has a network jiji that jiji did not make");

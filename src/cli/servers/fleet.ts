@@ -1,7 +1,7 @@
 import type { ServerConfig } from "../../config/deploy-config.ts";
 import { parseArch, type Arch } from "../../model/architecture.ts";
 import type { ConfigProblem } from "../../config/problem.ts";
-import type { Problem } from "../../desired/observed-server.ts";
+import { finding, type Finding } from "../../model/finding.ts";
 import { endpointOf, parseIpv4, parseNumericAddress, type Endpoint } from "../../model/address.ts";
 import { JijiError } from "../../model/errors.ts";
 import { parseNodeSpecFile, type NodeSpec } from "../../model/node-spec.ts";
@@ -96,16 +96,11 @@ function unreachedServer(config: ServerConfig, error: unknown): UnreachedServer 
   };
 }
 
-/** A server that answers and yet cannot be logged in to, as a reason not to begin. */
-export function loginProblems(unreached: readonly UnreachedServer[]): Problem[] {
+/** Servers that answer and yet cannot be logged in to: a reason not to begin. */
+export function loginFindings(unreached: readonly UnreachedServer[]): Finding[] {
   return unreached
     .filter(({ isAway }) => !isAway)
-    .map(({ config, error }) => ({
-      server: config.name,
-      code: "login",
-      message: error.message,
-      hint: error.hint ?? "",
-    }));
+    .map(({ config, error }) => finding("login", { server: config.name, evidence: error.message, cure: error.hint }));
 }
 
 interface Target {

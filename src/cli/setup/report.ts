@@ -1,4 +1,4 @@
-import type { Problem } from "../../desired/observed-server.ts";
+import { formatFinding, type Finding } from "../../model/finding.ts";
 import { formatDuration } from "../duration.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import type { UnreachedServer } from "../servers/fleet.ts";
@@ -21,14 +21,17 @@ export interface SetupReport {
 }
 
 /** Everything that forbids to begin, together. Nothing was changed. */
-export function reportProblems(output: Output, asJson: boolean, problems: readonly Problem[]): ExitCode {
-  const shown = problems.toSorted((a, b) => ((a.server ?? "") < (b.server ?? "") ? -1 : 1));
-  if (asJson) output.json(EXIT.failed, { problems: shown });
-  for (const { server, message, hint } of shown) {
-    output.error(server === undefined ? message : `${server}: ${message}`, hint === "" ? undefined : hint);
-  }
+export function reportFindings(output: Output, asJson: boolean, findings: readonly Finding[]): ExitCode {
+  const shown = findings.toSorted((a, b) => ((a.server ?? "") < (b.server ?? "") ? -1 : 1));
+  if (asJson) output.json(EXIT.failed, { findings: shown });
+  for (const found of shown) showFinding(output, found);
   output.progress("nothing was changed");
   return EXIT.failed;
+}
+
+function showFinding(output: Output, found: Finding): void {
+  const text = formatFinding(found);
+  output.error(found.server === null ? text : `${found.server}: ${text}`, found.cure);
 }
 
 type Outcome = "planned" | "unchanged" | "done" | "failed" | "unhealthy" | "skipped";

@@ -9,7 +9,7 @@ import type { CliContext } from "../context.ts";
 import { chooseCorrosion, type CorrosionChoice } from "../corrosion/choice.ts";
 import { formatDuration } from "../duration.ts";
 import type { ExitCode } from "../exit-codes.ts";
-import { connectFleet, loginProblems, type Fleet, type ReachedServer } from "../servers/fleet.ts";
+import { connectFleet, loginFindings, type Fleet, type ReachedServer } from "../servers/fleet.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice, type LoadedConfig } from "../load-config.ts";
 import { lockAll } from "../rollout/locks.ts";
@@ -19,7 +19,7 @@ import { loadReleaseFiles, type ReleaseFiles } from "../rollout/release-files.ts
 import { applyRounds, type ServerRun } from "./rounds.ts";
 import { findUnfitAtLogin } from "../rollout/login-fitness.ts";
 import { countPlan, renderPlan } from "../rollout/plan-text.ts";
-import { reportProblems, reportSetup, type SetupReport } from "./report.ts";
+import { reportFindings, reportSetup, type SetupReport } from "./report.ts";
 import { Uploads, type FitServer } from "../rollout/uploads.ts";
 import { planServers, type PlannedServer } from "./planning.ts";
 import { verifyServers, type Verdict } from "./verify.ts";
@@ -99,8 +99,8 @@ class Setup {
     const chosen = fleet.reached.filter(({ config }) => selected.has(config.name));
     const away = fleet.unreached.filter(({ config, isAway }) => isAway && selected.has(config.name));
     const refused = fleet.unreached.filter(({ config }) => selected.has(config.name));
-    const problems = [...loginProblems(refused), ...chosen.flatMap((server) => findUnfitAtLogin(server, files))];
-    if (problems.length > 0) return reportProblems(output, options.json, problems);
+    const findings = [...loginFindings(refused), ...chosen.flatMap((server) => findUnfitAtLogin(server, files))];
+    if (findings.length > 0) return reportFindings(output, options.json, findings);
     for (const { error } of away) output.warn(`${error.server}: ${error.message}; it is skipped`, error.hint);
     if (chosen.length === 0) {
       throw new JijiError("connection", "none of the servers can be reached", { hint: "nothing was changed" });
@@ -178,7 +178,7 @@ class Setup {
     const { context, output, options, loaded, files } = this.#input;
     const observed = await this.#observe([...work.fit, ...work.told], clients);
     const desired = computeDesiredState(loaded.config, observed, releaseChoice(files, work.corrosion));
-    if (!desired.ok) return reportProblems(output, options.json, desired.problems);
+    if (!desired.ok) return reportFindings(output, options.json, desired.findings);
     const { state } = desired;
     output.detail("asking every server for its plan");
     const planned = await this.#plan(state, clients, work);

@@ -1,11 +1,12 @@
 import { JijiError } from "../../model/errors.ts";
+import { finding, formatFinding } from "../../model/finding.ts";
 import { serverAddress } from "../../model/cluster.ts";
 import { PATHS } from "../../model/paths.ts";
 import type { ApplyEvent, ShownStep } from "../../model/node/apply.ts";
 import type { CliContext } from "../context.ts";
 import { formatDuration } from "../duration.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { connectFleet, loginProblems, type ReachedServer, type UnreachedServer } from "../servers/fleet.ts";
+import { connectFleet, loginFindings, type ReachedServer, type UnreachedServer } from "../servers/fleet.ts";
 import { selectServers } from "../servers/host-pattern.ts";
 import { loadConfig, type ConfigChoice } from "../load-config.ts";
 import { lockAll } from "../rollout/locks.ts";
@@ -16,7 +17,7 @@ import { loadReleaseFiles } from "../rollout/release-files.ts";
 import { StepProgress } from "../setup/rounds.ts";
 import { findUnfitAtLogin } from "../rollout/login-fitness.ts";
 import { countPlan, renderPlan, type ServerPlan } from "../rollout/plan-text.ts";
-import { reportProblems } from "../setup/report.ts";
+import { reportFindings } from "../setup/report.ts";
 import { Uploads, type FitServer } from "../rollout/uploads.ts";
 import { renderTable } from "../table.ts";
 
@@ -65,11 +66,13 @@ export async function networkTeardown(
   try {
     const installed = fleet.reached.filter(isInstalled);
     const refused = fleet.unreached.filter(({ isAway }) => !isAway);
-    const problems = [
-      ...loginProblems(refused),
-      ...fleet.reached.filter(({ connection }) => connection.probe.privilege === "none").flatMap(noRoot),
+    const findings = [
+      ...loginFindings(refused),
+      ...fleet.reached
+        .filter(({ connection }) => connection.probe.privilege === "none")
+        .map(({ config }) => finding("no-root", { server: config.name })),
     ];
-    if (problems.length > 0) return reportProblems(output, options.json, problems);
+    if (findings.length > 0) return reportFindings(output, options.json, findings);
     const away = fleet.unreached.filter(({ isAway }) => isAway);
     for (const { error } of away) output.warn(`${error.server}: ${error.message}; it is skipped`, error.hint);
     const clean = fleet.reached.filter((server) => !isInstalled(server));
@@ -95,13 +98,6 @@ function isInstalled({ connection }: ReachedServer): boolean {
   return installed.has(PATHS.executable) || installed.has(PATHS.manifest);
 }
 
-function noRoot({ config }: ReachedServer): Parameters<typeof reportProblems>[2] {
-  const hint = "log in as root, or allow sudo without a password: sudo -n true must work";
-  return [
-    { server: config.name, code: "no-root", message: "the login is not root, and sudo asks for a password", hint },
-  ];
-}
-
 /**
  * A server is taken down by the release that set it up. One whose setup broke off before the program was in its place gets
  * it sent once more.
@@ -121,7 +117,10 @@ async function withPrograms<T>(
   try {
     const unfit = bare.flatMap((server) => findUnfitAtLogin(server, files));
     const [first] = unfit;
-    if (first !== undefined) throw new JijiError("conflict", first.message, { server: first.server, hint: first.hint });
+    if (first !== undefined) {
+      const details = { server: first.server ?? undefined, hint: first.cure };
+      throw new JijiError("conflict", formatFinding(first), details);
+    }
     await uploads.stageMissing(bare as readonly FitServer[]);
     const clients = installed.map((server) => {
       const { arch } = server;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { findingSchema } from "../finding.ts";
 import { identitySchema } from "../identity.ts";
 import type { MembersFile } from "../members-file.ts";
 import { membersFileSchema } from "../members-file.ts";
@@ -46,8 +47,8 @@ export const nodeFactsSchema = z.object({
   networks: list(z.object({ cidr: boundedText, what: boundedText }), 10_000),
   /** who listens on the ports that jiji needs, jiji's own processes left out */
   listeners: list(listenerSchema, 10_000),
-  /** reasons why this server is unfit that no other field tells, e.g. an engine network "jiji" that is somebody else's */
-  obstacles: list(z.object({ code: boundedText, message: boundedText, hint: boundedText }), 100),
+  /** reasons why this server is unfit that no other field tells, e.g. an engine network that is somebody else's */
+  findings: list(findingSchema, 100).default([]),
 });
 
 export type NodeFacts = z.output<typeof nodeFactsSchema>;
