@@ -17,6 +17,7 @@ export const TEST_STAGES: readonly Stage[] = [
     about: "unit and property tests beside the source, and what the documents say of the repository",
     folders: ["src", "tools", "lab", "bench", "scripts", "test/repository"],
     parallel: 4,
+    isShort: true,
     timeLimitMs: 3 * minute,
     testTimeoutMs: 30_000,
   }),
@@ -111,6 +112,8 @@ interface TestStageRequest {
   readonly oneProcessPerFile?: boolean;
   /** how many processes share the files: more than cores, since many tests wait for a timer or a socket */
   readonly parallel?: number;
+  /** over before it pays that the runtime's last compiler optimizes, which takes a tenth of the processor's time */
+  readonly isShort?: boolean;
   /** of each process */
   readonly timeLimitMs: number;
   /** of each test that does not say otherwise */
@@ -174,7 +177,10 @@ async function runBunTest(
         timeoutMs: context.timeLimitMs(request.timeLimitMs),
         graceMs: 60_000,
         maxMegabytes,
-        ...(context.corrosion?.state === "ready" && { env: { CORROSION_BIN: context.corrosion.paths } }),
+        env: {
+          ...(context.corrosion?.state === "ready" && { CORROSION_BIN: context.corrosion.paths }),
+          ...(request.isShort === true && { BUN_JSC_useFTLJIT: "0" }),
+        },
         ...(live && { onOutput: (text: string) => context.show(text) }),
       },
     );

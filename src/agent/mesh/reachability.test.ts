@@ -44,6 +44,8 @@ class World {
   readonly #crowd: readonly { id: string; subnet: number; isApart: true }[];
   #waiting: Datagram[] = [];
   readonly #hidden = new Map<number, string>();
+  /** `changes` of each agent when what it hides was last compared */
+  readonly #looked = new Map<Reachability, number>();
 
   constructor(count: number, seed = 1, apart: readonly number[] = [], crowd = 0) {
     this.#random = chance(seed);
@@ -93,12 +95,17 @@ class World {
       for (const [n, agent] of this.agents) {
         if (!this.isRunning(n)) continue;
         if (this.#looks(n) && agent.nextDueMs() <= this.nowMs) this.#tick(n, agent);
-        const text = agent.hidden(this.nowMs).join();
-        if (text !== (this.#hidden.get(n) ?? "")) this.changes++;
-        this.#hidden.set(n, text);
+        if (agent.changes !== this.#looked.get(agent)) this.#compareHidden(n, agent);
       }
     }
     return this.nowMs - begin;
+  }
+
+  #compareHidden(n: number, agent: Reachability): void {
+    this.#looked.set(agent, agent.changes);
+    const text = agent.hidden(this.nowMs).join();
+    if (text !== (this.#hidden.get(n) ?? "")) this.changes++;
+    this.#hidden.set(n, text);
   }
 
   #looks(n: number): boolean {
@@ -120,6 +127,7 @@ class World {
   }
 
   #deliver(): void {
+    if (this.#waiting.length === 0) return;
     const isDue = ({ atMs, to }: Datagram): boolean => atMs <= this.nowMs && this.#looks(to);
     const due = this.#waiting.filter((datagram) => isDue(datagram));
     this.#waiting = this.#waiting.filter((datagram) => !isDue(datagram));

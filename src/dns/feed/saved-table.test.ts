@@ -120,6 +120,9 @@ describe("while the server runs", () => {
   });
 
   test("a snapshot that takes the place of what was known in the middle of a save is in it whole, or not at all", async () => {
+    const factsOf = (subnet: number) =>
+      Array.from({ length: 900 }, (_, n) => readFacts(container(`s${n}`, `10.210.${subnet}.${2 + (n % 250)}`)));
+    const servers = [web1.id, web2.id].map((id, subnet) => ({ id, facts: factsOf(subnet) }));
     for (let at = 1; at < 5; at++) {
       let pauses = 0;
       let turn: Promise<void> = Promise.resolve();
@@ -127,20 +130,13 @@ describe("while the server runs", () => {
         if (++pauses !== at) return;
         // Both servers' rows get other numbers, a slice of them per turn of the event loop.
         zone.beginSnapshot(true);
-        for (const [id, subnet] of [
-          [web1.id, 0],
-          [web2.id, 1],
-        ] as const) {
-          for (let n = 0; n < 900; n++) {
-            const facts = readFacts(container(`s${n}`, `10.210.${subnet}.${2 + (n % 250)}`));
-            zone.snapshotRow(zone.owners.place(id, 1_000 + n)!, facts);
-          }
+        for (const { id, facts } of servers) {
+          for (const [n, each] of facts.entries()) zone.snapshotRow(zone.owners.place(id, 1_000 + n)!, each);
         }
         turn = zone.endSnapshot(() => Bun.sleep(1));
       });
-      for (let n = 0; n < 900; n++) {
-        put(zone, n);
-        zone.set(zone.owners.place(web2.id, n)!, readFacts(container(`s${n}`, `10.210.1.${2 + (n % 250)}`)));
+      for (const { id, facts } of servers) {
+        for (const [n, each] of facts.entries()) zone.set(zone.owners.place(id, n)!, each);
       }
       const before = zone.rowCount;
       await mesh.snapshotDone();

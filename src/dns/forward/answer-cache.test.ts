@@ -149,9 +149,9 @@ describe("cache of resolvers' answers", () => {
     const { cache, responder, keep } = setUp();
     const text = "x".repeat(200);
     let told = 0;
-    for (let i = 0; i < 60_000; i++) {
+    for (let i = 0; i < 32_000; i++) {
       const name = `n${i}.example`;
-      const data = [`${i} ${text}`];
+      const data = [`${i} ${text}`, text];
       keep(packet(name), answerOf(name, { answers: [{ type: "TXT", name, data, ttl: 60 }] }));
       if (i % 97 !== 0) continue;
       expect(cache.usedBytes).toBeLessThanOrEqual(CACHE_BYTES);
@@ -161,9 +161,9 @@ describe("cache of resolvers' answers", () => {
       told++;
       expect((answer.answers as { data: Buffer[] }[])[0]!.data.join("")).toStartWith(`${back} x`);
     }
-    expect(told).toBeGreaterThan(300);
+    expect(told).toBeGreaterThan(150);
     expect(ask(responder, packet("n0.example"))).toBeUndefined();
-    expect(ask(responder, packet("n59999.example"))).toBeDefined();
+    expect(ask(responder, packet("n31999.example"))).toBeDefined();
   });
 
   test("its places may count past 32 bits", () => {

@@ -227,7 +227,7 @@ describe("why a name has its answer", () => {
           for (const name of [...namesOf([...rows, ...later]), ...others]) await compare(table, service, name);
         },
       ),
-      { numRuns: 100 },
+      { numRuns: 40 },
     );
   });
 });

@@ -35,8 +35,8 @@ function table(addresses: readonly number[]): SharedArrayBuffer {
   return buffer;
 }
 
-/** A table of twenty services with an address each, one with 200, the apex, and a PTR. */
-function largeTable(): SharedArrayBuffer {
+/** A table of twenty services with an address each, one with 200, the apex, and a PTR; nobody writes to it. */
+const largeTable = ((): SharedArrayBuffer => {
   const buffer = allocateTable({
     names: 40,
     arenaBytes: 8192,
@@ -51,7 +51,7 @@ function largeTable(): SharedArrayBuffer {
   for (let i = 0; i < 20; i++) writer.put(encodeName(`shop-s${i}.jiji`)!, RECORD.NAME, [0x0ad20002 + i], 0);
   writer.setReverse(2, encodeName("shop-s0.jiji"));
   return buffer;
-}
+})();
 
 /** A client's socket that keeps every answer. */
 async function listener(port: number, host = "127.0.0.1") {
@@ -261,7 +261,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
     async () => {
       const handedOver: number[] = [];
       const loop = await start((packet) => handedOver.push(packet.length), 0);
-      loop.useTable(largeTable());
+      loop.useTable(largeTable);
       const asker = await listener(loop.port, OUTER_ADDRESS);
       open.push(asker);
       asker.send(question("shop-s1.jiji", 1));
@@ -285,7 +285,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
     [4096, 1232],
   ])("with a payload of %p the answer has at most %d octets, TC, and OPT if it was asked with", async (size, most) => {
     const loop = await start();
-    loop.useTable(largeTable());
+    loop.useTable(largeTable);
     const asker = await client(loop.port);
     open.push(asker);
     const more = size === undefined ? {} : opt(size, { flags: 0x8000 });
@@ -306,7 +306,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
   test("does with 600 mutated packets, octet for octet, what the responder alone does", async () => {
     const handedOver: Buffer[] = [];
     const loop = await start((packet) => handedOver.push(Buffer.from(packet)));
-    const shared = largeTable();
+    const shared = largeTable;
     loop.useTable(shared);
     const responder = new Responder(SEED, CLUSTER);
     responder.use(new TableReader(shared));
@@ -352,7 +352,7 @@ describe.each(Object.keys(kinds) as (keyof typeof kinds)[])("%s", (kind) => {
       const { id, questions } = decode(Buffer.from(packet));
       handedOver.push(`${id} ${questions![0]!.name}`);
     });
-    loop.useTable(largeTable());
+    loop.useTable(largeTable);
     const asker = await listener(loop.port);
     open.push(asker);
     const { packets, answers, forwards, counts } = burst();
