@@ -24,9 +24,8 @@ export async function withApplyLock<T>(goal: NodeGoal, work: () => Promise<T>): 
 }
 
 /**
- * After teardown, or when nothing was ever set up, the locks and their folder are not left behind; uploads that wait
- * for a setup do not count. To be called while the lock is held: whoever waits for it notices that the file is another
- * one by then.
+ * Removes the locks and their folder when jiji is not set up here: after teardown, or before any setup. Uploads that wait
+ * for a setup do not count. Call it while the lock is held: whoever waits for the lock notices that its file is gone.
  */
 export async function removeLocksIfLeft(paths: readonly string[]): Promise<void> {
   const manifest = await systemFiles.stat(PATHS.manifest);

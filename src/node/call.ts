@@ -8,13 +8,13 @@ export interface Call<Name extends Subcommand> {
   readonly closed: Promise<void>;
   /** prints one line of the answer */
   readonly say: (line: AnswerOf<Name>) => void;
-  /** prints a line that is JSON already, and waits until it is on its way, so that nothing piles up here */
+  /** prints a line that is already JSON; resolves when there is room for more, so that memory stays bounded */
   readonly passOn: (line: string) => Promise<void>;
-  /** the same for a process that has nothing else to do: it stands still while the reader is busy */
+  /** the same, blocking the process until the line is written */
   readonly passOnNow: (line: string) => void;
 }
 
-/** Answers a request. What it throws is printed as the failure, and the exit code is 1. */
+/** Answers a request. When it throws, the error is printed as the failure and the exit code is 1. */
 export type Handler<Name extends Subcommand> = (
   request: CheckedRequestOf<Name>,
   call: Call<Name>,

@@ -22,7 +22,7 @@ export async function runNodeDns(
   for (const line of linesOf(listing, detail)) say(line);
 }
 
-/** So many records stand in one line; a service that has more comes in several. */
+/** Records of one line; a service that has more comes in several lines. */
 const RECORDS_IN_LINE = 1000;
 
 /** A listing as lines; of detail `digest` the last one only. */
@@ -35,7 +35,7 @@ export function* linesOf({ names, ...end }: DnsListing, detail: "names" | "diges
   yield { type: "listed", ...end };
 }
 
-/** Equal for equal answers: every name with the addresses that are answered, in an order of their own. */
+/** A digest of every name with its answered addresses, sorted: equal when the answers are equal. */
 export function digestOf(names: readonly Pick<ListedName, "name" | "records">[]): string {
   const hash = createHash("sha256");
   for (const { name, records } of names.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -45,7 +45,7 @@ export function digestOf(names: readonly Pick<ListedName, "name" | "records">[])
   return hash.digest("hex");
 }
 
-/** Throws a {@link JijiError} when jiji-dns has no table yet: that is no empty list. */
+/** Throws a {@link JijiError} when jiji-dns has no table yet, which is not the same as an empty list. */
 function listingOf(answer: NamesAnswer): DnsListing {
   if (answer.source === "none") {
     throw new JijiError("remote", "jiji-dns has not read the store yet", {

@@ -4,7 +4,7 @@ import { ProgramMissing, type Host, type ProgramResult } from "../system/host.ts
 
 const TIMEOUT_MS = 20_000;
 
-/** Which engines are there. One that is installed and does not answer is unknown, for its containers may well run. */
+/** Which engines are there. One that is installed but does not answer is unknown, since its containers may be running. */
 export async function observeEngines(host: Host): Promise<NodeFacts["engines"]> {
   const [docker, podman] = await Promise.all([observeDocker(host), observePodman(host)]);
   return { docker, podman };

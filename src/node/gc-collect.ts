@@ -25,13 +25,13 @@ interface Context {
   readonly countOwn: () => Promise<number>;
 }
 
-/** An agent that was asked to look has done so by then. */
+/** By then an agent that was asked to compare its rows has done so. */
 const AGENT_MS = 10_000;
 const AGENT_PAUSE_MS = 200;
 
 /**
- * Does what the operator has agreed to. Rows first, then the numbers: a number must not be given away while rows of its
- * former holder stand in the store. Each part that does not work becomes a problem; the others are done.
+ * Does what the operator has agreed to: first the rows, then the numbers, since nobody may get a number while the store
+ * still holds rows of its former holder. A part that fails becomes a problem; the others are done all the same.
  */
 export async function runCollect(asked: CollectRequest, context: Context): Promise<GcDone> {
   const request = { ...asked, removed: await stillRemoved(asked, context) };
@@ -63,8 +63,8 @@ export async function runCollect(asked: CollectRequest, context: Context): Promi
 }
 
 /**
- * Without those that the store alone calls removed, and that are members as far as this server knows by now: somebody may
- * have joined while the operator was asked.
+ * The removed servers, without those that only the store calls removed and that this server knows as members: somebody
+ * may have joined while the operator was asked.
  */
 async function stillRemoved(
   { removed }: CollectRequest,
@@ -102,8 +102,8 @@ async function deleteRows({ removed }: CollectRequest, store: StoreClient): Prom
 }
 
 /**
- * Gives the ids whose numbers are free here from now on, those that were before included. What only the store says, which
- * any member can write to, is not brought into members.json.
+ * Gives the ids whose numbers are free here now, whether or not they were before. Any member can write to the store, so
+ * what only the store says does not get into members.json.
  */
 async function freeNumbersHere(request: CollectRequest, { host: { files } }: Context): Promise<string[]> {
   const removed = request.removed.filter(({ name }) => name !== "");

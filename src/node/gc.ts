@@ -31,7 +31,7 @@ const SOURCES: GcSources = {
   openStore: openOwnStore,
 };
 
-/** Rows of strangers that are listed; whoever writes more of them gets the rest counted. */
+/** At most so many rows of strangers are listed; the rest is only counted. */
 const LISTED_ROWS = 5000;
 
 const ROWS_PER_LINE = 200;
@@ -64,7 +64,7 @@ interface OwnLook {
   readonly uncompared: string | null;
 }
 
-/** The own rows first and then the engine: a container that ends in between is asked about once too often, which is harmless. */
+/** Reads the own rows before the engine: a container that ends in between is listed although its row is on its way out. */
 async function lookAtOwn(files: Files, store: StoreClient, engine: Engine): Promise<OwnLook> {
   const identity = await readIdentity(files);
   if (identity.state !== "found") return { self: undefined, rows: [], uncompared: "its identity cannot be read" };
@@ -128,7 +128,7 @@ async function requireMembers(files: Files): Promise<MembersFile> {
 
 const STRANGER = "NOT IN (SELECT value FROM json_each(?))";
 
-/** Rows of owners that are no members here: removed ones, and ones that nobody knows. */
+/** Rows whose owner is not a member here: it was removed, or nobody knows it. */
 async function readStrangers(
   store: StoreClient,
   members: readonly string[],
@@ -159,7 +159,7 @@ function serverRow([owner, name]: Row): GcRow {
   return { table: "servers", owner: short(owner), n: null, what, containerId: null, why: "not a member" };
 }
 
-/** An id that somebody made up may be anything. */
+/** Any member can write any id into the store. */
 function short(owner: unknown): string {
   return String(owner).slice(0, 100);
 }

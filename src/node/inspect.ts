@@ -35,12 +35,12 @@ const SOURCES: InspectSources = {
   },
 };
 
-/** More than this fit only a text that says nothing. */
+/** A text that more containers fit says nothing. */
 const MAX_MATCHES = 50;
 
 /**
- * Rows are anybody's who has the store: no number of them may push out those that matter, or make the answer longer than a
- * line may be. So few of one owner's about one container, members' before strangers', and short texts.
+ * Any member can write any number of rows. They must neither push out the rows that matter nor make the answer too long for
+ * a line: so one owner has few rows about one container, members' rows come before strangers', and texts are cut.
  */
 const MAX_ROWS = 300;
 const MAX_ROWS_OF_ONE = 3;
@@ -114,12 +114,12 @@ async function lookInEngine(
   if (onNetwork.state !== "found") return onNetwork;
   const sides = onNetwork.value.flatMap((container) => engineSide(container, text, context) ?? []);
   if (sides.length > 0 || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text)) return found(sides);
-  // One that is not on the network has no row; that is what somebody who looks for it wants to know.
+  // A container that is not on the network has no row, which is what its operator wants to learn.
   const elsewhere = await engine.container(text);
   if (elsewhere.state !== "found") return found([]);
   const side = describe(elsewhere.value, context);
   const { id, name } = side;
-  // What else the engine takes for an id is the beginning of one.
+  // The engine also takes the beginning of an id.
   const rank = matchRank(text, { id, name, address: null, project: null, service: null, instance: null }) ?? 4;
   return found([{ ...side, rank }]);
 }

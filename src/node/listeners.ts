@@ -14,10 +14,10 @@ export interface ListeningSocket extends Omit<Listener, "program"> {
 
 const NEEDED = new Set<number>(Object.values(PORTS));
 
-/** Whose programs stand here are jiji's own. */
+/** A process whose program lies here is jiji's own. */
 const OWN_FOLDER = "/opt/jiji/";
 
-/** Who listens on a port that jiji needs, by name; jiji itself left out. Throws when that cannot be seen. */
+/** Which programs, other than jiji's own, listen on ports that jiji needs. Throws when that cannot be seen. */
 export async function observeListeners(host: Host, spec: Reading<NodeSpec>): Promise<readonly Listener[]> {
   const { stdout } = await runChecked(host, ["ss", "--no-header", "--tcp", "--udp", "--listening", "--numeric", "-p"], {
     hint: "install iproute2 on the server",
@@ -56,9 +56,9 @@ export function parseListeningSockets(text: string): readonly ListeningSocket[] 
 
 async function isOwn(host: Host, socket: ListeningSocket, own: string | undefined): Promise<boolean> {
   if (own === undefined) return false;
-  // the kernel's tunnel has no process, and where the kernel has none, wireguard-go stands in for it
+  // the kernel's tunnel has no process; wireguard-go takes its place on kernels without WireGuard
   if (socket.port === PORTS.wireguard) return isOwnTunnel(host, socket);
-  // systemd holds jiji-dns's port
+  // systemd holds jiji-dns's port open
   if (socket.port === PORTS.dns && socket.address === own) {
     if (socket.processes.some(({ name }) => name === "systemd")) return true;
   }

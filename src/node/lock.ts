@@ -5,8 +5,8 @@ import { removeLocksIfLeft } from "./apply-lock.ts";
 import type { Call } from "./call.ts";
 
 /**
- * `jiji node lock`: takes this server's lock without waiting and holds it until the end of standard input, so that a CLI
- * that died frees it.
+ * `jiji node lock`: takes this server's lock without waiting and holds it until the end of standard input, so the lock is
+ * free again when the CLI dies.
  */
 export async function runNodeLock(
   { holder }: CheckedRequestOf<"lock">,

@@ -91,7 +91,7 @@ async function systemdVersion(host: Host): Promise<Reading<string>> {
 async function glibcVersion(host: Host): Promise<Reading<string>> {
   const asked = await firstMatch(host, ["getconf", "GNU_LIBC_VERSION"], /^glibc (\S+)/);
   if (asked.state === "found") return asked;
-  // musl's ldd fails and says what it is on standard error; glibc's prints its version first
+  // ldd of musl fails and names itself on standard error; ldd of glibc prints its version first
   try {
     const { stdout, stderr } = await host.programs.run(["ldd", "--version"]);
     if (/musl/i.test(stdout + stderr)) return ABSENT;
@@ -112,7 +112,7 @@ async function firstMatch(host: Host, argv: readonly [string, ...string[]], patt
   }
 }
 
-/** What the installed jiji calls itself; mostly it is the one that runs here. */
+/** The installed jiji's version; usually the installed one is what runs here. */
 async function jijiVersion(host: Host): Promise<Reading<string>> {
   if (process.execPath === PATHS.executable) return found(VERSION);
   const stat = await host.files.stat(PATHS.executable);

@@ -28,8 +28,8 @@ export function findOwnStore({ store, subnet }: NodeSpec): OwnStore | { readonly
 }
 
 /**
- * Why the store's file cannot be read although it is there or was: SQLite needs the log and its index beside the file, which
- * a store that ends in good order takes away with it.
+ * Why the store's file cannot be read; undefined when it can. SQLite needs the log and its index beside the file, and a
+ * store that stops in good order removes both.
  */
 export async function whyNotReadable(
   files: Files,

@@ -9,13 +9,13 @@ export interface PeerProbe {
   readonly roundTripMs: number | null;
 }
 
-/** An IPv4 header and ICMP's: what a ping's payload has less than the tunnel's MTU. */
+/** The headers of IPv4 and ICMP, which a ping's payload leaves room for within the tunnel's MTU. */
 const IP_AND_ICMP_BYTES = 28;
 
-/** The first packet over a new tunnel waits for its handshake, which is tried again after 5 s. */
+/** The first packet over a new tunnel waits for the handshake; WireGuard repeats a lost one after 5 s. */
 const ATTEMPTS = 4;
 
-/** Sends full-size packets that must not be cut (DF) to every peer's .1, all peers at once. */
+/** Sends every peer's .1 packets of full size that must not be fragmented (DF), to all peers at once. */
 export async function probePeers(
   host: Host,
   spec: NodeSpec,

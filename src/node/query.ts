@@ -17,11 +17,11 @@ import { askOwnHealth, findOwnStore, openOwnStore, whyNotReadable, type OwnStore
 /** What `jiji node query` works with; tests give others. */
 export interface QueryPorts {
   readonly startPiped: StartPiped;
-  /** the program and the words that make it the reader */
+  /** the command line of the reader */
   readonly reader: readonly string[];
   /** opens the store's API with this server's token */
   readonly openStore: (files: Files, spec: NodeSpec) => Promise<StoreClient>;
-  /** what the store says of its health, if it does */
+  /** what the store says of its health; undefined when it says nothing */
   readonly askHealth: (files: Files, spec: NodeSpec) => Promise<StoreHealth | undefined>;
 }
 
@@ -33,21 +33,21 @@ const PORTS: QueryPorts = {
   askHealth: askOwnHealth,
 };
 
-/** Memory for data of the reader: enough for the tables of a full mesh, and no harm to a small server. */
+/** Memory that the reader may take: enough for the tables of a full mesh, and bearable for a small server. */
 const READER_DATA_BYTES = 512 * 1024 * 1024;
 
 /**
- * Beside the processor time. An answer that nobody reads to its end keeps the store from tidying its log, so it does not
- * stay for ever.
+ * Time in which the answer has to be read, on top of the processor time. An answer that is not read to its end keeps the
+ * store from tidying its log.
  */
 const READING_MS = 600_000;
 
-/** The reader and the store's file have one group in common, and that one may only read it. */
+/** The group of the store's file; it may read the file and not write it. */
 const STORE_GROUP = "jiji-corrosion";
 
 /**
- * The reader as a user without rights, who may read the store's file and write no file at all, and who ends when this
- * process does. The kernel counts its processor time and memory.
+ * The reader's command line under a user without rights: it may read the store's file, can write no file at all, and ends
+ * when this process ends. The kernel limits its processor time and memory.
  */
 export function confinedReader(reader: readonly string[], seconds: number): readonly [string, ...string[]] {
   return [
@@ -143,7 +143,7 @@ function startHint({ unit }: OwnStore): string {
   return `systemctl start ${unit}`;
 }
 
-/** Passes the reader's lines on, at the pace of who reads them, but the last one; gives that one if it is whole. */
+/** Passes all lines of the reader on but the last, no faster than they are read. Gives the last one if it is whole. */
 async function relay(lines: AsyncIterable<string>, { passOn }: Call<"query">): Promise<string | undefined> {
   let last: string | undefined;
   for await (const line of lines) {
@@ -153,7 +153,7 @@ async function relay(lines: AsyncIterable<string>, { passOn }: Call<"query">): P
   return last !== undefined && isJson(last) ? last : undefined;
 }
 
-/** What the reader said last: why it does not go on, or figures to be completed, or the end as it is. */
+/** Handles the reader's last line: a failure, a file that cannot be read, figures to complete, or the end as it is. */
 async function sayLast(text: string, store: OwnStore, reading: Reading): Promise<void> {
   const { call } = reading;
   const json: unknown = JSON.parse(text);
@@ -170,7 +170,7 @@ async function sayLast(text: string, store: OwnStore, reading: Reading): Promise
   }
 }
 
-/** The reader sees the file's content; its sizes on disk and the running store are asked by who may. */
+/** Adds what the reader has no right to see: sizes on disk, this server's identity and members, the store's health. */
 async function completeFigures(
   { figures }: Pick<Figures, "figures">,
   { path, kind }: OwnStore,
@@ -189,7 +189,7 @@ async function completeFigures(
   return { type: "figures", kind, sizeBytes, walBytes, self, members, figures, health };
 }
 
-/** A reader that was stopped may have said half a line. */
+/** A reader that was stopped may have written half a line. */
 function isJson(line: string): boolean {
   try {
     JSON.parse(line);

@@ -11,8 +11,8 @@ import { withApplyLock } from "./apply-lock.ts";
 import type { Call } from "./call.ts";
 
 /**
- * `jiji node repair`: makes this server again as its own spec.json and members.json say. Needs no operator, and says what
- * it does for the journal.
+ * `jiji node repair`: makes this server what its own spec.json and members.json say. It needs no operator and reports to the
+ * journal.
  */
 export async function runNodeRepair(
   _request: null,

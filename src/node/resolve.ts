@@ -7,10 +7,10 @@ import type { Host } from "../system/host.ts";
 import { requireSpec } from "./own-files.ts";
 import type { Call } from "./call.ts";
 
-/** So many questions are under way at once; a DNS server takes them from one source without complaint. */
+/** Questions under way at once, few enough for a DNS server to take from one source. */
 const PARALLEL = 64;
 
-/** Between two rounds of questions while an answer is waited for. */
+/** The pause between two rounds of questions. */
 const AGAIN_MS = 50;
 
 /** `jiji node resolve`: asks this server's jiji-dns as any client would, and says what came. */
@@ -30,7 +30,7 @@ export async function runNodeResolve(
   }
 }
 
-/** Asks once, or again and again until what was asked for is so; an answer that does not come settles nothing. */
+/** Asks once, or repeatedly until `until` is true or its time is up. A missing answer settles nothing. */
 export async function resolveUntil(
   client: DnsClient,
   { names, until }: CheckedRequestOf<"resolve">,

@@ -71,7 +71,7 @@ export async function runNode<Name extends Subcommand>(
   }
 }
 
-/** How any error is told to the other side. */
+/** The line that tells the other side of an error. */
 export function failureOf(error: unknown): Failure {
   const message = error instanceof Error ? error.message : String(error);
   const hint = error instanceof JijiError ? error.hint : undefined;
@@ -106,7 +106,7 @@ async function drain(iterator: AsyncIterator<Uint8Array>): Promise<void> {
   try {
     while ((await iterator.next()).done !== true);
   } catch {
-    // a broken connection is an end too
+    // a broken connection ends the input as well
   }
 }
 

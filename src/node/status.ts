@@ -137,7 +137,7 @@ async function readTraffic(host: Host): Promise<ReadonlyMap<string, readonly [nu
   );
 }
 
-/** How many rows the store holds, and how large its file is where it is this server's own. */
+/** The number of rows in the store, and the size of its file if that is on this server. */
 async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"]> {
   let client: StoreClient | undefined;
   try {
@@ -173,7 +173,7 @@ async function readFilters(host: Host): Promise<{ readonly problems: string[]; r
 
 const FRAMES_PASS = "the filter for frames is not loaded";
 
-/** An embedded store that does not answer is another server's matter: says which one's. */
+/** An embedded store that does not answer is the holder's problem: names the holder. */
 function namingHolder(
   reading: NodeStatus["store"],
   { store, subnet }: NodeSpec,

@@ -12,15 +12,15 @@ import type { Call } from "./call.ts";
 /** Rows travel in lines of about this size. */
 const LINE_CHARS = 32 * 1024;
 
-/** A line ends before the megabyte at which the other side gives up. */
+/** The other side refuses lines of more than a megabyte. */
 const MAX_ROW_CHARS = 900_000;
 
-/** Changes that are shown one by one; the rest is counted. */
+/** At most so many changes are shown one by one; the rest is only counted. */
 const MAX_CHANGES = 1000;
 
 /**
- * `jiji node store-reader`: reads one database file for `jiji node query`, as a user that may do nothing else. It stands
- * still for as long as nobody reads what it says.
+ * `jiji node store-reader`: reads one database file for `jiji node query`, as a user who may do nothing else. It waits while
+ * nobody reads its output.
  */
 export function runStoreReader(
   { path, request }: CheckedRequestOf<"store-reader">,

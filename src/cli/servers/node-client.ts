@@ -31,8 +31,8 @@ export type LockAnswer =
   | { readonly state: "busy"; readonly holder: string };
 
 /**
- * What the CLI asks of one server. Each call starts `jiji node …` there and throws a JijiError that names the server when
- * it fails; answers are escaped as they come in, so that no caller has to think of it.
+ * Asks one server. Each call starts `jiji node …` there and throws a JijiError that names the server when it fails. Answers
+ * are escaped as they come in, so callers can show them.
  */
 export class NodeClient {
   readonly #connection: Connection;
@@ -41,8 +41,8 @@ export class NodeClient {
   readonly #signal: AbortSignal;
 
   /**
-   * `executable`: the content that is to answer, staged or installed; `installed` takes whatever is there. `signal` ends
-   * everything that is under way.
+   * `executable`: the hash of the executable to run, staged or installed; `installed` takes whatever is there. `signal`
+   * aborts all calls.
    */
   constructor(connection: Connection, server: string, executable: Sha256 | "installed", signal: AbortSignal) {
     this.#connection = connection;
@@ -51,7 +51,7 @@ export class NodeClient {
     this.#signal = signal;
   }
 
-  /** Gives the one line of the answer. */
+  /** Asks for an answer of one line. */
   async ask<Name extends RemoteSubcommand>(name: Name, request: RequestOf<Name>): Promise<AnswerOf<Name>> {
     const session = this.#start(name);
     await this.#send(session, request, true);
@@ -61,8 +61,8 @@ export class NodeClient {
   }
 
   /**
-   * The same for an answer of many lines: gives the first of type `last`; `onLine` has those before it as they come. An
-   * answer that ends sooner is a failure, so nobody takes half a list for a whole one.
+   * Asks for an answer of many lines: returns the first of type `last` and passes those before it to `onLine` as they come.
+   * An answer that ends sooner is a failure, so nobody takes half a list for a whole one.
    */
   async askUntil<Name extends LinedSubcommand, Last extends LineType<Name>>(
     name: Name,
@@ -95,14 +95,14 @@ export class NodeClient {
     return { steps, notes };
   }
 
-  /** Executes; every event is passed on as it comes. */
+  /** Makes the server as the goal says; `onEvent` gets every event as it comes. */
   async apply(request: Omit<ApplyRequest, "dryRun">, onEvent: (event: ApplyEvent) => void): Promise<ApplyDone> {
     return this.askUntil("apply", { ...request, dryRun: false }, "done", onEvent);
   }
 
   /**
-   * Starts the program that will hold the lock, and gives back the call that asks for it; so the starting, which takes
-   * long, can happen on all servers at once while the asking keeps its order.
+   * Starts the program that will hold the lock; `ask` then takes the lock. Starting takes long, so it can happen on all
+   * servers at once, while the locks are taken in order.
    */
   prepareLock(request: RequestOf<"lock">): { ask(): Promise<LockAnswer>; close(): void } {
     const session = this.#start("lock");
@@ -127,8 +127,8 @@ export class NodeClient {
   }
 
   /**
-   * Asks a server's store; the answer is read while it comes, line by line and as it is: integers exact, texts not escaped.
-   * It goes on until its answer ends, or until `close`, which gives it up.
+   * Asks a server's store. Events come as they are read: integers are exact and texts are not escaped. `close` gives up an
+   * answer that has not ended.
    */
   query(request: QueryRequest): { readonly events: AsyncGenerator<QueryEvent, never>; readonly close: () => void } {
     const session = this.#start("query");
@@ -151,7 +151,7 @@ export class NodeClient {
     const onAbort = (): void => session.kill();
     this.#signal.addEventListener("abort", onAbort, { once: true });
     void session.exited.then(() => this.#signal.removeEventListener("abort", onAbort));
-    // A program that has ended already says why by its end; that is where it is looked for.
+    // When the program has already ended, its exit tells why.
     session.write(`${this.#executable} ${name}\n`).catch(() => undefined);
     return session;
   }
@@ -165,7 +165,7 @@ export class NodeClient {
     }
   }
 
-  /** The next line that is JSON of the expected shape; whatever else ends the waiting is thrown with its reason. */
+  /** The next line, parsed. Throws what else ends the answer, with its reason. */
   async #nextAnswer<Answer>(
     session: Session,
     lines: AsyncIterator<string>,

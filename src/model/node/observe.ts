@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { findingSchema } from "../finding.ts";
 import { identitySchema } from "../identity.ts";
-import type { MembersFile } from "../members-file.ts";
 import { membersFileSchema } from "../members-file.ts";
 import { engineKindSchema, nodeSpecSchema } from "../node-spec.ts";
 import { boundedText, list, reading } from "../schema.ts";
@@ -27,8 +26,6 @@ const listenerSchema = z.object({
   program: boundedText,
 });
 
-const members: z.ZodType<MembersFile> = membersFileSchema;
-
 export const nodeFactsSchema = z.object({
   /** `x64` and `arm64` are served; any other is as `uname -m` says */
   arch: boundedText,
@@ -41,7 +38,7 @@ export const nodeFactsSchema = z.object({
   /** made by an earlier setup */
   identity: reading(identitySchema),
   spec: reading(nodeSpecSchema),
-  members: reading(members),
+  members: reading(membersFileSchema),
   release: z.object({ jiji: reading(boundedText) }),
   /** networks in use on this server, jiji's own left out, for the overlap check */
   networks: list(z.object({ cidr: boundedText, what: boundedText }), 10_000),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** `jiji node repair`: makes a server again as its own files say. It is asked for nothing and reads no input. */
+/** `jiji node repair`: makes a server what its own files say. It has no request and reads no input. */
 export const repairRequestSchema = z.null();
 
 /** Lines for the journal; the last one is `done`. */
