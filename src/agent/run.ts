@@ -13,7 +13,6 @@ import type { Udp } from "../system/udp-port.ts";
 import { startAgentSocket, type AgentSocket } from "./sockets/agent-socket.ts";
 import { AgentState } from "./agent-state.ts";
 import { openBootState, type BootState } from "./boot-state.ts";
-import { closePart } from "./sockets/closing.ts";
 import { startControlSocket } from "../system/control-socket.ts";
 import { Drains } from "./containers/drains.ts";
 import { startEngineWatch, type EngineWatch } from "./containers/engine-watch.ts";
@@ -287,4 +286,25 @@ function fittingContainers(containers: readonly EngineContainer[], text: string)
   const exact = containers.filter(({ id, name }) => id === text || name === text);
   if (exact.length > 0) return exact;
   return /^[0-9a-f]{4,64}$/.test(text) ? containers.filter(({ id }) => id.startsWith(text)) : [];
+}
+
+/** A part that takes longer than this to close is named: of a service that hangs, systemd shows only that it does. */
+const CLOSING_MS = 1_000;
+
+/** Closes a part and logs its name when that takes long. Rejects as the part does. */
+async function closePart(
+  name: string,
+  close: () => Promise<unknown> | void,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Promise<void> {
+  const closed = new AbortController();
+  void clock.sleep(CLOSING_MS, closed.signal).then(
+    () => log.warn(`agent: stopping; ${name} is still open after ${CLOSING_MS} ms`),
+    () => undefined,
+  );
+  try {
+    await close();
+  } finally {
+    closed.abort();
+  }
 }

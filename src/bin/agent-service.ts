@@ -13,8 +13,7 @@ import { systemClock } from "../system/clock.ts";
 import { systemFiles } from "../system/files.ts";
 import { systemHost } from "../system/system-host.ts";
 import { systemUdp } from "../system/udp.ts";
-import { readSettings } from "./read-settings.ts";
-import { readTokenFile } from "./read-token.ts";
+import { readSettings, readTokenFile } from "./service-files.ts";
 
 /** The group that jiji-dns is in: it may use the agent's sockets. */
 const SOCKET_GROUP = "jiji";

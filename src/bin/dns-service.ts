@@ -7,8 +7,7 @@ import { releaseStartPages } from "../system/start-pages.ts";
 import { openStoreClient } from "../store/client.ts";
 import { parseStoreUrl } from "../store/store-url.ts";
 import { systemClock } from "../system/clock.ts";
-import { readSettings } from "./read-settings.ts";
-import { readTokenFile } from "./read-token.ts";
+import { readSettings, readTokenFile } from "./service-files.ts";
 
 /** Options of `jiji dns serve`, as the command line gives them; either a settings file or the rest. */
 export interface DnsServeOptions {

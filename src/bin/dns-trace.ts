@@ -15,7 +15,7 @@ import { parseStoreUrl } from "../store/store-url.ts";
 import { StoreError } from "../store/store.ts";
 import { readAgentState } from "../system/agent-client.ts";
 import { systemClock } from "../system/clock.ts";
-import { readTokenFile } from "./read-token.ts";
+import { readTokenFile } from "./service-files.ts";
 
 /** Options of `jiji dns trace`, as the command line gives them. */
 export interface DnsTraceOptions {

@@ -2,7 +2,7 @@ import { JijiError } from "../model/errors.ts";
 import { splitHostPort } from "../model/address.ts";
 import { startEmbeddedStore, type EmbeddedStore } from "../store/embedded/embedded.ts";
 import { systemClock } from "../system/clock.ts";
-import { readTokenFile } from "./read-token.ts";
+import { readTokenFile } from "./service-files.ts";
 
 export interface StoreServeOptions {
   readonly listen: string;

@@ -6,7 +6,7 @@ import { DnsModel, type ModelAnswer, type ModelServer } from "./dns-model.ts";
 import { encodeContainerRecord } from "../../src/model/container-record.ts";
 import { parseClusterCidr } from "../../src/model/cluster.ts";
 import { AnswerCache, CACHE_BYTES } from "../../src/dns/forward/answer-cache.ts";
-import { readFacts } from "../../src/dns/zone/container-facts.ts";
+import { readFacts } from "../../src/dns/zone/container-rows.ts";
 import { COUNTER_BYTES, Counters } from "../../src/dns/telemetry/counters.ts";
 import { Forwarder } from "../../src/dns/forward/forwarder.ts";
 import { QuestionService } from "../../src/dns/packets/question-service.ts";

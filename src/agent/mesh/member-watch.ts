@@ -52,8 +52,8 @@ const MAX_ROWS = 2_048;
 const MAX_REFUSALS = 20;
 
 /**
- * What the store's rows have caused is followed by a pause of at least the first, and so many times as long as it took: whoever
- * changes rows without end must not keep a core busy. What an operator's command has caused is not kept waiting.
+ * After work that the store's rows have caused there is a pause: PAUSE_SHARE times as long as the work took, within these
+ * bounds. A flood of changed rows must not keep a core busy. Work for an operator's command does not wait.
  */
 const MIN_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 5_000;

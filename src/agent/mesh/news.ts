@@ -8,12 +8,12 @@ import { MAX_NEWS_ROWS, type News, type Packet } from "./packet.ts";
 /** A datagram fits the smallest path through the tunnel that jiji accepts (1,280 octets) with its headers. */
 const TARGET_BYTES = 1_200;
 
-/** News that was not acknowledged is said so many times in all. */
+/** How often news is sent in all, while it is not acknowledged. */
 const ATTEMPTS = 3;
 
 /**
- * The first repetition does not wait for an acknowledgement that cannot have come yet: where the way is long a lost
- * datagram would cost a whole round trip, and a datagram more costs next to nothing. Not while much is being said.
+ * The first repetition does not wait for an acknowledgement. On a long way a lost datagram would cost a whole round trip,
+ * and one more datagram costs next to nothing. This is not done while much is being sent.
  */
 const EARLY_MS = 15;
 const EARLY_UNACKNOWLEDGED = 512;
@@ -27,8 +27,7 @@ const LONGEST_WAIT_MS = 1_000;
 export type Rows = News["rows"];
 
 /**
- * What a change says to the others, as no row or one. A row that is gone is said to be stopped: there is nothing that
- * orders an absence.
+ * What a change tells the others: no row or one. A row that is gone is told as stopped, since an absence has no rev.
  */
 export function newsOfChange({ n, rev, text, previous }: RowChange): Rows {
   if (text !== "") return [[n, text]];
@@ -150,8 +149,8 @@ interface Heard {
 }
 
 /**
- * Judges the news of the others. Who speaks is known from the source address, so news can only be about the speaker's own
- * rows. What is doubled, late or out of order is left out, as far as it is remembered; `rev` settles the rest.
+ * Judges the news of the others. The source address says who speaks, so news can only be about the speaker's own rows.
+ * Doubled, late and disordered news is left out as far as it is remembered; `rev` settles the rest.
  */
 export class NewsReceiver {
   readonly #cluster: ClusterCidr;

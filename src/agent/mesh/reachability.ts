@@ -61,7 +61,7 @@ export class Reachability {
     this.#random = random;
   }
 
-  /** Grows whenever something that {@link hidden} or {@link lost} say may have become another. */
+  /** Grows whenever the result of {@link hidden} or {@link lost} may have changed. */
   get changes(): number {
     return this.#changes;
   }
@@ -112,13 +112,13 @@ export class Reachability {
 
   /** Lets time pass. Gives what is due to be sent. */
   tick(nowMs: number): readonly Outgoing[] {
-    // Time in which this process did not run is nobody's silence.
+    // While this process did not run, nobody was silent.
     const lateMs = nowMs - this.nextDueMs();
     if (lateMs > STALL_MS) for (const peer of this.#peers.values()) peer.forgive(lateMs, nowMs);
     const outgoing: Outgoing[] = [];
     let silent = 0;
     this.#nextDueMs = Number.POSITIVE_INFINITY;
-    // The one loop over everybody that runs many times a second: what has nothing to do must cost next to nothing.
+    // This loop over everybody runs many times a second: a peer with nothing due must cost next to nothing.
     for (const [to, peer] of this.#peers) {
       if (nowMs >= peer.dueAtMs) {
         const before = peer.standing;
@@ -152,7 +152,7 @@ export class Reachability {
     if (wasCutOff !== this.#cutOffUntilMs > 0) this.#changes++;
   }
 
-  /** A ping to everybody who can hear it, at once: what {@link setReady} says has just become another. */
+  /** Pings everybody who can hear it, at once, after {@link setReady}. */
   announce(nowMs: number): readonly Outgoing[] {
     return [...this.#peers].flatMap(([to, peer]) =>
       peer.isHeard ? [{ to, packet: peer.ping(this.#isReady, nowMs), isDirect: false }] : [],

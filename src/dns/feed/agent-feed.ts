@@ -24,8 +24,8 @@ const RETRY_MS = 250;
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
 
 /**
- * Listens to the agent for ever: connects again whenever the stream ends, a line cannot be read, or nothing was said for
- * three seconds. Until the first state has come, the agent counts as silent.
+ * Listens to the agent until it is closed. It connects again when the stream ends, when a line cannot be read, and after
+ * three seconds of silence. Until the first state has come, the agent counts as silent.
  */
 export function startAgentFeed(options: AgentFeedOptions): AgentFeed {
   return new AgentFeed(options);

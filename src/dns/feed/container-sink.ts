@@ -1,19 +1,18 @@
 import type { Row } from "../../store/store.ts";
-import { readFacts } from "../zone/container-facts.ts";
-import type { ContainerFacts } from "../zone/container-rows.ts";
+import { readFacts, type ContainerFacts } from "../zone/container-rows.ts";
 import type { Place } from "../zone/owners.ts";
 import type { RowSink } from "./store-feed.ts";
 import type { Zone } from "../zone/zone.ts";
 
 export interface ContainerSinkOptions {
   readonly zone: Zone;
-  /** Whether somebody looks at what is known, so that it must stay as it is until a snapshot is whole. */
+  /** Whether questions are answered from what is known: then it must not change before a snapshot is whole. */
   readonly isInUse: () => boolean;
   /** Called when the zone has taken a whole snapshot in. */
   readonly onSnapshot: () => Promise<void>;
   /** Called after each change. */
   readonly onChange: () => void;
-  /** Called for each record that cannot be read; one that is empty is not there yet. */
+  /** Called for each record that cannot be read, but not for an empty one, which is no container yet. */
   readonly onUnreadable: (serverId: string, n: number) => void;
   /** Lets others run, between slices of work. */
   readonly pause: () => Promise<void>;

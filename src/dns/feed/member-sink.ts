@@ -5,8 +5,8 @@ import type { RowSink } from "./store-feed.ts";
 import type { Zone, ZoneServer } from "../zone/zone.ts";
 
 /**
- * Takes the members from the store's `servers` rows, for a server without an agent: only signed records count, and a
- * number that two claim is the first one's that was seen.
+ * Takes the members from the store's `servers` rows, for a server without an agent. Only signed records count; of two with
+ * one number, the one that was seen first has it.
  */
 export class MemberSink implements RowSink<string> {
   readonly #zone: Zone;

@@ -4,7 +4,7 @@ import { parseServerId } from "../../model/keys.ts";
 import { parseDnsLabel } from "../../model/names.ts";
 import { showText } from "../../model/shown-text.ts";
 import type { Clock } from "../../system/host.ts";
-import { readFacts } from "../zone/container-facts.ts";
+import { readFacts } from "../zone/container-rows.ts";
 import type { ProblemLog } from "../telemetry/problem-log.ts";
 import { loadTable, saveTable } from "./saved-table.ts";
 import type { Zone } from "../zone/zone.ts";
@@ -16,7 +16,7 @@ export interface MeshStateOptions {
   readonly log: ProblemLog;
   /** answers of single names may have changed */
   readonly onChange: () => void;
-  /** other networks may ask now */
+  /** the networks that may ask have changed */
   readonly onNetworks: () => void;
   /** everything may have changed: rows and members are known, from now on or anew */
   readonly onReadable: () => Promise<void>;
@@ -28,8 +28,8 @@ const SAVE_MS = 10_000;
 const SAVE_MS_PER_ROW = 1;
 
 /**
- * What store and agent say, put together: who the members are, which of them are hidden, whether all of it is complete
- * enough to answer, and what of it stands on disk.
+ * Combines what store and agent say: who the members are, which of them are hidden, whether there is enough to answer, and
+ * what is saved on disk.
  */
 export class MeshState {
   readonly #options: MeshStateOptions;
@@ -92,7 +92,7 @@ export class MeshState {
     return this.#unreadable;
   }
 
-  /** A row of the store says nothing that can be understood, and so is not there. */
+  /** A row of the store cannot be read, and is left out. */
   rowUnreadable(serverId: string, n: number): void {
     this.#unreadable++;
     this.#options.log.warn("row", `row ${n} of ${showText(serverId)} cannot be read and is left out`);
@@ -220,7 +220,7 @@ export class MeshState {
     await this.#options.onReadable();
   }
 
-  /** Exactly what the agent says is hidden, and while it says nothing, nobody is. */
+  /** Hides exactly the servers that the agent names; a silent agent names none. */
   #hide(): void {
     const { zone } = this.#options;
     const agent = this.#isAgentSilent ? undefined : this.#agent;

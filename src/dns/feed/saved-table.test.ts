@@ -6,7 +6,7 @@ import { container, web1, web2 } from "../../../test/dns/dns-world.ts";
 import type { DnsSettings } from "../../model/dns-settings.ts";
 import { systemClock } from "../../system/clock.ts";
 import { ProblemLog } from "../telemetry/problem-log.ts";
-import { readFacts } from "../zone/container-facts.ts";
+import { readFacts } from "../zone/container-rows.ts";
 import { Zone } from "../zone/zone.ts";
 import { MeshState } from "./mesh-state.ts";
 import { loadTable, saveTable } from "./saved-table.ts";

@@ -7,8 +7,8 @@ import type { ContainerFacts } from "../zone/container-rows.ts";
 import type { Zone, ZoneServer } from "../zone/zone.ts";
 
 /**
- * The last table on disk, so that names resolve right after a start without store and agent: one JSON object, the rows in
- * columns. A file that was cut is no JSON, and so not there.
+ * The last table on disk: names resolve right after a start, without store and agent. It is one JSON object with the rows in
+ * columns. A file that was cut is no JSON, and counts as absent.
  */
 const headSchema = z.object({
   version: z.literal(1),
@@ -25,7 +25,7 @@ const headSchema = z.object({
   savedAtMs: z.number(),
 });
 
-/** What is known besides rows. */
+/** What is saved besides rows. */
 export interface SavedMesh {
   readonly self: string | null;
   /** the server's own engine networks, whose containers may ask */

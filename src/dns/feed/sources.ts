@@ -68,7 +68,7 @@ export class Sources {
     if (this.mesh.source !== "none") await this.table.rebuild();
   }
 
-  /** Follows store and agent until {@link close}. */
+  /** Follows store and agent until {@link stop}. */
   start(): void {
     const { mesh } = this;
     const { clock, settings, onSnapshot } = this.#options;
@@ -110,7 +110,7 @@ export class Sources {
     this.#closing.push(() => feed.close());
   }
 
-  /** Follows nothing any more. */
+  /** Ends all feeds. */
   async stop(): Promise<void> {
     await Promise.all(this.#closing.map((close) => close()));
   }

@@ -13,15 +13,15 @@ import type { Clock } from "../../system/host.ts";
 export interface RowSink<Place> {
   /** A new subscription has begun: rows of its snapshot follow, apart from what is known. */
   begin(): void;
-  /** A row of the snapshot; undefined: it says nothing that can be kept. */
+  /** A row of the snapshot; undefined when it cannot be read. */
   snapshotRow(values: Row): Place | undefined;
-  /** The snapshot is whole and takes the place of everything before, also of rows that are not in it. */
+  /** The snapshot is whole and replaces everything before it. */
   snapshotDone(): Promise<void>;
   /** A row was added or replaced. */
   set(values: Row): Place | undefined;
   /** The row at this place is gone. */
   remove(place: Place): void;
-  /** Whether the place is taken by another row by now, which a late removal must not touch. */
+  /** Whether both are one place: a late removal must not touch another row's. */
   isSame(a: Place, b: Place): boolean;
 }
 
@@ -44,9 +44,9 @@ const RETRY_MS = [100, 5_000] as const;
 const GOOD_MS = 5_000;
 
 /**
- * Follows one of the fixed subscriptions: always from the start, so that what is known afterwards is exactly what the
- * store has. Whatever ends a subscription (an error line, a silent end, a gap in the change ids or ids that go back, a
- * stall) leads to the next one, with growing waits.
+ * Follows one of the fixed subscriptions, each time from the start: what is known afterwards is exactly what the store has.
+ * When a subscription ends (an error line, a silent end, a gap in the change ids, ids that go back, a stall), the next one
+ * follows after a growing wait.
  */
 export function startStoreFeed<Place>(options: StoreFeedOptions<Place>): StoreFeed<Place> {
   return new StoreFeed(options);
@@ -86,9 +86,9 @@ class StoreFeed<Place> {
       }
       if (signal.aborted) return;
       onConnected(false, why);
-      // One that held for a while was good. One that ended soon, again and again, must not cost a snapshot each time.
+      // A subscription that lasted is followed at once. Those that keep ending early must not cost a snapshot each time.
       if (this.#told.isWhole && clock.monotonicMs() - startMs >= GOOD_MS) waitMs = retryMs[0];
-      // Half of the wait is drawn, so that many servers do not come back at the same moment.
+      // Half of the wait is random: many servers must not come back at the same moment.
       await clock.sleep(waitMs / 2 + (Math.random() * waitMs) / 2, signal).catch(() => undefined);
       waitMs = Math.min(retryMs[1], waitMs * 2);
     }

@@ -15,13 +15,13 @@ import { FLAG } from "../wire/wire.ts";
  *              rcode and AD · answers and authorities · additionals
  *              the name, the places of the TTLs, the body, each padded with zeros to whole words
  *
- * What is about to be overwritten is declared outdated well before, so a reader that finds its entry still valid after it
- * has copied it has copied it whole.
+ * An entry is declared outdated well before it is overwritten. A reader whose entry is still valid after copying has copied
+ * it whole.
  */
 const LOG_WORDS = 2 ** 21;
 const LOG_MASK = LOG_WORDS - 1;
 
-/** At least this much before the place that is written is outdated already. */
+/** At least this many octets before the place of writing are outdated already. */
 const MARGIN_WORDS = 2 ** 15;
 
 /** Larger answers are not kept. */
@@ -84,7 +84,7 @@ export class AnswerCache {
     Atomics.store(this.#words, CONTROL.nowSeconds, nowSeconds);
   }
 
-  /** Writer: nothing that was kept before is fresh any more; it may only be used when no resolver answers. */
+  /** Writer: everything that was kept before is expired from now on. */
   expire(): void {
     Atomics.store(this.#words, CONTROL.freshFrom, Atomics.load(this.#words, CONTROL.written));
   }
@@ -157,8 +157,8 @@ export class AnswerCache {
   }
 
   /**
-   * The same without holding up this core, as each of the compiler's atomic loads does: enough before the entry is looked
-   * at, since whoever has looked asks {@link isThere}.
+   * The same without an atomic load, which holds up this core. It is enough before an entry is read, since {@link isThere}
+   * is asked after it.
    */
   #seemsThere(place: number): boolean {
     const words = this.#words;
@@ -197,7 +197,7 @@ export class AnswerCache {
     const ttls = words[at + HEAD.ttls] as number;
     const ttlsAt = at + HEAD_WORDS + wordsOf(words[at + HEAD.nameBytes] as number);
     const from = (ttlsAt + ttls) * 4;
-    // A word at a time, as nothing can be said of how either side is aligned for a copy of typed arrays.
+    // A word at a time: typed arrays need an alignment that neither side has.
     const whole = bodyBytes & ~3;
     for (let i = 0; i < whole; i += 4) view.setInt32(to + i, this.#view.getInt32(from + i, true), true);
     for (let i = whole; i < bodyBytes; i++) view.setUint8(to + i, this.#view.getUint8(from + i));
@@ -206,7 +206,7 @@ export class AnswerCache {
     const isFresh = nowSeconds < (words[at + HEAD.freshUntil] as number);
     for (let i = 0; i < ttls; i++) {
       const inBody = words[ttlsAt + i] as number;
-      // Only an entry that is being overwritten says such a thing; it is not used.
+      // Only an entry that is being overwritten has such a value, and it is not used.
       if (inBody < 0 || inBody + 4 > bodyBytes) return;
       const ttlAt = to + inBody;
       // A TTL with its highest bit set means zero (RFC 2181 §8).

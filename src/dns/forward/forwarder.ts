@@ -37,7 +37,7 @@ const MAX_IN_FLIGHT = 2_048;
 /** Askers that wait for answers, of all questions together. */
 const MAX_WAITING = 16_384;
 
-/** The next resolver is asked too when this one takes longer than it usually does, within these bounds. */
+/** The next resolver is asked too when this one takes longer than usual; these are the bounds of that wait. */
 const SHORTEST_WAIT_MS = 150;
 const LONGEST_WAIT_MS = 600;
 
@@ -55,8 +55,8 @@ interface Resolver {
 }
 
 /**
- * Asks the system's resolvers. The first that works is asked first; when it is slow or fails, the next one is asked at
- * once, and the one that answered is remembered. Equal questions under way are asked once.
+ * Asks the system's resolvers. The first that works is asked first. When it is slow or fails, the next one is asked at once.
+ * Equal questions under way are asked once.
  */
 export class Forwarder {
   readonly #options: ForwarderOptions;
@@ -198,7 +198,7 @@ class Race {
   readonly #deadlineMs: number;
   readonly #ends = new AbortController();
   readonly #signal: AbortSignal;
-  /** an answer that says that the resolver failed; given when no other says more */
+  /** a resolver's answer that it failed; given when no other answers */
   #failure: UpstreamAnswer | undefined;
   #answer: UpstreamAnswer | undefined;
   #answeredBy: Resolver | undefined;
@@ -264,7 +264,7 @@ class Race {
       this.#answeredBy ??= resolver;
       return true;
     } catch {
-      // Ended because another was faster: then this one was slow. What was asked of it first and long ago tells most.
+      // It may have ended because another was faster. Only one that had its time is distrusted.
       const waitedMs = this.#clock.monotonicMs() - startMs;
       const wasGivenTime = waitedMs >= SHORTEST_WAIT_MS || !this.#signal.aborted;
       if (wasGivenTime && this.#answeredBy !== resolver)

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import type { Endpoint } from "../../model/address.ts";
 import type { Clock } from "../../system/host.ts";
 import { systemClock } from "../../system/clock.ts";
-import { parseResolvConf } from "./resolv-conf.ts";
-import { Resolvers, type ResolversOptions } from "./resolvers.ts";
+import { parseResolvConf, Resolvers, type ResolversOptions } from "./resolvers.ts";
 
 const folders: string[] = [];
 afterEach(async () => {

@@ -1,8 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
-import { splitHostPort, type Endpoint } from "../../model/address.ts";
+import { endpointOf, splitHostPort, type Endpoint } from "../../model/address.ts";
 import type { Clock } from "../../system/host.ts";
-import { parseResolvConf } from "./resolv-conf.ts";
 
 export interface ResolversOptions {
   /** resolvers from the settings; empty: the system's */
@@ -16,6 +15,8 @@ export interface ResolversOptions {
   /** Called when the system's resolvers are others than before. */
   readonly onChange?: () => void;
 }
+
+const DNS_PORT = 53;
 
 /** The files are looked at again this often while questions are forwarded. */
 const LOOK_MS = 2_000;
@@ -81,4 +82,15 @@ function isThisMachine(host: string): boolean {
 
 function isStub(endpoint: Endpoint): boolean {
   return STUBS.has(splitHostPort(endpoint)?.host ?? "");
+}
+
+/** Addresses of resolvers in a resolv.conf's text, in order, each once (resolv.conf(5)); zones of IPv6 are left out. */
+export function parseResolvConf(text: string): readonly Endpoint[] {
+  const servers = new Set<Endpoint>();
+  for (const line of text.split("\n")) {
+    const match = /^\s*nameserver\s+([0-9A-Fa-f:.]+)(?:\s|$)/.exec(line);
+    const endpoint = match?.[1] === undefined ? undefined : endpointOf(match[1], DNS_PORT);
+    if (endpoint !== undefined) servers.add(endpoint);
+  }
+  return [...servers];
 }

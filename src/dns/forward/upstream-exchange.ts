@@ -37,8 +37,8 @@ interface ConnectedSocket {
 }
 
 /**
- * Asks one resolver. Ids are random, source ports are the kernel's random ones and change, every answer is compared
- * with the question, and what does not match is ignored while the wait goes on.
+ * Asks one resolver. Ids are random. Source ports are the kernel's random ones, and change. Every answer is compared with
+ * the question; one that does not match is ignored, and the wait goes on.
  */
 export class UpstreamExchange {
   readonly endpoint: Endpoint;
@@ -148,8 +148,7 @@ export class UpstreamExchange {
           if (asked !== undefined && isAnswerTo(message, asked.question, id)) asked.take(message);
           else this.#onNoise("junk");
         },
-        // The kernel passes on that the port is closed: no need to wait. Whether the socket comes before the error is not
-        // what the runtime's types say.
+        // The kernel reports a closed port. The order of the arguments differs from what the runtime's types say.
         error: (...values: readonly unknown[]) => {
           const error = values.find((value) => value instanceof Error);
           for (const asked of [...waiting.values()]) asked.fail(error?.message ?? "the socket failed");

@@ -169,7 +169,7 @@ function metricsRegistry(report: StatusReport): Registry {
   registry.registerMetric(labelled("dropped_total", "Packets without an answer", "reason", counted(DROPS)));
   const classes = [...LATENCY_BOUNDS.map(String), "+Inf"];
   registry.registerMetric(
-    labelled("forward_seconds_bucket", "How many of them took at most so long", "le", () =>
+    labelled("forward_seconds_bucket", "How many of them took no longer than this", "le", () =>
       classes.map((le, place) => [le, report.latency.counts[place] ?? 0] as const),
     ),
   );

@@ -11,7 +11,7 @@ const SLICE_NAMES = 500;
  * Every published name that contains `filter`, in order, with what is behind it. Questions have their turn in between, so
  * each name is as it was at some moment, not all at the same.
  */
-export async function listNames(zone: Zone, filter: string): Promise<readonly ListedName[]> {
+export async function listNames(zone: Zone, filter: string): Promise<ListedName[]> {
   // By name, since one that goes and comes back meanwhile is met twice.
   const names = new Map<string, ListedName>();
   let looked = 0;
@@ -48,14 +48,14 @@ export function whyShadowed(isWinnerService: boolean, isLoserService: boolean): 
 }
 
 /** What else spells the name of a claim. */
-export function shadowsOf(zone: Zone, claim: number, losers: readonly number[]): Shadow[] {
+export function shadowsOf(zone: Zone, claim: number, losers: readonly number[]): ListedName["shadowed"] {
   return losers.map((loser) => ({
     means: describeClaim(zone, loser),
     why: whyShadowed(zone.claims.isService(claim), zone.claims.isService(loser)),
   }));
 }
 
-function listRecords(zone: Zone, claim: number): readonly ListedRecord[] {
+function listRecords(zone: Zone, claim: number): ListedRecord[] {
   const records: ListedRecord[] = [];
   for (let row = zone.claims.firstRow(claim); row !== NONE; row = zone.claims.nextRow(claim, row)) {
     const { address, containerId, state } = zone.rows.facts(row);

@@ -66,17 +66,12 @@ export class StatusReport {
     if (request.type === "container") {
       return { type: "container", view: this.#view(), rows: [...traceContainer(zone, request.id)] };
     }
-    const names = await listNames(zone, request.filter ?? "");
     return {
       type: "names",
       server: this.#view().server,
       ttlSeconds: this.table.ttlSeconds,
       source: this.mesh.source,
-      names: names.map(({ records, shadowed, ...name }) => ({
-        ...name,
-        records: [...records],
-        shadowed: [...shadowed],
-      })),
+      names: await listNames(zone, request.filter ?? ""),
     };
   }
 

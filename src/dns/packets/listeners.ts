@@ -105,14 +105,14 @@ export class Listeners {
     for (const loop of this.#sockets?.loops ?? []) loop.allow(networks);
   }
 
-  /** Asks these resolvers from now on; what others said is told only while none of them answers. */
+  /** Asks these resolvers from now on. What other ones said is used only while none of these answers. */
   setUpstreams(upstreams: DnsSettings["upstreams"]): void {
     if (upstreams.join(" ") !== this.#upstreams.join(" ")) this.#cache.expire();
     this.#upstreams = upstreams;
     this.#useResolvers();
   }
 
-  /** Reads no more questions, and waits for those under way, but not for ever. */
+  /** Reads no more questions, and waits a while for those under way. */
   async drain(): Promise<void> {
     const { clock } = this.#options;
     const deadlineMs = clock.monotonicMs() + DRAIN_MS;

@@ -14,21 +14,21 @@ export interface PacketLoopOptions {
   /** the process's seed for hashes of names */
   readonly seed: number;
   readonly cluster: ClusterRange;
-  /** from the first packet on: what questions are answered from, if there is something, and who may ask besides loopback */
+  /** in force from the first packet on: the table, if there is one, and who may ask besides loopback */
   readonly table: SharedArrayBuffer | undefined;
   readonly networks: readonly Cidr[];
   /** what resolvers have answered (an AnswerCache's memory); undefined: nothing is kept */
   readonly cache?: SharedArrayBuffer | undefined;
   /** Called with a copy of each question that the table does not answer. */
   readonly onQuestion: (packet: Uint8Array, client: Client) => void;
-  /** Called when something is wrong that somebody should know of; not for packets. */
+  /** Called when something is wrong with the loop itself, not with a packet. */
   readonly onProblem: (text: string) => void;
 }
 
 /**
  * Answers the questions of one UDP socket from the table, and hands the others over. There are two implementations: a
  * thread of its own that calls recvmmsg and sendmmsg (worker-loop.ts), and the runtime's sockets on the main thread
- * (main-thread-loop.ts); both behave alike.
+ * (main-thread-loop.ts). Both behave alike.
  */
 export interface PacketLoop {
   readonly kind: "worker" | "event loop";

@@ -20,7 +20,7 @@ import {
   type WorkerStart,
 } from "./worker-protocol.ts";
 
-/** Told to stop, the thread answers what has come already, but not for ever. */
+/** Batches that are still answered after the order to stop. */
 const MAX_LAST_BATCHES = 64;
 
 /** In the place of a verdict: the packet gets no answer, and has been counted. */
@@ -31,7 +31,7 @@ const SAMPLE_MASK = 63;
 
 /**
  * The packet thread: blocks in recvmmsg, answers each packet in its place, replies with sendmmsg. It never returns to
- * its event loop before it is told to stop; what the main thread has for it is looked up between two batches.
+ * its event loop before it is told to stop. It looks between two batches for what the main thread has for it.
  */
 class PacketThread {
   readonly #control: Int32Array;
@@ -78,11 +78,11 @@ class PacketThread {
   #answerBatch(count: number): void {
     const counters = this.#counters;
     counters.add(COUNTER.batches);
-    // Looking at the clock costs as much as a part of an answer, so few batches are measured.
+    // Reading the clock is a good part of the cost of an answer, so few batches are measured.
     const isSampled = (this.#batches++ & SAMPLE_MASK) === 0;
     const startMs = isSampled ? performance.now() : 0;
     let hasHandedOver = false;
-    // All are read before the first is answered, so that what the table has for them can be fetched together.
+    // All are read before the first is answered: the table's memory for them is then fetched together.
     for (let i = 0; i < count; i++) this.#read(i);
     if (count > 1) this.#responder.warm(this.#questions, count);
     for (let i = 0; i < count; i++) {
@@ -98,7 +98,7 @@ class PacketThread {
       counters.add(COUNTER.sampledBatches);
       counters.addMany(COUNTER.sampledMs, performance.now() - startMs);
     }
-    // One call wakes the main thread; until it has looked, further ones would only cost.
+    // One call wakes the main thread; further ones before it has looked would be waste.
     if (hasHandedOver && Atomics.exchange(this.#control, CONTROL.isMainCalled, 1) === 0)
       this.say({ type: "questions" });
   }
@@ -156,7 +156,7 @@ class PacketThread {
     }
     if (table === undefined) return;
     this.#responder.use(new TableReader(table));
-    // This thread allocates nothing, so nothing else would ever let go of the last table's memory.
+    // This thread allocates nothing, so no other collection would ever free the last table.
     Bun.gc(true);
   }
 
@@ -181,7 +181,7 @@ class PacketThread {
   }
 }
 
-/** The thread's entry; gives back when it was told to stop. */
+/** The thread's entry; returns when it is told to stop. */
 export function runPacketThread(): void {
   const port = parentPort;
   if (port === null) throw new Error("the packet thread was not started as a thread");

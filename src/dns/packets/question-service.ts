@@ -24,19 +24,19 @@ export interface QuestionServiceOptions {
   readonly clock: Clock;
 }
 
-/** Resolvers that take longer than this are not waited for when an answer whose time is over is known (RFC 8767 §5). */
+/** After this long an expired answer is given instead of waiting for the resolvers (RFC 8767 §5). */
 const STALE_AFTER_MS = 1_800;
 /** The same when none of them has answered lately. */
 const HOPELESS_AFTER_MS = 100;
 
 /**
- * SRV and TXT of a service with ten thousand containers take 5 to 25 ms. What takes long is counted, so that one address
- * has a tenth of this thread's time at most: 100 ms a second, after a burst of 400 ms.
+ * SRV and TXT of a service with ten thousand containers take 5 to 25 ms. Long answers are charged to who asked, so that one
+ * address gets a tenth of this thread's time at most: 100 ms a second, after a burst of 400 ms.
  */
 const LONG_MS = 1;
 const QUESTIONS_PER_MS = 5;
 
-/** Questions that wait for a snapshot to have taken the place of the last; further ones are dropped. */
+/** Questions that may wait for a snapshot to replace the last one; further ones are dropped. */
 const MAX_WAITING = 1_024;
 
 /**
@@ -124,7 +124,7 @@ export class QuestionService {
     return composeAnswer(head, asker, answer ?? NO_ANSWER, 0);
   }
 
-  /** What resolvers say; undefined when they say nothing, or nothing soon and something is known. */
+  /** What resolvers say; undefined when they do not answer, or not soon and there is an expired answer. */
   async #askResolvers(question: Question, head: Uint8Array, hasStale: boolean): Promise<UpstreamAnswer | undefined> {
     const { forwarder, cache, clock } = this.#options;
     const waitMs = forwarder.isHopeful ? STALE_AFTER_MS : HOPELESS_AFTER_MS;
@@ -136,7 +136,7 @@ export class QuestionService {
       isRecursionDesired: (question.flags & FLAG.RD) !== 0,
     };
     const asked = forwarder.ask(keyOf(question), upstream, (answer) => {
-      // A failure must not displace what could be told instead of it.
+      // A failure must not replace an answer that could be given instead of it.
       if (isUseful(answer) || cache.find(question, true) === 0) cache.put(question, answer);
     });
     if (!hasStale) return await asked;
@@ -188,12 +188,12 @@ export function answerAsked(
   return { rcode: RCODE.NOERROR, message: composeAnswer(head, asker, found, FLAG.AA) };
 }
 
-/** Whether an answer says something of the name, and not only that the resolver could not. */
+/** Whether an answer is about the name, and not about a failure of the resolver. */
 function isUseful(answer: UpstreamAnswer | undefined): boolean {
   return answer?.rcode === RCODE.NOERROR || answer?.rcode === RCODE.NXDOMAIN;
 }
 
-/** What of a question shapes its answer, kept while others are read. */
+/** The part of a question that its answer depends on, kept while other questions are read. */
 interface Asker {
   readonly hasOpt: boolean;
   readonly isDnssecOk: boolean;

@@ -73,7 +73,7 @@ export class Responder {
     this.#table = table;
   }
 
-  /** Has the table's entries for the first `count` of these questions near when they are answered. */
+  /** Brings the table's entries for the first `count` of these questions into the processor's cache. */
   warm(questions: readonly Question[], count: number): void {
     this.#table?.warm(questions, count);
   }
@@ -175,7 +175,7 @@ export class Responder {
     const authentic = wantsAuthentic && cache.isAuthentic(place) ? FLAG.AD : 0;
     const fits = question.end + bodyBytes + (question.hasOpt ? OPT_BYTES : 0) <= this.limit(isTcp);
     if (fits) cache.copyBody(place, bodyBytes, view, at);
-    // Overwritten meanwhile, and so is what followed the question: it cannot be asked any more either.
+    // The entry was overwritten meanwhile, and so was the rest of the packet: it cannot be forwarded either.
     if (!cache.isThere(place)) return this.refuse(view, start, RCODE.SERVFAIL);
     this.isCached = true;
     if (!fits) return this.#finish(view, start, at, rcode, authentic | FLAG.TC, 1, 0, 0);
@@ -195,7 +195,7 @@ export class Responder {
     const turn = this.#turn++ & 0x7fffffff;
     const addresses = table.addressesAt(record);
     const { ttlSeconds } = table;
-    // First this server's own ones, then the others, each group from where this answer's turn is.
+    // This server's own ones come first, then the others; each group is rotated.
     let index = own > 0 ? turn % own : turn % others;
     for (let i = 0; i < sent; i++) {
       if (i === own && own > 0) index = own + (turn % others);
@@ -258,7 +258,7 @@ export class Responder {
     return writeBytes(view, at, NS_NAME);
   }
 
-  /** Its TTL is the negative one, for that is how long an answer without data may be kept (RFC 2308 §5). */
+  /** Its TTL is the negative one: that is how long an answer without data may be kept (RFC 2308 §5). */
   #writeSoa(view: DataView, from: number, apexAt: number): number {
     const { negativeTtlSeconds, serial } = this.#table as TableReader;
     const dataBytes = NS_NAME.length + HOSTMASTER_NAME.length + 20;

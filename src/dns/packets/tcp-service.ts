@@ -24,10 +24,10 @@ const SHARE_OF_ONE = 1 / 4;
 /** Questions of one connection that are being answered at once; further ones wait unread (RFC 7766 §6.2.1.1). */
 const MAX_PIPELINED = 32;
 
-/** At the end of the service questions that are being answered are waited for so long. */
+/** How long the service waits at its end for questions that are being answered. */
 const FINISH_MS = 2_000;
 
-/** A client that does not take its answers is let go when so much waits for it. */
+/** A client that does not take its answers is dropped when this much waits for it. */
 const MAX_UNSENT_BYTES = 256 * 1024;
 
 /**
@@ -80,7 +80,7 @@ export class TcpService {
       this.#server.close(() => resolve());
     });
     for (const connection of this.#open) connection.finish();
-    // What is asked just now is still answered, but not for ever.
+    // Questions under way are still answered, within a limit.
     const cut = setTimeout(() => {
       for (const connection of this.#open) connection.cut();
     }, FINISH_MS);
@@ -154,7 +154,7 @@ class Connection {
   #end(): void {
     clearTimeout(this.#idle);
     this.#socket.end();
-    // Whoever does not take the last octets and go, is cut off.
+    // A client that does not take the last octets and leave is cut off.
     this.#idle = setTimeout(() => this.#socket.destroy(), 1_000);
   }
 

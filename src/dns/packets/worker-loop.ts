@@ -25,7 +25,7 @@ import {
   type WorkerStart,
 } from "./worker-protocol.ts";
 
-/** The thread looks this often whether it shall stop, should nothing wake it; an idle server wakes no more often. */
+/** How often the thread looks whether it shall stop. An idle server wakes no more often than that. */
 const RECEIVE_TIMEOUT_MS = 1000;
 
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -154,7 +154,7 @@ class WorkerLoop implements PacketLoop {
     if (!("descriptor" in this.#options.socket)) closeDescriptor(this.#descriptor);
   }
 
-  /** Says something to the own socket, so that the thread need not sit out its time. */
+  /** Sends a packet to the own socket, so that the thread looks at once. */
   #wake(): void {
     const host = ipv4ToNumber(this.host as Parameters<typeof ipv4ToNumber>[0]);
     const address = this.host === ipv4FromNumber(0) ? 0x7f000001 : host;
@@ -171,7 +171,7 @@ class WorkerLoop implements PacketLoop {
   #restart(): void {
     if (Atomics.load(this.#control, CONTROL.stop) !== 0) return;
     this.#options.onProblem("the packet thread ended; starting it again");
-    // It may have ended between announcing questions and saying so; the next one would rely on the announcement for ever.
+    // The thread may have ended between setting the flag and sending its message. The next one would never send it.
     this.#takeQuestions();
     setTimeout(() => {
       if (Atomics.load(this.#control, CONTROL.stop) !== 0) return;

@@ -59,7 +59,7 @@ export class Counters {
   }
 
   question(type: number): void {
-    this.add(FIRST_TYPE + typePlace(type));
+    this.add(FIRST_TYPE + (type < 256 ? (TYPE_PLACES[type] as number) : 8));
   }
 
   answer(rcode: number): void {
@@ -75,33 +75,16 @@ export class Counters {
   }
 }
 
-function typePlace(type: number): number {
-  switch (type) {
-    case TYPE.A:
-      return 0;
-    case TYPE.AAAA:
-      return 1;
-    case TYPE.PTR:
-      return 2;
-    case TYPE.SRV:
-      return 3;
-    case TYPE.TXT:
-      return 4;
-    case TYPE.SOA:
-      return 5;
-    case TYPE.NS:
-      return 6;
-    case TYPE.ANY:
-      return 7;
-    default:
-      return 8;
-  }
+/** Place of each type among the counters of questions; all others share the last one. */
+const TYPE_PLACES = new Uint8Array(256).fill(8);
+for (const [place, type] of [TYPE.A, TYPE.AAAA, TYPE.PTR, TYPE.SRV, TYPE.TXT, TYPE.SOA, TYPE.NS, TYPE.ANY].entries()) {
+  TYPE_PLACES[type] = place;
 }
 
 /** Upper bounds of the classes, in seconds; the last class has none. */
 export const LATENCY_BOUNDS = [0.001, 0.005, 0.02, 0.1, 0.3, 1, 3] as const;
 
-/** How long something took, counted in classes as Prometheus has them: each class includes all shorter ones. */
+/** A histogram of durations as Prometheus has it: each class includes all shorter ones. */
 export class Latency {
   readonly #counts = new Float64Array(LATENCY_BOUNDS.length + 1);
   sumSeconds = 0;
@@ -113,7 +96,7 @@ export class Latency {
     for (let at = from; at < this.#counts.length; at++) this.#counts[at] = (this.#counts[at] ?? 0) + 1;
   }
 
-  /** How many took at most so long; the last place is how many there were. */
+  /** How many there were up to each bound; the last place counts all. */
   get counts(): Float64Array {
     return this.#counts;
   }

@@ -8,7 +8,7 @@ export interface Log {
 
 const QUIET_MS = 60_000;
 
-/** Says each kind of problem at most once a minute, and then how often it was seen. */
+/** Logs each kind of problem at most once a minute, and then with how often it was seen. */
 export class ProblemLog {
   readonly #log: Log;
   readonly #clock: Clock;
@@ -28,7 +28,7 @@ export class ProblemLog {
     this.#once(kind, line, (text) => this.#log.warn(text));
   }
 
-  /** Of what is no problem, but may happen often. */
+  /** For what is no problem, but may happen often. */
   notice(kind: string, line: string): void {
     this.#once(kind, line, (text) => this.#log.info(text));
   }

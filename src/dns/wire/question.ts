@@ -26,7 +26,7 @@ export class Question {
   readonly name = new DataView(new ArrayBuffer(MAX_NAME_BYTES + 1));
   /** the same, as little-endian words: quicker to compare */
   readonly nameWords = new Int32Array(this.name.buffer);
-  /** makes hashes differ from process to process, so that nobody can prepare names that collide */
+  /** makes hashes differ from process to process: nobody can prepare names that collide */
   readonly seed: number;
 
   constructor(seed: number) {
@@ -59,8 +59,7 @@ export class Question {
 /**
  * Reads a query strictly, in place, without allocating. Gives RCODE.NOERROR when `question` holds a question of class
  * IN that may be answered, another RCODE when that is the whole answer, or {@link NOT_A_QUESTION}. `end` and the OPT
- * fields are valid for REFUSED and BADVERS too; for FORMERR and NOTIMP the question was not read, and `type` is 0 when it
- * was not come to.
+ * fields are valid for REFUSED and BADVERS too. For FORMERR and NOTIMP the question may be unread; `type` is 0 then.
  *
  * Refused as FORMERR: any QDCOUNT but 1, answers or authorities in a query, compression in the question's name (there
  * is nothing before it to point to), labels over 63, names over 255, records that end outside the message, a second

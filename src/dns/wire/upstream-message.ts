@@ -43,10 +43,10 @@ const MAX_TTL_SECONDS = 86_400;
 /** That there is no such name is not kept longer than RFC 2308 §5 advises. */
 const MAX_NEGATIVE_TTL_SECONDS = 10_800;
 
-/** A failure is remembered for a moment, so that a broken zone is not asked for at the rate of its askers (RFC 9520). */
+/** A failure is kept for a moment, so that clients of a broken zone do not flood the resolvers (RFC 9520). */
 const FAILURE_TTL_SECONDS = 2;
 
-/** The question as a message; with OPT unless the resolver was seen to choke on it. */
+/** The question as a message, with OPT unless the resolver was seen to refuse it. */
 export function encodeUpstreamQuery(question: UpstreamQuestion, id: number, hasOpt: boolean): Uint8Array {
   const { name, type, isDnssecOk, isCheckingDisabled, isRecursionDesired } = question;
   const bytes = new Uint8Array(HEADER_BYTES + name.length + 4 + (hasOpt ? OPT_BYTES : 0));
@@ -111,7 +111,7 @@ export function decodeUpstreamAnswer(message: Uint8Array, question: UpstreamQues
   for (let i = view.getUint16(10); i > 0; i--) {
     const record = reader.read("additional");
     if (record === undefined) return undefined;
-    // OPT is between us and the resolver. What follows it may point to where it would then not be, so it goes too.
+    // OPT concerns only us and the resolver. Records behind it may be pointed to at their old place, so they go too.
     isCut ||= record.type === TYPE.OPT;
     if (isCut) continue;
     kept++;
@@ -204,7 +204,7 @@ const DATA_SHAPES: ReadonlyMap<number, readonly [before: number, names: number, 
   [39, [0, 1, 0]],
 ]);
 
-/** Whether a record's data is what its type says, so that nobody who gets it trips over a pointer in it. */
+/** Whether a record's data fits its type: a client must not get a pointer that leads nowhere. */
 function isDataWhole(view: DataView, type: number, from: number, end: number): boolean {
   const shape = DATA_SHAPES.get(type);
   if (shape === undefined) return true;

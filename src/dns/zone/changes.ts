@@ -1,7 +1,7 @@
 /** With more names touched than this, everything counts as touched. */
 const MAX_TOUCHED = 4_096;
 
-/** Names and addresses whose answers may have changed since they were taken last. */
+/** Names and addresses whose answers may have changed since the last look. */
 export class Changes {
   /** below `jiji` */
   readonly labels = new Set<string>();
@@ -11,7 +11,7 @@ export class Changes {
   servers = false;
   #everything = false;
 
-  /** So much has changed that the sets are not complete: all names have to be looked at. */
+  /** Too much has changed to list: every name has to be looked at. */
   get everything(): boolean {
     return this.#everything;
   }
@@ -38,7 +38,7 @@ export class Changes {
     if (this.addresses.size > MAX_TOUCHED) this.all();
   }
 
-  /** Takes over what others have touched. */
+  /** Adds the changes of another. */
   merge(from: Changes): void {
     this.servers ||= from.servers;
     if (from.everything) this.all();

@@ -1,7 +1,7 @@
 /** A typed array that grows: one property of many things, addressed by their numbers. */
 type Numbers = Int32Array | Float64Array | Uint8Array | Uint16Array;
 
-/** A larger array with the same content. Nothing beyond the content is touched, so it costs no memory before it is used. */
+/** A larger array with the same content. The rest is not touched, so it takes no memory before it is used. */
 export function grown<T extends Numbers>(array: T, length: number): T {
   const larger = new (array.constructor as new (length: number) => T)(length);
   larger.set(array);
@@ -19,7 +19,7 @@ export class Numbering {
   }
 
   take(): number {
-    // Asking an empty list costs many times what its length does.
+    // pop() on an empty list costs many times what reading its length does.
     return this.#free.length === 0 ? this.#next++ : (this.#free.pop() as number);
   }
 
@@ -28,7 +28,7 @@ export class Numbering {
   }
 }
 
-/** A hash table of numbers: chains of things whose hashes fall into one bucket. What equality means is the caller's. */
+/** A hash table of numbers: chains of things whose hashes fall into one bucket. The caller decides what is equal. */
 export class Buckets {
   #heads = new Int32Array(64).fill(-1);
   #next = new Int32Array(64);

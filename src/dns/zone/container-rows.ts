@@ -1,4 +1,5 @@
-import { CONTAINER_STATES, type ContainerState } from "../../model/container-record.ts";
+import { ipv4ToNumber, parseIpv4 } from "../../model/address.ts";
+import { CONTAINER_STATES, parseContainerRecord, type ContainerState } from "../../model/container-record.ts";
 import { grown, Numbering } from "./columns.ts";
 import { TextPool } from "./text-pool.ts";
 
@@ -15,9 +16,29 @@ export interface ContainerFacts {
   readonly containerId: string;
   /** `port/protocol`, separated by blanks */
   readonly ports: string;
-  /** what is published besides, as far as answers say it: the image, and a version */
+  /** of what is published besides, what answers tell */
   readonly image: string;
   readonly version: string;
+}
+
+/** Reads a row's record; undefined when it is empty, half-filled or malformed, for then the row is not there. */
+export function readFacts(record: string): ContainerFacts | undefined {
+  const parsed = parseContainerRecord(record);
+  if (parsed === undefined) return undefined;
+  const { project, service, instance, address, state, containerId, ports, meta, rev } = parsed;
+  const checked = address === null ? undefined : parseIpv4(address);
+  return {
+    rev,
+    project,
+    service,
+    instance,
+    address: checked === undefined ? -1 : ipv4ToNumber(checked),
+    state,
+    containerId,
+    ports: ports.map(({ port, protocol }) => `${port}/${protocol}`).join(" "),
+    image: meta["image"] ?? "",
+    version: meta["version"] ?? "",
+  };
 }
 
 const ID_BYTES = 32;
@@ -28,8 +49,8 @@ const HEALTHY = CONTAINER_STATES.indexOf("healthy");
 export const NO_TEXT = -1;
 
 /**
- * Rows of containers, by number, in columns: tens of thousands of them take a few megabytes, and none of it is for the
- * garbage collector to walk through.
+ * Rows of containers, by number, in columns. Tens of thousands of them take a few megabytes, which the garbage collector
+ * does not walk through.
  */
 export class ContainerRows {
   readonly texts = new TextPool();
@@ -110,7 +131,7 @@ export class ContainerRows {
     return this.#state[row] === HEALTHY;
   }
 
-  /** A number of the pool's, as the next two. */
+  /** A number of the text pool, as the next two. */
   project(row: number): number {
     return this.#project[row] ?? 0;
   }

@@ -48,7 +48,7 @@ export class NameClaims {
     return this.#claims;
   }
 
-  /** All claims that win their label. The set may change while it is walked through: what is new may be left out. */
+  /** All claims that win their label. The set may change during the walk; new claims may be left out. */
   *winners(): IterableIterator<number> {
     for (let claim = 0; claim < this.#numbers.end; claim++) {
       if (this.rowCount(claim) > 0 && this.isWinner(claim)) yield claim;
@@ -126,7 +126,7 @@ export class NameClaims {
     return instance === NO_TEXT ? NONE : this.#find(this.#rows.project(row), this.#rows.service(row), instance);
   }
 
-  /** Has the row publish its labels, as far as they are short enough. */
+  /** Adds the row to the claims of its labels, as far as these are short enough. */
   add(row: number): void {
     if (row >= this.#nextOfService.length) {
       this.#nextOfService = grown(this.#nextOfService, Math.max(row + 1, this.#nextOfService.length * 2));
@@ -140,7 +140,7 @@ export class NameClaims {
     this.#join(row, instance, this.#nextOfInstance);
   }
 
-  /** Takes the row's labels back. */
+  /** Removes the row from its claims. */
   remove(row: number): void {
     this.#leave(row, this.serviceClaim(row), this.#nextOfService);
     this.#leave(row, this.instanceClaim(row), this.#nextOfInstance);
@@ -188,7 +188,7 @@ export class NameClaims {
     this.#instance[claim] = instance;
     this.#firstRow[claim] = NONE;
     this.#rowCount[claim] = 0;
-    // Rows hold their texts for as long as they live, but the last of a claim's may be gone before the claim is.
+    // A row releases its texts when it is removed, and the last row of a claim may go before the claim does.
     for (const text of [project, service, instance]) if (text !== NO_TEXT) texts.hold(texts.text(text));
     const hash = this.#labelHash(claim);
     this.#claims++;
@@ -222,7 +222,7 @@ export class NameClaims {
     return false;
   }
 
-  /** What {@link hashText} gives for the label, which is not made for it: there are tens of thousands. */
+  /** The same as {@link hashText} of the label, without building the text: there are tens of thousands. */
   #labelHash(claim: number): number {
     const { texts } = this.#rows;
     let hash = mixText(TEXT_SEED, texts.text(this.#project[claim] ?? 0));

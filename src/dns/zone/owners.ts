@@ -1,4 +1,4 @@
-/** A server whose rows there are: a member with its pinned number, or a stranger, whose rows do not count (yet). */
+/** A server that has rows: a member with its pinned number, or a stranger, whose rows do not count (yet). */
 export interface Owner {
   readonly index: number;
   readonly id: string;
@@ -15,10 +15,10 @@ export interface Owner {
 /** The key of a row in the store, owner and n, as one number. */
 export type Place = number;
 
-/** Keys that no agent writes are not there: it takes the lowest free number, and it has 253 addresses. */
+/** Larger keys are ignored: an agent takes the lowest free number, and it has 253 addresses. */
 const MAX_N = 2 ** 31;
 const MAX_ID_CHARS = 64;
-/** A broken store could else fill the memory. Members have room beside the strangers, who could else take all of it. */
+/** Limits keep a broken store from filling the memory. Members have room of their own, which strangers cannot take. */
 const MAX_OWNERS = 4_096;
 const MAX_WITH_MEMBERS = 2 * MAX_OWNERS;
 
@@ -43,7 +43,7 @@ export class Owners {
     return owner;
   }
 
-  /** The owner with this id, known from now on; undefined when it cannot be one, or is a stranger and there are too many. */
+  /** The owner with this id, added if it is new; undefined for what is no id, and for one stranger too many. */
   take(id: string, isMember = false): Owner | undefined {
     const known = this.#byId.get(id);
     if (known !== undefined) return known;
@@ -56,7 +56,7 @@ export class Owners {
     return owner;
   }
 
-  /** The place of a key, its owner known from now on; undefined when no agent would write such a key. */
+  /** The place of a key, whose owner is added if it is new; undefined when no agent would write such a key. */
   place(id: string, n: number): Place | undefined {
     if (!Number.isInteger(n) || n < 0 || n >= MAX_N) return undefined;
     const owner = this.take(id);

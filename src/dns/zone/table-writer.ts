@@ -9,12 +9,12 @@ import {
   type RecordKind,
 } from "./table.ts";
 
-/** Most addresses that a record's 16-bit count can hold; more are cut off. */
+/** The largest count that 16 bits hold; further addresses are left out. */
 const MAX_ADDRESSES = 65_535;
 
 const CACHE_LINE_BYTES = 64;
 
-/** Where a record goes: one that fits into a cache line lies in one, so that finding it waits for memory only once. */
+/** Where a record goes. One that fits into a cache line lies within one, so a lookup waits for memory only once. */
 function placeFor(next: number, size: number): number {
   const room = CACHE_LINE_BYTES - (next % CACHE_LINE_BYTES);
   return size > room && size <= CACHE_LINE_BYTES ? next + room : next;
@@ -95,12 +95,12 @@ export class TableWriter extends TableReader {
     return Atomics.load(this.words, TABLE_HEADER_WORDS + this.#slotOf(name) * 2 + 1);
   }
 
-  /** Has PTR questions for an address answered with the record's name; 0: with none. */
+  /** PTR of an address gives the name of this record; 0: none. */
   setReverseRecord(distance: number, record: number): void {
     Atomics.store(this.words, this.#reverseWord + distance, record);
   }
 
-  /** Has PTR questions for an address answered with that name, which must have been put; undefined: with none. */
+  /** PTR of an address gives this name, which must have been put; undefined: none. */
   setReverse(distance: number, name: Uint8Array | undefined): void {
     this.setReverseRecord(distance, name === undefined ? 0 : this.#recordOf(name));
   }

@@ -11,8 +11,8 @@ import { type Question } from "../wire/question.ts";
  *     record   u16 octets of the name, u8 kind, u8 0 · u16 addresses, u16 of them this server's own, which come first
  *              the lower-cased name in wire form, padded with zeros to whole words · addresses, a word each
  *
- * A change is one appended record and one atomic store of its offset; what a reader holds stays as it was until it
- * lets go of the whole table. A name that is gone keeps its slot and points to a record of kind GONE.
+ * A change is one appended record and one atomic store of its offset. A reader's record stays as it is for as long as the
+ * reader keeps the table. A name that is gone keeps its slot and points to a record of kind GONE.
  *
  * Readers use plain loads: a word is never torn, the record is found by the offset that was loaded, and no processor that
  * this runs on reads what an address depends on before the address. The compiler's atomic load is a locked
@@ -22,7 +22,7 @@ export const RECORD = { GONE: 0, NAME: 1, APEX: 2, EMPTY: 3, HOST: 4 } as const;
 
 /**
  * GONE: not there; NAME: of containers, has addresses, or none just now; APEX: `jiji` itself; EMPTY: only names below it;
- * HOST: of a server, has an address and nothing else.
+ * HOST: of a server, has one address.
  */
 export type RecordKind = (typeof RECORD)[keyof typeof RECORD];
 
@@ -83,7 +83,7 @@ export class TableReader {
   protected readonly slotMask: number;
   readonly #reverseWord: number;
   readonly #reverseCount: number;
-  /** what {@link warm} has read, so that no compiler takes its reading for useless */
+  /** what {@link warm} has read: a compiler must not drop the reading */
   protected warmed = 0;
 
   constructor(buffer: SharedArrayBuffer) {
@@ -189,7 +189,7 @@ export class TableReader {
     return record + RECORD_HEAD_BYTES + ((this.nameBytes(record) + 3) & ~3);
   }
 
-  /** An address as a signed word: numbers above 2^31 would cost more on their way through. */
+  /** An address as a signed word: numbers above 2^31 are slower to handle. */
   addressAt(addresses: number, index: number): number {
     return this.words[(addresses >> 2) + index] as number;
   }

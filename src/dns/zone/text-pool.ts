@@ -1,6 +1,6 @@
 /**
- * Texts that rows share, each kept once under a small number and forgotten when nobody holds it any more, so that tens of
- * thousands of rows cost little and years of changes cost nothing.
+ * Texts that rows share. Each is kept once under a small number, and forgotten when its last holder releases it: tens of
+ * thousands of rows take little memory, and years of changes add none.
  */
 export class TextPool {
   readonly #ids = new Map<string, number>();
@@ -13,7 +13,7 @@ export class TextPool {
     return this.#ids.size;
   }
 
-  /** The text's number; it has one more holder now. `likely`: the number that it may well have, as the last row's text. */
+  /** Holds a text once more and gives its number. `likely` is a guess at the number, for example the last row's. */
   hold(text: string, likely = 0): number {
     const known = this.#texts[likely] === text ? likely : this.#ids.get(text);
     if (known !== undefined) {

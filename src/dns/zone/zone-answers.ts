@@ -13,7 +13,7 @@ export type ZoneAnswer =
       readonly kind: "records";
       readonly message: MessageWriter;
       readonly answers: number;
-      /** where in the message the answers end, and what may be left out begins */
+      /** where the answers end in the message; what follows may be left out */
       readonly answersEnd: number;
       readonly additionals: number;
     }

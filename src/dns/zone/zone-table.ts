@@ -21,8 +21,8 @@ export interface ZoneTableOptions {
 }
 
 /**
- * How long "no such name" and "nothing there now" may be kept: short, for a container that starts must be found soon, and
- * long enough to take the weight out of a tight loop.
+ * How long "no such name" and "nothing there now" may be kept. It is short, since a container that starts must be found soon,
+ * and long enough to slow down a tight loop.
  */
 export const NEGATIVE_TTL_SECONDS = 5;
 
@@ -40,7 +40,7 @@ const APEX_NAME = nameOf("");
 const NS_NAME = nameOf("ns");
 const SERVERS_NAME = nameOf("server");
 
-/** A table that is written, and what cannot be seen from it. */
+/** A table, and what cannot be read from it. */
 interface Written {
   readonly writer: TableWriter;
   /** names of servers in it */
@@ -101,7 +101,7 @@ export class ZoneTable {
   flush(): void {
     const table = this.#table;
     const { zone } = this.#options;
-    // What a snapshot has taken away may be about to come back elsewhere; its end brings a whole new table.
+    // A row that a snapshot has removed may come back elsewhere; a whole new table follows at its end.
     if (table === undefined || zone.turning !== undefined || !zone.hasChanges) return;
     const changes = zone.takeChanges();
     this.#missed?.merge(changes);
@@ -115,7 +115,7 @@ export class ZoneTable {
     if ((!isWritten || table.writer.isNearlyFull) && this.#building === undefined) void this.rebuild();
   }
 
-  /** Writes a new table from the whole zone and puts it in the place of the last. Calls during one are one more. */
+  /** Writes a new table from the whole zone and replaces the last one. Further calls meanwhile cause one more. */
   async rebuild(): Promise<void> {
     while (this.#building !== undefined) await this.#building;
     this.#building = this.#build().finally(() => (this.#building = undefined));
@@ -198,7 +198,7 @@ export class ZoneTable {
     return writer.put(nameOfLabel(zone.claims.label(claim)), RECORD.NAME, addresses, own);
   }
 
-  /** Puts the servers' names and ours, and takes away those that are no more. */
+  /** Puts the names of the servers and of this one, and removes those of former members. */
   #putServers(table: Written): boolean {
     const { writer } = table;
     const { zone } = this.#options;

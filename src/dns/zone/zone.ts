@@ -6,7 +6,7 @@ import { ContainerRows, type ContainerFacts } from "./container-rows.ts";
 import { NameClaims, NONE } from "./name-claims.ts";
 import { Owners, placesOf, type Owner, type Place } from "./owners.ts";
 
-/** A member of the mesh: the pinned number is what its rows are judged by. */
+/** A member of the mesh. Its pinned number says which addresses its rows may have. */
 export interface ZoneServer {
   readonly id: string;
   readonly name: string;
@@ -20,7 +20,7 @@ export interface ZoneOptions {
   readonly nowMs: () => number;
 }
 
-/** What a name is answered with: `own` of the addresses, the first ones, are this server's containers'. */
+/** The answer to a name. The first `own` addresses are of this server's containers. */
 export interface NameAnswer {
   readonly addresses: readonly number[];
   readonly own: number;
@@ -54,7 +54,7 @@ const NEWS_MS = 30_000;
 /** Rows handled between two pauses; takes about a millisecond. */
 const SLICE_ROWS = 500;
 
-/** An owner has 253 addresses; a row without one may wait beside each. A broken store could else fill the memory. */
+/** An owner has 253 addresses, and a row without one may wait beside each. The limit keeps a broken store from filling the memory. */
 const MAX_ROWS_OF_OWNER = 2_048;
 
 /**
@@ -103,7 +103,7 @@ export class Zone {
     return this.#countingRows;
   }
 
-  /** While a snapshot takes the place of what was known, step by step, and names are not to be read: until that is over. */
+  /** While a snapshot replaces what was known, step by step, names must not be read. Resolves when that is over. */
   get turning(): Promise<void> | undefined {
     return this.#turning;
   }
@@ -180,7 +180,7 @@ export class Zone {
     if (before !== undefined && facts !== undefined && this.rows.isSame(before, facts)) return;
     const news = owner.news.get(n);
     if (before === undefined && news === undefined && facts !== undefined) {
-      // The usual way in, without asking what counted before: nothing did.
+      // The usual case is cheap: nothing counted before.
       owner.rows.set(n, this.rows.add(owner.index, n, facts));
       this.#register(this.counting(owner, n));
       return;
@@ -225,8 +225,8 @@ export class Zone {
   }
 
   /**
-   * Begins a snapshot of the store: rows that it does not have are gone at its end. `isApart`: what is known stays as it is
-   * until then; else nobody looks at it yet, and rows are taken in as they come.
+   * Begins a snapshot of the store. Rows that it does not have are gone at its end. With `isApart`, what is known stays as it
+   * is until then; without, nobody looks at it yet, and rows are taken in as they come.
    */
   beginSnapshot(isApart: boolean): void {
     this.#seen = new Set();
@@ -280,7 +280,7 @@ export class Zone {
     return row !== undefined && this.rows.isSame(row, this.#withSaneRev(facts));
   }
 
-  /** A rev that lies too far ahead orders nothing: every other one is newer. */
+  /** A rev too far in the future counts as 0, so every other one is newer. */
   #withSaneRev(facts: ContainerFacts): ContainerFacts {
     return isUsableRev(facts.rev, this.#nowMs()) ? facts : { ...facts, rev: 0 };
   }
@@ -318,7 +318,7 @@ export class Zone {
     return this.owners.at(this.rows.owner(row));
   }
 
-  /** The narrowest name below `jiji` that leads to the row's container; undefined when others have both of its names. */
+  /** The most specific name below `jiji` that leads to the row's container; undefined when others have both of its names. */
   nameOf(row: number): string | undefined {
     const claim = this.#nameClaim(row);
     return claim === NONE ? undefined : this.claims.label(claim);
@@ -348,7 +348,7 @@ export class Zone {
     return newest === NONE ? NONE : this.#nameClaim(newest);
   }
 
-  /** Of two rows with one address the later one is right; of two that are equally late, the one with the lower key. */
+  /** Of two rows with one address the later one wins; of two with one rev, the one with the lower key. */
   #isNewer(row: number, other: number): boolean {
     const ahead = this.rows.rev(row) - this.rows.rev(other);
     return ahead > 0 || (ahead === 0 && this.rows.n(row) < this.rows.n(other));
@@ -409,7 +409,7 @@ export class Zone {
     this.#changes.address(distance);
   }
 
-  /** The names of a row that is registered may be answered differently; where several claim one, so may their addresses. */
+  /** The answers for the names of a registered row may have changed. Where several claims share a name, so may their PTR. */
   #touchNames(row: number): void {
     if (this.#changes.everything) return;
     for (const claim of [this.claims.serviceClaim(row), this.claims.instanceClaim(row)]) {
