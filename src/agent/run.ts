@@ -63,7 +63,7 @@ export interface Agent {
 /** The group whose members may use the agent's sockets. */
 const GROUP = "jiji";
 
-/** A drain is answered when the row says so, or after this long; it is on its way either way. */
+/** A drain is answered when the row says so, and at the latest after this time; it goes on meanwhile. */
 const DRAIN_PATIENCE_MS = 2_000;
 
 /**
@@ -107,7 +107,7 @@ interface AgentParts {
   readonly boot: BootState;
 }
 
-/** The parts and who tells whom what; each part knows nothing of the others. */
+/** The parts, and which tells which what. No part knows another. */
 class RunningAgent {
   readonly #parts: AgentParts;
   readonly #state: AgentState;
@@ -193,7 +193,7 @@ class RunningAgent {
   }
 
   async close(): Promise<void> {
-    // Containers end with the server, and nobody is left to say so one by one.
+    // Containers end with the server, and nobody is left to tell the end of each.
     if ((await this.#parts.ports.isServerStopping?.()) === true) await this.#link.farewell();
     this.#link.close();
     this.#checks.close();
@@ -288,7 +288,7 @@ function fittingContainers(containers: readonly EngineContainer[], text: string)
   return /^[0-9a-f]{4,64}$/.test(text) ? containers.filter(({ id }) => id.startsWith(text)) : [];
 }
 
-/** A part that takes longer than this to close is named: of a service that hangs, systemd shows only that it does. */
+/** A part that takes longer to close is named: systemd shows only that a service hangs, not where. */
 const CLOSING_MS = 1_000;
 
 /** Closes a part and logs its name when that takes long. Rejects as the part does. */

@@ -62,8 +62,8 @@ export interface StallOptions {
 }
 
 /**
- * Watches a subscription, which has no heartbeat and was seen to fall silent for ever. Resolves with what is wrong when
- * the store has rows, for longer than it takes to tell them, that the subscription has not; with undefined when it ends.
+ * Watches a subscription: it has no heartbeat, and was seen to fall silent for good. Resolves with what is wrong when the
+ * store keeps having rows that the subscription has not told; with undefined when the subscription ends.
  */
 export async function noticeStall(options: StallOptions): Promise<string | undefined> {
   const { clock, signal, told, readStored, probeMs } = options;

@@ -19,10 +19,10 @@ const PACKET_BYTES = 8_192;
 const MAX_ADDRESSES = 4_096;
 
 /**
- * Binds one address twice, and has the kernel share out what comes: what is urgent wakes this process as usual, what can
- * wait is looked at every `pollMs`. Being woken costs many times what a datagram costs: 255 a second take 0.5 % of a core
- * so, and 0.8 % without. The kernel's time stamp says how long each one waited. What is sent in one turn of the event
- * loop leaves in one call. Linux only. Rejects when the address is not there or the port is taken.
+ * Binds one address twice and lets the kernel distribute the datagrams: urgent ones wake this process as usual, the others
+ * are read every `pollMs`. A wake-up costs many times what a datagram costs: 255 a second take 0.5 % of a core this way, and
+ * 0.8 % with a wake-up each. The kernel's time stamp says how long each one waited. Datagrams of one turn of the event loop
+ * leave in one call. Linux only. Rejects when the address is not there or the port is taken.
  */
 export async function bindBatched(
   address: string,
@@ -80,7 +80,7 @@ class BatchedSocket implements UdpSocket {
     this.#schedule();
   }
 
-  /** At whole multiples: others that look from time to time can be woken together with this. */
+  /** At whole multiples: timers of the same period then share a wake-up with this one. */
   #schedule(): void {
     const look = (): void => {
       this.#look();
@@ -125,7 +125,7 @@ class BatchedSocket implements UdpSocket {
   }
 }
 
-/** What a function gave for the arguments of late. */
+/** Remembers the results of a function. */
 class Remembered<From, To> {
   readonly #known = new Map<From, To>();
   readonly #make: (from: From) => To;

@@ -53,7 +53,7 @@ export class DnsClient {
     this.#server = server;
     this.#socket = socket;
     socket.removeAllListeners("error");
-    // Nobody listens there: the tries that are under way end by their time.
+    // When nobody listens there, the tries under way time out.
     socket.on("error", () => undefined);
     socket.on("message", (bytes) => this.#take(bytes));
   }

@@ -33,7 +33,7 @@ export async function takeLock(path: string, holder: string): Promise<LockResult
       closeSync(fd);
       return { state: "busy", holder: text };
     }
-    // whoever held it before may have removed the file while we waited at the door
+    // The last holder may have removed the file after we opened it.
     if (isStillThere(path, fd)) {
       ftruncateSync(fd, 0);
       writeSync(fd, holder.slice(0, MAX_HOLDER_BYTES), 0);
@@ -59,7 +59,7 @@ export async function waitForLock(path: string, holder: string, waitMs: number):
 function openLockFile(path: string): number | undefined {
   const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
   try {
-    // a plain descriptor: a FileHandle would be closed, and the lock lost, when nobody refers to it any more
+    // A plain descriptor: a FileHandle is closed when it is collected, and the lock would be lost.
     return openSync(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;

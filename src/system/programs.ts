@@ -4,7 +4,7 @@ import { ProgramMissing, type ProgramResult, type Programs, type RunOptions } fr
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_TIMEOUT_MS = 120_000;
 
-/** A daemon that a program leaves behind may hold its output open for ever; after the exit we wait this long for it. */
+/** How long to wait for the output after the exit: a daemon that the program leaves behind may hold it open. */
 const OUTPUT_GRACE_MS = 1000;
 
 /** A program did not end in time; it was killed. */

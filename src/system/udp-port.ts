@@ -28,8 +28,8 @@ export interface BatchRule {
 export interface Udp {
   /** Rejects when the address is not there or the port is taken. */
   bind(address: string, port: number, handlers: UdpHandlers): Promise<UdpSocket>;
-  /** The same, where what can wait is looked at from time to time only: cheaper when much comes. */
+  /** The same, but datagrams that can wait are looked at only from time to time: cheaper when many come. */
   bindBatched(address: string, port: number, rule: BatchRule, handlers: UdpHandlers): Promise<UdpSocket>;
-  /** A socket of its own from an own address to one peer: the only kind that hears from the kernel that a port is closed. */
+  /** A socket to one peer: only such a one hears from the kernel that the port is closed. */
   connect(from: string, to: string, port: number, handlers: UdpHandlers): Promise<ConnectedUdpSocket>;
 }

@@ -12,7 +12,7 @@ export const systemUdp: Udp = {
     };
   },
   async bindBatched(address, port, rule, handlers) {
-    // Where the C library cannot be called so, the process is woken for each datagram, which only costs more.
+    // Without these calls the process is woken for each datagram, which works and costs more.
     const canBatch = process.platform === "linux" && datagramProblem() === undefined;
     if (!canBatch) return systemUdp.bind(address, port, handlers);
     return bindBatched(address, port, rule, handlers);
@@ -41,7 +41,7 @@ function callbacks(handlers: UdpHandlers): {
   };
 }
 
-/** No route, no peer, no key: a datagram that cannot leave is a datagram that is lost. */
+/** A datagram that cannot leave (no route, no peer, no key) is lost. */
 function quietly(send: () => unknown): void {
   try {
     send();

@@ -30,13 +30,13 @@ export interface LinkOptions {
   readonly onRecheck: () => void;
 }
 
-/** News that has to be said again is not kept waiting for that. */
+/** News that has to be sent again waits for this long at most. */
 const NEWS_GRAIN_MS = 10;
 
 /** Probes of one peer that are looked at; both sides may ask ten times a second when things are bad, and twice when well. */
 const PROBES: Rate = { burst: 60, perSecond: 30 };
 
-/** Asking to look again is cheap to say and not to do. */
+/** A request to compare rows is cheap to send and dear to answer. */
 const RECHECK_PAUSE_MS = 5_000;
 
 const FAREWELL_PAUSE_MS = 50;
@@ -49,7 +49,7 @@ interface Peer {
   direct: Promise<ConnectedUdpSocket | undefined> | undefined;
 }
 
-/** The times at which probes are looked at are whole multiples, so that a batched socket wakes the process with them. */
+/** Probes are looked at at whole multiples of the grain: a batched socket then wakes the process at the same moments. */
 function nextMultiple(atMs: number, ofMs: number): number {
   return Math.ceil(atMs / ofMs) * ofMs;
 }
@@ -72,14 +72,14 @@ export class AgentLink {
   readonly dropped: Record<string, number> = {};
   #socket: UdpSocket | undefined;
   #timing: ProbeTiming | undefined;
-  /** how often a socket was asked for: only the last asked for is kept */
+  /** counts the sockets that were asked for: only the last one is kept */
   #opened = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerAtMs = Number.POSITIVE_INFINITY;
   #said = "";
   #lastRecheckMs = Number.NEGATIVE_INFINITY;
   #changesSaid = -1;
-  /** one piece of news goes to everybody, and is written out once */
+  /** one piece of news goes to everybody, and is encoded once */
   #encoded: { readonly packet: Packet; readonly data: Buffer } | undefined;
 
   constructor(options: LinkOptions) {
@@ -119,7 +119,7 @@ export class AgentLink {
     }
   }
 
-  /** A mesh that grows or shrinks past a bound gets another kind of socket; what is lost meanwhile is said again. */
+  /** A mesh that grows or shrinks past a bound gets another kind of socket. Lost datagrams are sent again. */
   #choose(members: number): void {
     const timing = timingOf(members);
     if (timing === this.#timing) return;
@@ -168,7 +168,7 @@ export class AgentLink {
     for (const { to, packet } of this.#reachability.announce(this.#options.clock.monotonicMs())) this.#send(to, packet);
   }
 
-  /** Says what was just written to everybody who can hear it. */
+  /** Tells everybody who can hear it what was just written. */
   tell(rows: Rows): void {
     const { clock, hasNews = true } = this.#options;
     if (rows.length === 0 || !hasNews) return;
@@ -190,7 +190,7 @@ export class AgentLink {
     return this.#reachability.report(this.#options.clock.monotonicMs());
   }
 
-  /** The server is about to stop: has the others answer none of its containers. Said twice, as it may be lost. */
+  /** The server is about to stop: tells the others to answer none of its containers. Sent twice, as it may be lost. */
   async farewell(): Promise<void> {
     this.setReady(false);
     await this.#options.clock.sleep(FAREWELL_PAUSE_MS);
@@ -211,7 +211,7 @@ export class AgentLink {
     if (peer === undefined) return this.#drop("not a member");
     const packet = decodePacket(data);
     if (packet === undefined) return this.#drop("malformed");
-    // Only suspicion asks from another port than the agent's own.
+    // Only a ping to a suspected peer comes from another port than the agent's own.
     if (port !== PORTS.agent && packet.type !== "ping") return this.#drop("from another port");
     this.#take(peer, packet, port, waitedMs);
   }
@@ -272,7 +272,7 @@ export class AgentLink {
     this.#schedule();
   }
 
-  /** One socket per suspected peer, for as long as it is suspected: the kernel names nobody on the common one. */
+  /** A suspected peer gets a socket of its own: on the common one the kernel does not say whose port is closed. */
   #sendDirect(id: string, packet: Packet): void {
     const peer = this.#byId.get(id);
     if (peer === undefined) return;

@@ -63,8 +63,8 @@ interface DuePing {
 }
 
 /**
- * What is known of one peer. Contact is proved by an answer to an own ping, or by a ping that says that an own pong was
- * heard: either way both directions work.
+ * What is known of one peer. Contact is proved when it answers a ping, or when its ping says that it has heard a pong: both
+ * directions work then.
  */
 export class PeerContact {
   readonly #starts: boolean;
@@ -84,7 +84,7 @@ export class PeerContact {
   #hasFollowedUp = false;
   #timing: ProbeTiming;
 
-  /** before this time {@link tick} has nothing to do, whatever was received since it was last called */
+  /** {@link tick} has nothing to do before this time */
   dueAtMs: number;
   isReady = true;
   isAgentDown = false;
@@ -131,7 +131,7 @@ export class PeerContact {
     return !this.#isLost;
   }
 
-  /** What others may conclude something from, as one comparable value. */
+  /** Everything that a verdict depends on, as one comparable value. */
   get standing(): number {
     return (this.#isLost ? 1 : 0) + (this.isReady ? 2 : 0) + (this.#countsFromMs > 0 ? 4 : 0);
   }
@@ -141,7 +141,7 @@ export class PeerContact {
     return !this.#isLost && nowMs >= this.#countsFromMs;
   }
 
-  /** Not reachable, or silent for so long that, if everybody fell silent at once, this peer is among them. */
+  /** Not reachable, or silent for so long that it may have fallen silent together with all others. */
   isSilent(nowMs: number): boolean {
     return (
       !this.isReachable(nowMs) ||
@@ -183,7 +183,7 @@ export class PeerContact {
     this.#heardSequence = pong.sequence;
     this.#prove(nowMs - waitedMs);
     this.#hear(pong);
-    // The other side does not know yet that it is heard: tell it at once and not with the next exchange.
+    // The other side does not know yet that it is heard. It is told at once, not with the next exchange.
     if (pong.isConfirmed || this.#hasFollowedUp) return [];
     this.#hasFollowedUp = true;
     return [this.ping(isSelfReady, nowMs)];
@@ -194,7 +194,7 @@ export class PeerContact {
     this.isReady = probe.isReady;
   }
 
-  /** A proof that is late pushes what is due away, which {@link tick} finds out; only a return brings it nearer. */
+  /** A proof only delays what is due, as {@link tick} finds out; a return brings it nearer. */
   #prove(atMs: number): void {
     this.#provedAtMs = Math.max(this.#provedAtMs, atMs);
     if (!this.#isLost) return;
@@ -209,8 +209,7 @@ export class PeerContact {
   }
 
   /**
-   * Time passed in which nothing could be heard, since this process did not run. What was heard or sent before it was
-   * noticed has the time of now already: nothing may be from later than that.
+   * This process did not run for a while, and could hear nothing. All times move on by that, but never beyond now.
    */
   forgive(ms: number, nowMs: number): void {
     this.#provedAtMs = Math.min(nowMs, this.#provedAtMs + ms);
@@ -233,7 +232,7 @@ export class PeerContact {
       return { packet: this.ping(isSelfReady, nowMs), isDirect: true };
     }
     if (nowMs < this.#pingAtMs) return undefined;
-    // From the time when it was due: a late tick must not make the exchanges rarer.
+    // Counted from when it was due: a late tick must not make the exchanges rarer.
     const { periodMs, jitterMs } = this.#timing;
     const dueAtMs = Math.max(this.#pingAtMs, nowMs - periodMs / 2);
     this.#pingAtMs = dueAtMs + periodMs + (this.#random() * 2 - 1) * jitterMs;

@@ -36,14 +36,13 @@ export interface PeerReport {
 }
 
 /**
- * Which members' containers must not be answered from here: a state machine without clock, sockets or chance of its own.
+ * Which members' containers must not be answered from here: a state machine without clock, sockets or randomness.
  * Times are monotonic ms; `random` gives 0 ≤ x < 1.
  *
- * One exchange per pair and half second (each second in a large mesh), started by the lower number; after a missed one both
- * sides ask again and again. Silence for longer than that can explain says unreachable, an echo says reachable;
- * a refused port (the server lives, its agent does not) keeps a reachable server so but restores none. What was lost twice
- * within a minute waits before it counts again. A server whose agent says that it has not looked at its engine since it
- * booted does not count either way. Nothing here ever removes a member or writes a row.
+ * Each pair has one exchange per half second (per second in a large mesh), started by the lower number. After a missed one
+ * both sides ask again and again. A longer silence means unreachable, an answer means reachable. A refused port (the server
+ * lives, its agent does not) keeps a reachable server reachable but restores none. A server that was lost twice within a
+ * minute waits before it counts again. One whose agent has not looked at its engine since it booted never counts. Nothing here ever removes a member or writes a row.
  */
 export class Reachability {
   readonly #selfSubnet: number;
@@ -53,7 +52,7 @@ export class Reachability {
   #isReady = false;
   #changes = 0;
   #nextDueMs = Number.POSITIVE_INFINITY;
-  /** until when silence is taken for this server's own */
+  /** until then silence means that this server itself is cut off */
   #cutOffUntilMs = Number.NEGATIVE_INFINITY;
 
   constructor(selfSubnet: number, random: () => number) {
@@ -141,9 +140,9 @@ export class Reachability {
   }
 
   /**
-   * When more than half of all that count, this server included, cannot be heard, it is more likely this server that is
-   * cut off. The others fall silent, and are heard again, one after the other within a period, so those that are silent
-   * for nearly long enough count already, and afterwards each gets the time in which it would be heard.
+   * When more than half of all, this server included, cannot be heard, this server itself is probably cut off. The others
+   * fall silent and return one after the other within a period. So a peer counts as silent a little early, and afterwards
+   * each has the time in which it would be heard.
    */
   #judge(silent: number, nowMs: number): void {
     const wasCutOff = this.#cutOffUntilMs > 0;

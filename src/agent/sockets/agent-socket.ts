@@ -8,16 +8,8 @@ export interface AgentSocketOptions {
   readonly files: Files;
   /** the group that may connect */
   readonly group: string;
-  /** a line at least this often, so that silence means something */
+  /** the longest time without a line: a longer silence means that the agent is gone */
   readonly tickMs?: number;
-}
-
-export interface AgentSocket {
-  /** The whole state; said to everybody when it differs from the last one, and to each newcomer. */
-  publish(state: Omit<AgentStateLine, "type">): void;
-  /** Records of other servers that are ahead of the store. */
-  tellNews(records: Extract<AgentLine, { type: "news" }>["records"]): void;
-  close(): Promise<void>;
 }
 
 const TICK_MS = 1_000;
@@ -35,36 +27,35 @@ export async function startAgentSocket(options: AgentSocketOptions): Promise<Age
   const { path, files, group } = options;
   await files.makeFolder(dirname(path), { mode: 0o750, group });
   await files.remove(path);
-  const hub = new Hub(options.tickMs ?? TICK_MS);
-  const server = createServer((socket) => hub.add(socket));
+  const server = createServer();
+  const agentSocket = new AgentSocket(server, options.tickMs ?? TICK_MS);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(path, resolve);
   });
   await files.setOwner(path, { mode: 0o660, group });
-  return {
-    publish: (state) => hub.publish({ type: "state", ...state }),
-    tellNews: (records) => hub.send({ type: "news", records }),
-    close: () => hub.close(server),
-  };
+  return agentSocket;
 }
 
-class Hub {
+export class AgentSocket {
+  readonly #server: Server;
   readonly #readers = new Set<Socket>();
   readonly #tick: ReturnType<typeof setInterval>;
   #stateText = "";
   #saidSinceTick = false;
   #isClosed = false;
 
-  constructor(tickMs: number) {
+  constructor(server: Server, tickMs: number) {
+    this.#server = server;
+    server.on("connection", (socket) => this.#add(socket));
     this.#tick = setInterval(() => {
-      if (!this.#saidSinceTick && this.#stateText !== "") this.send({ type: "tick" });
+      if (!this.#saidSinceTick) this.#send({ type: "tick" });
       this.#saidSinceTick = false;
     }, tickMs);
   }
 
-  add(socket: Socket): void {
-    // one that was accepted before the end and is handed over after it would keep the server open
+  #add(socket: Socket): void {
+    // A socket that was accepted before the end and is handed over after it would keep the server open.
     if (this.#isClosed || this.#readers.size >= MAX_READERS) {
       socket.destroy();
       return;
@@ -72,19 +63,25 @@ class Hub {
     this.#readers.add(socket);
     socket.on("close", () => this.#readers.delete(socket));
     socket.on("error", () => socket.destroy());
-    // what a reader says is of no interest, but it has to be taken so that its end is seen
+    // Nothing is read, but the stream has to flow for its end to be seen.
     socket.resume();
     if (this.#stateText !== "") socket.write(this.#stateText);
   }
 
-  publish(state: AgentStateLine): void {
-    const text = `${JSON.stringify(state)}\n`;
+  /** Sends the whole state to everybody when it has changed; each newcomer gets it too. */
+  publish(state: Omit<AgentStateLine, "type">): void {
+    const text = `${JSON.stringify({ type: "state", ...state })}\n`;
     if (text === this.#stateText) return;
     this.#stateText = text;
     this.#write(text);
   }
 
-  send(line: AgentLine): void {
+  /** Sends records of other servers that are ahead of the store. */
+  tellNews(records: Extract<AgentLine, { type: "news" }>["records"]): void {
+    this.#send({ type: "news", records });
+  }
+
+  #send(line: AgentLine): void {
     if (this.#stateText !== "") this.#write(`${JSON.stringify(line)}\n`);
   }
 
@@ -96,10 +93,10 @@ class Hub {
     }
   }
 
-  async close(server: Server): Promise<void> {
+  async close(): Promise<void> {
     clearInterval(this.#tick);
     this.#isClosed = true;
     for (const socket of this.#readers) socket.destroy();
-    await new Promise<void>((resolve) => server.close(() => resolve()));
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 }

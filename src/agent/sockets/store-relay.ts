@@ -42,8 +42,8 @@ const ALLOWED: ReadonlySet<string> = new Set(Object.values(SUBSCRIPTIONS));
 /**
  * Serves store.sock: Corrosion's `POST /v1/subscriptions` with exactly the texts of {@link SUBSCRIPTIONS}, and 403 for
  * everything else, so that jiji-dns needs no token and can ask for nothing more. Lines pass through as they come, at the
- * reader's pace. A subscription has no heartbeat and was seen to fall silent for ever, so each stream is compared with
- * the store's own table from time to time, and ended when it has missed something; the reader then subscribes anew.
+ * reader's pace. Each stream is compared with the store's own table from time to time (stall.ts), and ended when it has
+ * missed something; the reader then subscribes anew.
  * Rejects when the socket cannot be made; the store may be away.
  */
 export async function startStoreRelay(options: StoreRelayOptions): Promise<StoreRelay> {
@@ -86,7 +86,7 @@ class Relay {
       else if (this.#streams >= MAX_STREAMS) refuse(response, 503, "too many streams");
       else await this.#relay(sql, response);
     } catch (error) {
-      // The store is away, or the client is; before the head the client is told, afterwards its stream just ends.
+      // The store is away, or the client is. Before the head the client is told; after it the stream just ends.
       if (response.headersSent) response.end();
       else refuse(response, 502, error instanceof Error ? error.message : String(error));
     }
@@ -131,7 +131,7 @@ class Relay {
     }
   }
 
-  /** Ends the stream when the store has rows, for longer than it takes to tell them, that the stream has not. */
+  /** Ends the stream when it has stalled. */
   async #watch(sql: string, told: RelayedRows, answer: StoreAnswer, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     const readStored = (): Promise<RowDigest | undefined> => this.#readStored(sql, signal);
