@@ -1,10 +1,5 @@
 import { showText } from "../model/shown-text.ts";
-
-/** Lines for the journal. One event of interest each; never one per packet or per poll. */
-export interface Log {
-  info(line: string): void;
-  warn(line: string): void;
-}
+import type { Log } from "../system/host.ts";
 
 const MAX_LINE_CHARS = 500;
 

@@ -1,13 +1,13 @@
 import { randomInt } from "node:crypto";
 import type { DnsSettings } from "../model/dns-settings.ts";
 import type { StoreClient } from "../store/store.ts";
-import type { Clock } from "../system/host.ts";
+import type { Clock, Log } from "../system/host.ts";
 import { sayReady } from "../system/ready-notice.ts";
 import type { Threads } from "../system/thread-priority.ts";
 import { Sources } from "./feed/sources.ts";
 import { Operations } from "./operation/operations.ts";
 import { Listeners } from "./packets/listeners.ts";
-import { ProblemLog, type Log } from "./telemetry/problem-log.ts";
+import { ProblemLog } from "./telemetry/problem-log.ts";
 
 /** What the server works with; the real ones are built by the entry point. */
 export interface DnsServerPorts {

@@ -192,25 +192,32 @@ function exchangeUdp(server: DnsServerAddress, question: Buffer, timeoutMs: numb
   });
 }
 
-function exchangeTcp(server: DnsServerAddress, question: Buffer, timeoutMs: number): Promise<Buffer | undefined> {
+/** Sends one message over TCP (RFC 7766 §8) and gives what comes back; undefined when nothing came in time. */
+export function exchangeTcp(
+  server: DnsServerAddress,
+  message: Uint8Array,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<Buffer | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host: server.address, port: server.port });
     const end = (answer?: Buffer): void => {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
       socket.destroy();
       resolve(answer);
     };
+    const abort = (): void => end();
     const timer = setTimeout(end, timeoutMs);
-    let received = Buffer.alloc(0);
-    socket.once("connect", () => {
-      const length = Buffer.alloc(2);
-      length.writeUInt16BE(question.length);
-      socket.write(Buffer.concat([length, question]));
-    });
+    signal?.addEventListener("abort", abort, { once: true });
+    let received: Buffer = Buffer.alloc(0);
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(message.length);
+    socket.write(Buffer.concat([length, message]));
     socket.on("data", (chunk: Buffer) => {
-      received = Buffer.concat([received, chunk]);
-      const length = received.length >= 2 ? received.readUInt16BE(0) : Number.POSITIVE_INFINITY;
-      if (received.length >= 2 + length) end(received.subarray(2, 2 + length));
+      received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
+      const whole = received.length >= 2 ? 2 + received.readUInt16BE(0) : Number.POSITIVE_INFINITY;
+      if (received.length >= whole) end(received.subarray(2, whole));
     });
     socket.once("error", () => end());
     socket.once("close", () => end());

@@ -87,3 +87,9 @@ export interface Host {
   readonly files: Files;
   readonly clock: Clock;
 }
+
+/** Lines for the journal. One event of interest each; never one per packet or per poll. */
+export interface Log {
+  info(line: string): void;
+  warn(line: string): void;
+}

@@ -1,6 +1,5 @@
 import type { Engine, EngineContainer, EngineEvent } from "../../engine/engine.ts";
-import type { Clock } from "../../system/host.ts";
-import type { Log } from "../log.ts";
+import type { Clock, Log } from "../../system/host.ts";
 import { Backoff, Wake } from "../wake.ts";
 
 /** What is known of the engine's containers on one network. */

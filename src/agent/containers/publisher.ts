@@ -1,10 +1,10 @@
 import type { EngineContainer } from "../../engine/engine.ts";
 import type { ContainerState } from "../../model/container-record.ts";
-import type { Clock } from "../../system/host.ts";
+import type { Clock, Log } from "../../system/host.ts";
 import type { Drains } from "./drains.ts";
 import type { EngineView } from "./engine-watch.ts";
 import type { HealthChecks } from "./health-checks.ts";
-import { OnceLog, type Log } from "../log.ts";
+import { OnceLog } from "../log.ts";
 import { publicationOf, type Publication, type PublishContext, type PublishedContainer } from "./publish.ts";
 
 interface Cached {

@@ -1,8 +1,7 @@
 import type { ServerId } from "../../model/keys.ts";
 import { nextRev } from "../../model/revision.ts";
 import type { StoreClient } from "../../store/store.ts";
-import type { Clock } from "../../system/host.ts";
-import type { Log } from "../log.ts";
+import type { Clock, Log } from "../../system/host.ts";
 import {
   applyRowChanges,
   deleteForeignKeys,

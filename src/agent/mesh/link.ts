@@ -1,9 +1,8 @@
 import { serverAddress, type ClusterCidr, type SubnetNumber } from "../../model/cluster.ts";
 import { PORTS } from "../../model/ports.ts";
 import type { Member } from "../../model/server-record.ts";
-import type { Clock } from "../../system/host.ts";
+import type { Clock, Log } from "../../system/host.ts";
 import type { ConnectedUdpSocket, Udp, UdpHandlers, UdpSocket } from "../../system/udp-port.ts";
-import type { Log } from "../log.ts";
 import { TokenBucket, type Rate } from "../../model/token-bucket.ts";
 import { NewsReceiver, NewsSender, type NewsRecord, type Rows } from "./news.ts";
 import { decodePacket, encodePacket, PROBES_FIRST, type Packet } from "./packet.ts";

@@ -16,8 +16,8 @@ import {
 import { known } from "../../plan/managed-file.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../../store/store.ts";
-import type { Clock, Files } from "../../system/host.ts";
-import { OnceLog, type Log } from "../log.ts";
+import type { Clock, Files, Log } from "../../system/host.ts";
+import { OnceLog } from "../log.ts";
 import { TokenBucket } from "../../model/token-bucket.ts";
 import { Backoff, Wake } from "../wake.ts";
 

@@ -10,8 +10,7 @@ import { EMPTY_MANIFEST } from "../../plan/manifest.ts";
 import { desiredPeers } from "../../plan/peers.ts";
 import type { Step } from "../../plan/step.ts";
 import { planPeers } from "../../plan/kinds/wireguard.ts";
-import type { Host } from "../../system/host.ts";
-import type { Log } from "../log.ts";
+import type { Host, Log } from "../../system/host.ts";
 import type { Peers } from "./member-watch.ts";
 
 /**

@@ -6,9 +6,8 @@ import { sendRequest, type StoreAnswer } from "../../store/http-request.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import { noticeStall, type RowDigest } from "../../store/stall.ts";
 import { storeAddress, type StoreUrl } from "../../store/store-url.ts";
-import type { Clock, Files } from "../../system/host.ts";
+import type { Clock, Files, Log } from "../../system/host.ts";
 import { splitLines } from "../../system/line-split.ts";
-import type { Log } from "../log.ts";
 import { digestAnswer, RelayedRows } from "./relayed-rows.ts";
 
 export interface StoreRelayOptions {

@@ -1,6 +1,6 @@
 import { randomInt } from "node:crypto";
-import { createConnection } from "node:net";
 import { splitHostPort, type Endpoint } from "../../model/address.ts";
+import { exchangeTcp } from "../../system/dns-client.ts";
 import {
   decodeUpstreamAnswer,
   encodeUpstreamQuery,
@@ -10,7 +10,7 @@ import {
   type UpstreamAnswer,
   type UpstreamQuestion,
 } from "../wire/upstream-message.ts";
-import { MAX_MESSAGE_BYTES, RCODE } from "../wire/wire.ts";
+import { RCODE } from "../wire/wire.ts";
 
 /** Sockets per resolver; each has a source port of its own that nobody else knows. */
 const SOCKETS = 8;
@@ -161,29 +161,9 @@ export class UpstreamExchange {
   async #askTcp(question: UpstreamQuestion, signal: AbortSignal): Promise<Uint8Array> {
     const id = randomInt(65_536);
     const query = encodeUpstreamQuery(question, id, !this.#hasNoEdns);
-    const socket = createConnection({ host: this.#host, port: this.#port });
-    const end = (): void => void socket.destroy();
-    signal.addEventListener("abort", end, { once: true });
-    socket.setTimeout(TCP_TIMEOUT_MS, end);
-    const head = new Uint8Array(2);
-    new DataView(head.buffer).setUint16(0, query.length);
-    socket.write(Buffer.concat([head, query]));
-    let received: Buffer = Buffer.alloc(0);
-    try {
-      for await (const chunk of socket as AsyncIterable<Buffer>) {
-        received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
-        if (received.length < 2) continue;
-        const length = received.readUInt16BE(0);
-        if (received.length < 2 + length) continue;
-        const message = received.subarray(2, 2 + length);
-        if (length <= MAX_MESSAGE_BYTES && isAnswerTo(message, question, id)) return message;
-        break;
-      }
-    } finally {
-      signal.removeEventListener("abort", end);
-      socket.destroy();
-    }
+    const message = await exchangeTcp({ address: this.#host, port: this.#port }, query, TCP_TIMEOUT_MS, signal);
     signal.throwIfAborted();
+    if (message !== undefined && isAnswerTo(message, question, id)) return message;
     throw new Error(`${this.endpoint} gave no answer over TCP`);
   }
 }

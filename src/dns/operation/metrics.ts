@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { Clock } from "../../system/host.ts";
-import { COUNTERS, LATENCY_BOUNDS, type CounterName } from "../telemetry/counters.ts";
+import { COUNTER, COUNTERS, LATENCY_BOUNDS, type CounterName } from "../telemetry/counters.ts";
 import type { StatusReport } from "./status-report.ts";
 
 /** The address may come up after this program does. */
@@ -14,37 +14,10 @@ export interface MetricsService {
   close(): Promise<void>;
 }
 
-const QUESTION_TYPES: Partial<Record<CounterName, string>> = {
-  questionsA: "A",
-  questionsAaaa: "AAAA",
-  questionsPtr: "PTR",
-  questionsSrv: "SRV",
-  questionsTxt: "TXT",
-  questionsSoa: "SOA",
-  questionsNs: "NS",
-  questionsAny: "ANY",
-  questionsOther: "other",
-};
-
-const RCODES: Partial<Record<CounterName, string>> = {
-  answersNoerror: "NOERROR",
-  answersFormerr: "FORMERR",
-  answersServfail: "SERVFAIL",
-  answersNxdomain: "NXDOMAIN",
-  answersNotimp: "NOTIMP",
-  answersRefused: "REFUSED",
-  answersBadvers: "BADVERS",
-  answersOther: "other",
-};
-
-const DROPS: Partial<Record<CounterName, string>> = {
-  droppedStranger: "stranger",
-  droppedNoQuestion: "no question",
-  droppedTooLong: "too long",
-  droppedBusy: "busy",
-  droppedRate: "rate",
-  sendErrors: "not sent",
-};
+/** Labels of neighbouring counters, in their order. */
+const QUESTION_TYPES = ["A", "AAAA", "PTR", "SRV", "TXT", "SOA", "NS", "ANY", "other"];
+const RCODES = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "BADVERS", "other"];
+const DROPS = ["stranger", "no question", "too long", "busy", "rate"];
 
 /**
  * Serves `/metrics` for Prometheus. The counters are read when they are asked for, so counting costs nothing more.
@@ -162,11 +135,21 @@ function metricsRegistry(report: StatusReport): Registry {
       registry.registerMetric(new Kind({ name: `jiji_dns_${name}`, help, registers: [], collect }));
     }
   }
-  const counted = (names: Partial<Record<CounterName, string>>) => (): Iterable<readonly [string, number]> =>
-    COUNTERS.flatMap((name) => (names[name] === undefined ? [] : [[names[name], report.count(name)] as const]));
-  registry.registerMetric(labelled("questions_total", "Questions by type", "type", counted(QUESTION_TYPES)));
-  registry.registerMetric(labelled("answers_total", "Answers by response code", "rcode", counted(RCODES)));
-  registry.registerMetric(labelled("dropped_total", "Packets without an answer", "reason", counted(DROPS)));
+  const counted = (first: CounterName, labels: readonly string[]) => (): Iterable<readonly [string, number]> =>
+    labels.map((label, place) => [label, report.count(COUNTERS[COUNTER[first] + place] as CounterName)] as const);
+  const dropped = counted("droppedStranger", DROPS);
+  registry.registerMetric(
+    labelled("questions_total", "Questions by type", "type", counted("questionsA", QUESTION_TYPES)),
+  );
+  registry.registerMetric(
+    labelled("answers_total", "Answers by response code", "rcode", counted("answersNoerror", RCODES)),
+  );
+  registry.registerMetric(
+    labelled("dropped_total", "Packets without an answer", "reason", () => [
+      ...dropped(),
+      ["not sent", report.count("sendErrors")],
+    ]),
+  );
   const classes = [...LATENCY_BOUNDS.map(String), "+Inf"];
   registry.registerMetric(
     labelled("forward_seconds_bucket", "How many of them took no longer than this", "le", () =>

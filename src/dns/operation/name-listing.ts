@@ -48,7 +48,7 @@ export function whyShadowed(isWinnerService: boolean, isLoserService: boolean): 
 }
 
 /** What else spells the name of a claim. */
-export function shadowsOf(zone: Zone, claim: number, losers: readonly number[]): ListedName["shadowed"] {
+export function shadowsOf(zone: Zone, claim: number, losers: readonly number[]): Shadow[] {
   return losers.map((loser) => ({
     means: describeClaim(zone, loser),
     why: whyShadowed(zone.claims.isService(claim), zone.claims.isService(loser)),

@@ -1,10 +1,4 @@
-import type { Clock } from "../../system/host.ts";
-
-/** Lines for the journal. */
-export interface Log {
-  info(line: string): void;
-  warn(line: string): void;
-}
+import type { Clock, Log } from "../../system/host.ts";
 
 const QUIET_MS = 60_000;
 
