@@ -19,7 +19,6 @@ export interface ForwarderOptions {
 /** What was asked of resolvers so far. */
 export interface ForwarderCounts {
   asked: number;
-  answered: number;
   failed: number;
   /** turned away because too many were under way */
   overload: number;
@@ -73,7 +72,6 @@ export class Forwarder {
     const underWay = this.#underWay;
     this.counts = {
       asked: 0,
-      answered: 0,
       failed: 0,
       overload: 0,
       joined: 0,
@@ -161,7 +159,6 @@ export class Forwarder {
     const answer = await race.run();
     this.latency.observe((this.#options.clock.monotonicMs() - startMs) / 1000);
     if (answer === undefined) this.counts.failed++;
-    else this.counts.answered++;
     return answer;
   }
 

@@ -102,15 +102,11 @@ export class OpenSockets {
   }
 
   async #openLoop(socket: PacketLoopOptions["socket"], isInherited: boolean): Promise<PacketLoop> {
-    const { seed, cluster, table, networks, cache, log, onQuestion, workerUrl, checkCalls } = this.#options;
+    const { log, onQuestion, workerUrl, checkCalls } = this.#options;
     const started: { loop?: PacketLoop } = {};
     const options: PacketLoopOptions = {
+      ...this.#options,
       socket,
-      seed,
-      cluster,
-      table,
-      networks,
-      cache,
       onQuestion: (packet, client) => {
         if (started.loop !== undefined) onQuestion(started.loop, packet, client);
       },

@@ -183,26 +183,22 @@ class RecordReader {
  * Data with names that may be compressed (RFC 3597 §4) or of a fixed size: octets before the names, names, octets behind
  * them. All other types are opaque.
  */
-const DATA_SHAPES: ReadonlyMap<number, readonly [before: number, names: number, behind: number]> = new Map([
-  [1, [4, 0, 0]],
-  [2, [0, 1, 0]],
-  [5, [0, 1, 0]],
-  [6, [0, 2, 20]],
-  [7, [0, 1, 0]],
-  [8, [0, 1, 0]],
-  [9, [0, 1, 0]],
-  [12, [0, 1, 0]],
-  [14, [0, 2, 0]],
-  [15, [2, 1, 0]],
-  [17, [0, 2, 0]],
-  [18, [2, 1, 0]],
-  [21, [2, 1, 0]],
-  [26, [2, 2, 0]],
-  [28, [16, 0, 0]],
-  [33, [6, 1, 0]],
-  [36, [2, 1, 0]],
-  [39, [0, 1, 0]],
-]);
+const DATA_SHAPES: ReadonlyMap<number, readonly [before: number, names: number, behind: number]> = new Map(
+  (
+    [
+      // A; AAAA; NS, CNAME, MB, MG, MR, PTR, DNAME
+      [[4, 0, 0], 1],
+      [[16, 0, 0], 28],
+      [[0, 1, 0], 2, 5, 7, 8, 9, 12, 39],
+      // SOA; MINFO, RP; MX, AFSDB, RT, KX; PX; SRV
+      [[0, 2, 20], 6],
+      [[0, 2, 0], 14, 17],
+      [[2, 1, 0], 15, 18, 21, 36],
+      [[2, 2, 0], 26],
+      [[6, 1, 0], 33],
+    ] as const
+  ).flatMap(([shape, ...types]) => types.map((type) => [type, shape] as const)),
+);
 
 /** Whether a record's data fits its type: a client must not get a pointer that leads nowhere. */
 function isDataWhole(view: DataView, type: number, from: number, end: number): boolean {
