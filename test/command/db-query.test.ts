@@ -129,7 +129,7 @@ describe("whom it asks", () => {
   test("one that is not in the file: exit 2, with the nearest name", async () => {
     const result = await query("SELECT 1", "--server", "hme");
     expect(result.code).toBe(2);
-    expect(result.stderr).toBe("error: no server of the file is called hme\nhint: did you mean home?\n");
+    expect(result.stderr).toBe("error: no server of the file matches --server hme\nhint: did you mean home?\n");
   });
 
   test("the next one when a server or its store is away", async () => {

@@ -10,6 +10,8 @@ import {
   type Outcome,
 } from "../servers/asked-servers.ts";
 import type { CliContext } from "../context.ts";
+import { EXIT } from "../exit-codes.ts";
+import type { Output } from "../output.ts";
 import { renderTable } from "../table.ts";
 
 /** One container of one server, as somebody knows it. */
@@ -25,28 +27,6 @@ export interface Candidate {
   readonly state: string;
 }
 
-/** Several containers fit; nothing was chosen. */
-export class Ambiguous extends JijiError {
-  readonly candidates: readonly Candidate[];
-
-  constructor(text: string, candidates: readonly Candidate[], isCut: boolean) {
-    const rows = candidates.map((each) => [
-      `  ${each.containerId.slice(0, 12)}`,
-      each.server ?? each.serverId,
-      each.name,
-      each.service,
-      each.address ?? "-",
-      each.state,
-    ]);
-    const count = isCut ? `more than ${candidates.length}` : String(candidates.length);
-    const table = renderTable(["  CONTAINER", "SERVER", "NAME", "SERVICE", "ADDRESS", "STATE"], rows);
-    super("conflict", `${showText(text)} fits ${count} containers\n${table}`, {
-      hint: "give more of the id, or a name that only one of them has",
-    });
-    this.candidates = candidates;
-  }
-}
-
 /** What all servers know of one container. */
 export interface Search {
   readonly chosen: Candidate;
@@ -58,22 +38,42 @@ const PATIENCE_MS = 10_000;
 
 /**
  * Finds the container that a text means on all servers, by what their engines and stores know, then asks every server for
- * what it knows of exactly that one. Throws {@link Ambiguous} when several fit equally well, and a JijiError when none does
- * or nobody answers.
+ * what it knows of exactly that one. Throws a JijiError when none fits, several fit equally well (which `json` lists), or
+ * nobody answers.
  */
 export async function findContainer(
   context: CliContext,
+  output: Output,
   servers: readonly AskedServer[],
-  text: string,
+  { container: text, json }: { readonly container: string; readonly json: boolean },
 ): Promise<Search> {
   const first = await inspectAll(context, servers, text);
   if (answersOf(first).size === 0) throw nobodyAnswered(first);
   const { candidates, isCut } = bestCandidates([...answersOf(first).values()]);
   const [chosen] = candidates;
   if (chosen === undefined) throw notFound(text, first);
-  if (candidates.length > 1) throw new Ambiguous(text, candidates, isCut);
+  if (candidates.length > 1) {
+    if (json) output.json(EXIT.failed, { container: null, candidates });
+    throw ambiguous(text, candidates, isCut);
+  }
   const isExact = chosen.containerId === text;
   return { chosen, outcomes: isExact ? first : await inspectAll(context, servers, chosen.containerId) };
+}
+
+function ambiguous(text: string, candidates: readonly Candidate[], isCut: boolean): JijiError {
+  const rows = candidates.map(({ containerId, serverId, server, name, service, address, state }) => [
+    `  ${containerId.slice(0, 12)}`,
+    server ?? serverId,
+    name,
+    service,
+    address ?? "-",
+    state,
+  ]);
+  const count = isCut ? `more than ${candidates.length}` : String(candidates.length);
+  const table = renderTable(["  CONTAINER", "SERVER", "NAME", "SERVICE", "ADDRESS", "STATE"], rows);
+  return new JijiError("conflict", `${showText(text)} fits ${count} containers\n${table}`, {
+    hint: "give more of the id, or a name that only one of them has",
+  });
 }
 
 function inspectAll(

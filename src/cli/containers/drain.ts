@@ -3,20 +3,15 @@ import { SERVICE_DOMAIN } from "../../model/names.ts";
 import type { ResolvedName } from "../../model/node/resolve.ts";
 import type { EngineSide } from "../../model/node/inspect.ts";
 import { answersOf, askAll, connectAll, failuresOf, type AskedServer, type Outcome } from "../servers/asked-servers.ts";
-import { Ambiguous, findContainer, type Candidate, type Search } from "./container-search.ts";
+import { findContainer, type Candidate, type Search } from "./container-search.ts";
 import type { CliContext } from "../context.ts";
 import { askResolve, type Resolution } from "../names/dns-questions.ts";
 import { formatDuration } from "../duration.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { selectServers } from "../servers/host-pattern.ts";
-import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/setup.ts";
+import { withMesh, type MeshOptions } from "../servers/mesh.ts";
 import type { Output } from "../output.ts";
-import { openTrustedSsh } from "../servers/trusted-ssh.ts";
 
-export interface DrainOptions extends ConfigChoice {
-  readonly hosts: readonly string[];
-  readonly json: boolean;
+export interface DrainOptions extends MeshOptions {
   /** id or the beginning of one, name, DNS name of an instance, or address */
   readonly container: string;
   /** take it back */
@@ -42,23 +37,13 @@ interface Seen {
  * more. Exit 4 when that could not be seen everywhere.
  */
 export async function networkDrain(context: CliContext, output: Output, options: DrainOptions): Promise<ExitCode> {
-  const loaded = loadConfig(context, options);
-  refuseDisabled(loaded);
-  const servers = selectServers(loaded.config.servers, options.hosts);
-  const ssh = await openTrustedSsh(context, loaded, options.trustConfig);
-  try {
-    const asked = connectAll(context, ssh, servers);
-    const search = await findContainer(context, asked, options.container);
+  return withMesh(context, options, async (mesh) => {
+    const asked = connectAll(mesh);
+    const search = await findContainer(context, output, asked, options);
     const { owner, engine } = ownerOf(asked, search);
     if (engine.state !== "running") return saidAlready(output, options, search.chosen, engine);
     return await drain({ context, output, options, asked, owner, engine, container: search.chosen });
-  } catch (error) {
-    if (options.json && error instanceof Ambiguous)
-      output.json(EXIT.failed, { container: null, candidates: error.candidates });
-    throw error;
-  } finally {
-    await ssh.close();
-  }
+  });
 }
 
 /** The server whose agent can do it, and the container there. Throws a JijiError when there is none, or nothing to hide. */

@@ -1,6 +1,4 @@
-import type { ServerConfig } from "../../config/deploy-config.ts";
 import { nearest } from "../../config/nearest.ts";
-import { JijiError } from "../../model/errors.ts";
 import type { DnsListing } from "../../model/node/dns.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
 import { showText } from "../../model/shown-text.ts";
@@ -19,16 +17,12 @@ import { askListing } from "./dns-questions.ts";
 import { renderDifferences, renderListing } from "./dns-text.ts";
 import { SECOND_LOOK_MS, type DnsReport } from "./dns-report.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { selectServers } from "../servers/host-pattern.ts";
-import { loadConfig, type ConfigChoice } from "../load-config.ts";
 import { answeredFrom } from "./dns-from.ts";
-import { refuseDisabled } from "../setup/setup.ts";
+import { selectServer } from "../servers/host-pattern.ts";
+import { withMesh, type MeshOptions } from "../servers/mesh.ts";
 import type { Output } from "../output.ts";
-import { openTrustedSsh } from "../servers/trusted-ssh.ts";
 
-export interface DnsOptions extends ConfigChoice {
-  readonly hosts: readonly string[];
-  readonly json: boolean;
+export interface DnsOptions extends MeshOptions {
   /** only names that equal or contain this, see {@link normalizeFilter} */
   readonly name: string | undefined;
   /** the server whose jiji-dns is asked over the wire */
@@ -40,21 +34,16 @@ export interface DnsOptions extends ConfigChoice {
  * `--from` that server's jiji-dns is asked for real. Exit 5 when servers disagree, 1 when no name fits.
  */
 export async function networkDns(context: CliContext, output: Output, options: DnsOptions): Promise<ExitCode> {
-  const loaded = loadConfig(context, options);
-  refuseDisabled(loaded);
-  const servers = selectServers(loaded.config.servers, options.hosts);
-  const from = options.from === undefined ? undefined : theServer(loaded.config.servers, options.from);
-  const ssh = await openTrustedSsh(context, loaded, options.trustConfig);
-  try {
-    const asked = connectAll(context, ssh, from === undefined ? servers : [...new Set([from, ...servers])]);
+  return withMesh(context, options, async (mesh) => {
+    const from =
+      options.from === undefined ? undefined : selectServer(mesh.loaded.config.servers, "--from", options.from);
+    const asked = connectAll(mesh, from === undefined ? mesh.servers : [...new Set([from, ...mesh.servers])]);
     const report =
       from === undefined
         ? await listed(context, output, asked, options.name)
         : await answeredFrom(context, output, asked, from.name, options.name);
     return finish(output, options, report);
-  } finally {
-    await ssh.close();
-  }
+  });
 }
 
 function finish(output: Output, { json, name }: DnsOptions, report: DnsReport): ExitCode {
@@ -71,17 +60,6 @@ function finish(output: Output, { json, name }: DnsOptions, report: DnsReport): 
     output.error(`no name contains ${showText(name)}`, hint);
   }
   return code;
-}
-
-/** One server of the file by name or host. Throws a usage error that says which there are. */
-function theServer(servers: readonly ServerConfig[], text: string): ServerConfig {
-  const [server, ...more] = servers.filter(({ name, host }) => name === text || host === text);
-  if (server !== undefined && more.length === 0) return server;
-  const names = servers.map(({ name }) => name);
-  const meant = nearest(text, names);
-  throw new JijiError("usage", `--from ${showText(text)}: no server of the file has that name`, {
-    hint: meant === undefined ? `its servers: ${names.join(", ")}` : `did you mean ${meant}?`,
-  });
 }
 
 async function listed(

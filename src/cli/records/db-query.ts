@@ -1,22 +1,16 @@
-import type { ServerConfig } from "../../config/deploy-config.ts";
-import { nearest } from "../../config/nearest.ts";
 import { JijiError } from "../../model/errors.ts";
-import { showText } from "../../model/shown-text.ts";
 import { parseQuery } from "../../store/query/query-parameters.ts";
 import { askInTurn } from "../servers/any-server.ts";
 import type { CliContext } from "../context.ts";
 import { EXIT, exitCodeOf, type ExitCode } from "../exit-codes.ts";
-import { selectServers } from "../servers/host-pattern.ts";
-import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/setup.ts";
+import { selectServer } from "../servers/host-pattern.ts";
+import { withMesh, type MeshOptions } from "../servers/mesh.ts";
 import { asJijiError, type Output } from "../output.ts";
 import { openQuery, type QueryAnswer } from "./query-client.ts";
 import { csvFormat, jsonFormat, tableFormat, type RowFormat } from "./row-output.ts";
-import { openTrustedSsh } from "../servers/trusted-ssh.ts";
 import { writeRehearsed, type WriteOptions } from "./write-rehearsed.ts";
 
-export interface QueryOptions extends ConfigChoice, WriteOptions {
-  readonly hosts: readonly string[];
+export interface QueryOptions extends MeshOptions, WriteOptions {
   readonly csv: boolean;
   /** the one server to ask; undefined: whichever answers first */
   readonly server: string | undefined;
@@ -26,23 +20,20 @@ export interface QueryOptions extends ConfigChoice, WriteOptions {
 /** `jiji network db query`: one statement against the store of one server, read only unless `write` is asked for. */
 export async function networkDbQuery(context: CliContext, output: Output, options: QueryOptions): Promise<ExitCode> {
   checkOptions(context, options);
-  const loaded = loadConfig(context, options);
-  refuseDisabled(loaded);
-  const servers = chooseServers(loaded.config.servers, options);
-  const ssh = await openTrustedSsh(context, loaded, options.trustConfig);
-  try {
-    if (options.write)
-      return await writeRehearsed(context, output, options, (ask) => askInTurn(context, ssh, servers, ask));
+  return withMesh(context, options, async (mesh) => {
+    const servers =
+      options.server === undefined
+        ? mesh.servers
+        : [selectServer(mesh.loaded.config.servers, "--server", options.server)];
+    if (options.write) return await writeRehearsed(context, output, options, (ask) => askInTurn(mesh, servers, ask));
     const { sql, seconds } = options;
     const params = options.params ?? null;
-    const { name, answer } = await askInTurn(context, ssh, servers, (client) =>
+    const { name, answer } = await askInTurn(mesh, servers, (client) =>
       openQuery(client, { mode: "read", sql, params, seconds }),
     );
     output.detail(`asked ${name}`);
     return await printRows(context, output, options, name, answer);
-  } finally {
-    await ssh.close();
-  }
+  });
 }
 
 /** What can be seen to be wrong before anybody is asked. */
@@ -58,17 +49,6 @@ function checkOptions(context: CliContext, options: QueryOptions): void {
   if (options.dryRun || options.yes || context.canAsk) return;
   throw new JijiError("usage", "there is no terminal to ask at", {
     hint: "--dry-run shows what would change; --yes goes ahead",
-  });
-}
-
-function chooseServers(servers: readonly ServerConfig[], { server, hosts }: QueryOptions): readonly ServerConfig[] {
-  if (server === undefined) return selectServers(servers, hosts);
-  const chosen = servers.filter(({ name }) => name === server);
-  if (chosen.length > 0) return chosen;
-  const names = servers.map(({ name }) => name);
-  const meant = nearest(server, names);
-  throw new JijiError("usage", `no server of the file is called ${showText(server)}`, {
-    hint: meant === undefined ? `its servers: ${names.join(", ")}` : `did you mean ${meant}?`,
   });
 }
 

@@ -13,20 +13,12 @@ import {
 } from "../servers/asked-servers.ts";
 import type { CliContext } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
-import { selectServers } from "../servers/host-pattern.ts";
-import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/setup.ts";
 import type { NodeClient } from "../servers/node-client.ts";
+import { withMesh, type MeshOptions } from "../servers/mesh.ts";
 import type { Output } from "../output.ts";
 import { openQuery } from "./query-client.ts";
 import { diffStores, lastingDifferences, versionsBehind, type StoreView } from "./store-differences.ts";
 import { renderStats, statsJson, type StatsReport } from "./stats-text.ts";
-import { openTrustedSsh } from "../servers/trusted-ssh.ts";
-
-export interface StatsOptions extends ConfigChoice {
-  readonly hosts: readonly string[];
-  readonly json: boolean;
-}
 
 type Figures = Extract<QueryEvent, { type: "figures" }>;
 
@@ -40,22 +32,15 @@ const PATIENCE_MS = 15_000;
  * `jiji network db stats`: what each server's store holds and how far it has got. Exit 5 when stores differ for longer than
  * a change takes, or lack versions; 4 when some servers could not be asked.
  */
-export async function networkDbStats(context: CliContext, output: Output, options: StatsOptions): Promise<ExitCode> {
-  const loaded = loadConfig(context, options);
-  refuseDisabled(loaded);
-  const servers = selectServers(loaded.config.servers, options.hosts);
-  const ssh = await openTrustedSsh(context, loaded, options.trustConfig);
-  try {
-    const asked = connectAll(context, ssh, servers);
-    const report = await look(context, output, asked);
+export async function networkDbStats(context: CliContext, output: Output, options: MeshOptions): Promise<ExitCode> {
+  return withMesh(context, options, async (mesh) => {
+    const report = await look(context, output, connectAll(mesh));
     const code = exitCode(report);
     if (options.json) output.json(code, statsJson(report));
     else output.data(renderStats(report, output.colors, output.verbosity === "verbose"));
     for (const { server, why, hint } of report.unasked) output.warn(`${server}: ${why}`, hint);
     return code;
-  } finally {
-    await ssh.close();
-  }
+  });
 }
 
 function exitCode({ differences, unasked, servers }: StatsReport): ExitCode {

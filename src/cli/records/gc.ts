@@ -12,16 +12,11 @@ import {
 import type { CliContext } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { renderGarbage, renderOutcome, type GcOutcome, type Unasked } from "./gc-text.ts";
-import { selectServers } from "../servers/host-pattern.ts";
-import { loadConfig, type ConfigChoice } from "../load-config.ts";
-import { refuseDisabled } from "../setup/setup.ts";
 import type { NodeClient } from "../servers/node-client.ts";
+import { withMesh, type MeshOptions } from "../servers/mesh.ts";
 import type { Output } from "../output.ts";
-import { openTrustedSsh } from "../servers/trusted-ssh.ts";
 
-export interface GcOptions extends ConfigChoice {
-  readonly hosts: readonly string[];
-  readonly json: boolean;
+export interface GcOptions extends MeshOptions {
   /** delete, and not only show */
   readonly force: boolean;
   readonly yes: boolean;
@@ -43,12 +38,8 @@ interface Work {
  */
 export async function networkGc(context: CliContext, output: Output, options: GcOptions): Promise<ExitCode> {
   checkOptions(context, options);
-  const loaded = loadConfig(context, options);
-  refuseDisabled(loaded);
-  const servers = selectServers(loaded.config.servers, options.hosts);
-  const ssh = await openTrustedSsh(context, loaded, options.trustConfig);
-  try {
-    const work: Work = { context, output, options, asked: connectAll(context, ssh, servers) };
+  return withMesh(context, options, async (mesh) => {
+    const work: Work = { context, output, options, asked: connectAll(mesh) };
     const outcomes = await askAll(context, work.asked, observe, PATIENCE_MS);
     const views = [...answersOf(outcomes).values()];
     if (views.length === 0) throw nobodyAnswered(outcomes);
@@ -57,9 +48,7 @@ export async function networkGc(context: CliContext, output: Output, options: Gc
     if (!options.json) output.data(renderGarbage(garbage, views, output.colors));
     const outcome = options.force ? await collect(work, garbage, views) : undefined;
     return finish(output, options, { garbage, views, unasked, outcome });
-  } finally {
-    await ssh.close();
-  }
+  });
 }
 
 function checkOptions(context: CliContext, { force, yes }: GcOptions): void {

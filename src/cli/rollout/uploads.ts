@@ -31,6 +31,7 @@ export class Uploads {
   readonly #output: Output;
   readonly #signal: AbortSignal;
   readonly #sent = new Map<ReachedServer, Sha256[]>();
+  #fit: readonly FitServer[] = [];
   readonly #packed = new Map<Sha256, Uint8Array>();
 
   constructor(files: ReleaseFiles, corrosion: CorrosionChoice | undefined, output: Output, signal: AbortSignal) {
@@ -40,8 +41,14 @@ export class Uploads {
     this.#signal = signal;
   }
 
+  /** The program that answers on this server: the one of this release where it is sent; undefined: what is installed. */
+  programFor(server: ReachedServer): Sha256 | undefined {
+    return this.#fit.find((each) => each === server) && server.arch && this.#files.byArch[server.arch].sha256;
+  }
+
   /** Sends every file that one of the servers has neither installed nor waiting. Throws for the first that fails. */
   async stageMissing(servers: readonly FitServer[]): Promise<void> {
+    this.#fit = servers;
     await this.#stageAll(
       servers.map((server) => [server, this.#needed(server).filter((file) => !isThere(server, file))] as const),
     );

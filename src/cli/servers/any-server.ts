@@ -3,6 +3,7 @@ import { JijiError } from "../../model/errors.ts";
 import { PATHS } from "../../model/paths.ts";
 import { ConnectError, type Connection, type Ssh } from "../../system/connection.ts";
 import type { CliContext } from "../context.ts";
+import type { Mesh } from "./mesh.ts";
 import { NodeClient } from "./node-client.ts";
 import { asJijiError } from "../output.ts";
 
@@ -32,8 +33,7 @@ interface Attempt {
  * every server's reason when none has an answer.
  */
 export async function askInTurn<T>(
-  context: CliContext,
-  ssh: Ssh,
+  { context, ssh }: Mesh,
   servers: readonly ServerConfig[],
   ask: (client: NodeClient, name: string) => Promise<T | NoAnswer>,
 ): Promise<{ readonly name: string; readonly answer: T }> {

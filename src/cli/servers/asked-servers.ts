@@ -1,8 +1,9 @@
 import type { ServerConfig } from "../../config/deploy-config.ts";
 import { JijiError } from "../../model/errors.ts";
 import { parseNodeSpecFile, type NodeSpec } from "../../model/node-spec.ts";
-import { ConnectError, type Ssh } from "../../system/connection.ts";
+import { ConnectError } from "../../system/connection.ts";
 import type { CliContext } from "../context.ts";
+import type { Mesh } from "./mesh.ts";
 import { NodeClient } from "./node-client.ts";
 import { asJijiError } from "../output.ts";
 
@@ -22,7 +23,10 @@ export type Outcome<T> =
 /**
  * Begins to connect to all of them at once. A connection that fails shows when the client is asked for.
  */
-export function connectAll(context: CliContext, ssh: Ssh, servers: readonly ServerConfig[]): readonly AskedServer[] {
+export function connectAll(
+  { context, ssh, servers: selected }: Mesh,
+  servers: readonly ServerConfig[] = selected,
+): readonly AskedServer[] {
   return servers.map(({ name, host, user, port }) => {
     const connecting = ssh.connect({ name, host, user, port }, context.interrupted);
     const client = connecting.then((connection) => new NodeClient(connection, name, "installed", context.interrupted));

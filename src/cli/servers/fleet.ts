@@ -8,13 +8,12 @@ import { parseNodeSpecFile, type NodeSpec } from "../../model/node-spec.ts";
 import { PORTS } from "../../model/ports.ts";
 import { ConnectError, type Connection, type Ssh } from "../../system/connection.ts";
 import type { CliContext } from "../context.ts";
-import { configErrors, type LoadedConfig } from "../load-config.ts";
+import { configErrors } from "../load-config.ts";
 import { asJijiError } from "../output.ts";
-import { openTrustedSsh } from "./trusted-ssh.ts";
+import type { Mesh } from "./mesh.ts";
 
 /** The servers of a file, with what became of reaching each. */
 export interface Fleet {
-  readonly ssh: Ssh;
   readonly reached: readonly ReachedServer[];
   readonly unreached: readonly UnreachedServer[];
 }
@@ -37,44 +36,41 @@ export interface UnreachedServer {
   readonly isAway: boolean;
 }
 
-export interface FleetRequest {
-  readonly context: CliContext;
-  readonly loaded: LoadedConfig;
-  readonly servers: readonly ServerConfig[];
-  readonly trustConfig: boolean;
-  /** look the servers' endpoints up as well */
-  readonly withEndpoints: boolean;
+/** "1 server", "3 servers". */
+export function countServers(count: number): string {
+  return count === 1 ? "1 server" : `${count} servers`;
 }
 
 /**
- * Asks ssh what each entry means, looks names up, and logs in to all servers at once. Mistakes of the file are thrown
- * together before the first connection; a server that cannot be reached is part of the result. The caller closes `ssh`.
+ * Asks ssh what each entry means, and logs in to all these servers at once; `withEndpoints` looks up where peers reach them
+ * as well. Mistakes of the file are thrown together before the first connection; a server that cannot be reached is part of
+ * the result.
  */
-export async function connectFleet(request: FleetRequest): Promise<Fleet> {
-  const { context, loaded, servers } = request;
-  const ssh = await openTrustedSsh(context, loaded, request.trustConfig);
-  try {
-    const targets = await resolveTargets(request, ssh);
-    const outcomes = await Promise.all(
-      targets.map(async ({ config, endpoints }): Promise<ReachedServer | UnreachedServer> => {
-        if (endpoints instanceof JijiError) return { config, error: endpoints, isAway: true };
-        try {
-          return reachedServer(config, endpoints, await ssh.connect(targetOf(config), context.interrupted));
-        } catch (error) {
-          return unreachedServer(config, error);
-        }
-      }),
-    );
-    context.interrupted.throwIfAborted();
-    const reached = outcomes.filter((outcome): outcome is ReachedServer => "connection" in outcome);
-    const unreached = outcomes.filter((outcome): outcome is UnreachedServer => "error" in outcome);
-    if (servers.length > 0 && reached.length + unreached.length !== servers.length)
-      throw new Error("a server was lost");
-    return { ssh, reached, unreached };
-  } catch (error) {
-    await ssh.close();
-    throw error;
+export async function connectFleet(
+  mesh: Mesh,
+  servers: readonly ServerConfig[],
+  { withEndpoints = false } = {},
+): Promise<Fleet> {
+  const { context, ssh } = mesh;
+  const targets = await resolveTargets(mesh, servers, withEndpoints);
+  const reached: ReachedServer[] = [];
+  const unreached: UnreachedServer[] = [];
+  const outcomes = await Promise.all(
+    targets.map(async ({ config, endpoints }): Promise<ReachedServer | UnreachedServer> => {
+      if (endpoints instanceof JijiError) return { config, error: endpoints, isAway: true };
+      try {
+        return reachedServer(config, endpoints, await ssh.connect(targetOf(config), context.interrupted));
+      } catch (error) {
+        return unreachedServer(config, error);
+      }
+    }),
+  );
+  context.interrupted.throwIfAborted();
+  for (const outcome of outcomes) {
+    if ("connection" in outcome) reached.push(outcome);
+    else unreached.push(outcome);
   }
+  return { reached, unreached };
 }
 
 function targetOf(config: ServerConfig): Parameters<Ssh["connect"]>[0] {
@@ -109,8 +105,8 @@ interface Target {
   readonly endpoints: readonly Endpoint[] | JijiError;
 }
 
-async function resolveTargets(request: FleetRequest, ssh: Ssh): Promise<Target[]> {
-  const { loaded, servers } = request;
+async function resolveTargets(mesh: Mesh, servers: readonly ServerConfig[], withEndpoints: boolean): Promise<Target[]> {
+  const { loaded, ssh } = mesh;
   const problems: ConfigProblem[] = [];
   const seen = new Map<string, string>();
   const targets = await Promise.all(
@@ -123,13 +119,13 @@ async function resolveTargets(request: FleetRequest, ssh: Ssh): Promise<Target[]
         const message = `server "${config.name}" leads to the same host as "${other}": ${resolved.hostName}, port ${resolved.port}`;
         problems.push({ at: config.at.host, message });
       }
-      if (!request.withEndpoints) return { config, endpoints: [] };
+      if (!withEndpoints) return { config, endpoints: [] };
       if (config.endpoints.length === 0 && config.nat) return { config, endpoints: [] };
       if (config.endpoints.length === 0 && resolved.viaProxy) {
         problems.push(endpointMissing(config));
         return { config, endpoints: [] };
       }
-      return { config, endpoints: await lookUpEndpoints(request, config, resolved.hostName, problems) };
+      return { config, endpoints: await lookUpEndpoints(mesh, config, resolved.hostName, problems) };
     }),
   );
   if (problems.length > 0) throw configErrors(loaded.shownPath, problems);
@@ -145,7 +141,7 @@ function endpointMissing(config: ServerConfig): ConfigProblem {
 }
 
 async function lookUpEndpoints(
-  request: FleetRequest,
+  { context, loaded }: Mesh,
   config: ServerConfig,
   hostName: string,
   problems: ConfigProblem[],
@@ -154,7 +150,7 @@ async function lookUpEndpoints(
   const at = config.endpoints.length > 0 ? config.at.endpoint : config.at.host;
   const endpoints: Endpoint[] = [];
   for (const { host, port } of words) {
-    const addresses = await lookUp(request.context, host);
+    const addresses = await lookUp(context, host);
     if (addresses === "away") {
       return new JijiError("connection", `its host name ${host} cannot be looked up now`, {
         server: config.name,
@@ -166,7 +162,7 @@ async function lookUpEndpoints(
       problems.push({ at, message: `server "${config.name}": no such host: ${host}`, hint });
     }
     const usable = addresses.filter(isReachableFromElsewhere);
-    if (addresses.length > 0 && usable.length === 0 && request.loaded.config.servers.length > 1) {
+    if (addresses.length > 0 && usable.length === 0 && loaded.config.servers.length > 1) {
       const hint = "add endpoint: [ADDRESS:31820] with an address at which the other servers reach it";
       problems.push({
         at,

@@ -13,7 +13,7 @@ export function selectServers(servers: readonly ServerConfig[], patterns: readon
   for (const pattern of patterns.flatMap((text) => text.split(",")).map((text) => text.trim())) {
     const expression = new RegExp(`^${pattern.split("").map(toExpression).join("")}$`, "i");
     const matching = servers.filter(({ name, host }) => expression.test(name) || expression.test(host));
-    if (pattern === "" || matching.length === 0) throw noMatch(pattern, servers);
+    if (pattern === "" || matching.length === 0) throw noMatch("--hosts", pattern, servers);
     for (const server of matching) chosen.add(server);
   }
   return servers.filter((server) => chosen.has(server));
@@ -25,10 +25,17 @@ function toExpression(character: string): string {
   return character.replace(/[\\^$.*+?()[\]{}|/-]/, "\\$&");
 }
 
-function noMatch(pattern: string, servers: readonly ServerConfig[]): JijiError {
+/** The one server that an option names, by name or host. Throws a usage error that says which there are. */
+export function selectServer(servers: readonly ServerConfig[], option: string, text: string): ServerConfig {
+  const [server, ...more] = servers.filter(({ name, host }) => name === text || host === text);
+  if (server !== undefined && more.length === 0) return server;
+  throw noMatch(option, text, servers);
+}
+
+function noMatch(option: string, text: string, servers: readonly ServerConfig[]): JijiError {
   const names = servers.map(({ name }) => name);
-  const meant = nearest(pattern, names);
-  return new JijiError("usage", `no server of the file matches --hosts ${showText(pattern)}`, {
+  const meant = nearest(text, names);
+  return new JijiError("usage", `no server of the file matches ${option} ${showText(text)}`, {
     hint: meant === undefined ? `its servers: ${names.join(", ")}` : `did you mean ${meant}?`,
   });
 }

@@ -4,167 +4,103 @@ import type { ServerId } from "../../model/keys.ts";
 import type { ApplyDone, ApplyEvent } from "../../model/node/apply.ts";
 import { isNewer } from "../../model/revision.ts";
 import { verifyServerRecord, type SignedServerRecord } from "../../model/server-record.ts";
-import type { CliContext } from "../context.ts";
-import { formatDuration } from "../duration.ts";
-import { asJijiError, type Output } from "../output.ts";
-import type { PlannedServer } from "./planning.ts";
+import type { ServerRun, Work } from "../rollout/work.ts";
+import { runOnServer } from "../rollout/server-run.ts";
+import type { SetupServer } from "./planning.ts";
 
-/** What became of one server. */
-export interface ServerRun {
-  readonly error: JijiError | undefined;
+/** What became of one server; its id once it is known. */
+export interface RoundsRun extends ServerRun {
   readonly id: ServerId | undefined;
-  readonly notes: readonly string[];
-  readonly tookMs: number;
 }
 
-export interface ApplyInput {
-  readonly context: CliContext;
-  readonly output: Output;
-  readonly planned: readonly PlannedServer[];
-  readonly mesh: Mesh;
-  readonly restartEngine: boolean;
-}
-
-interface Progressing {
-  readonly server: PlannedServer;
-  readonly notes: string[];
+interface Progress {
+  run: ServerRun;
   record: SignedServerRecord | undefined;
-  error: JijiError | undefined;
-  tookMs: number;
 }
 
 /**
  * The two rounds: prepare on all (so that everybody's key is known), then join on all. A server that fails is left out of
- * what follows and does not stop the others; what it has is valid, and a later run goes on from there.
+ * what follows and does not stop the others. What it has is valid, and a later run goes on from there.
  */
-export async function applyRounds(input: ApplyInput): Promise<ReadonlyMap<string, ServerRun>> {
-  const servers = input.planned.map((server): Progressing => {
-    return { server, notes: [], record: undefined, error: undefined, tookMs: 0 };
-  });
-  const chosen = servers.filter(({ server }) => server.selected);
-  const storeToken = await prepareAll(input, chosen);
-  input.context.interrupted.throwIfAborted();
-  const members = knownRecords(input.mesh, chosen);
-  const alive = servers.filter(({ error }) => error === undefined);
-  input.output.progress("round 2 of 2: network, tunnels, store, agent, DNS");
-  await Promise.all(alive.map((progressing) => joinOne(input, progressing, members, storeToken)));
-  return new Map(
-    servers.map(({ server, error, record, notes, tookMs }) => {
-      return [server.name, { error, id: record?.id ?? server.member, notes, tookMs }];
-    }),
+export async function applyRounds(
+  work: Work,
+  servers: readonly SetupServer[],
+  mesh: Mesh,
+): Promise<ReadonlyMap<string, RoundsRun>> {
+  const { context, output, options } = work;
+  const progress = new Map(
+    servers.map((server): [SetupServer, Progress] => [
+      server,
+      { run: { error: undefined, notes: [], tookMs: 0 }, record: undefined },
+    ]),
   );
-}
-
-/** Gives back the embedded store's token, which its holder makes. */
-async function prepareAll(input: ApplyInput, chosen: readonly Progressing[]): Promise<string | undefined> {
-  input.output.progress("round 1 of 2: programs, identity and keys");
   let storeToken: string | undefined;
+
+  const run = async (
+    server: SetupServer,
+    done: string,
+    apply: (onEvent: (event: ApplyEvent) => void) => Promise<ApplyDone>,
+  ): Promise<void> => {
+    const before = progress.get(server);
+    const { run: now, answer } = await runOnServer(work, server, done, apply);
+    progress.set(server, {
+      record: answer?.record ?? before?.record,
+      run: {
+        error: now.error,
+        notes: [...new Set([...(before?.run.notes ?? []), ...now.notes])],
+        tookMs: (before?.run.tookMs ?? 0) + now.tookMs,
+      },
+    });
+  };
+
+  output.progress("round 1 of 2: programs, identity and keys");
   await Promise.all(
-    chosen.map(async (progressing) => {
-      const { client, spec } = progressing.server;
-      await tracked(input, progressing, "prepared", async (onEvent) => {
-        const request = { goal: { phase: "prepare", spec }, restartEngine: false } as const;
-        const done = await client.apply(request, onEvent);
-        storeToken ??= done.storeToken;
-        if (done.record === undefined || !verifyServerRecord(done.record).ok) {
-          throw new JijiError("remote", "it gave no valid record of itself", { server: progressing.server.name });
-        }
-        return done;
-      });
-    }),
+    servers
+      .filter(({ selected }) => selected)
+      .map((server) =>
+        run(server, "prepared", async (onEvent) => {
+          const goal = { phase: "prepare", spec: server.spec } as const;
+          const answer = await server.client.apply({ goal, restartEngine: false }, onEvent);
+          // The holder of an embedded store makes its token.
+          storeToken ??= answer.storeToken;
+          if (answer.record === undefined || !verifyServerRecord(answer.record).ok) {
+            throw new JijiError("remote", "it gave no valid record of itself", { server: server.name });
+          }
+          return answer;
+        }),
+      ),
   );
-  return storeToken;
+  context.interrupted.throwIfAborted();
+
+  const members = newestRecords(
+    mesh,
+    [...progress.values()].flatMap(({ record }) => record ?? []),
+  );
+  const token = storeToken === undefined ? {} : { storeToken };
+  output.progress("round 2 of 2: network, tunnels, store, agent, DNS");
+  await Promise.all(
+    servers
+      .filter((server) => progress.get(server)?.run.error === undefined)
+      .map((server) =>
+        run(server, "joined", (onEvent) => {
+          const goal = { phase: "join", spec: server.spec, members, expected: [] } as const;
+          return server.client.apply({ goal, restartEngine: options.restartEngine, ...token }, onEvent);
+        }),
+      ),
+  );
+  return new Map(
+    [...progress].map(([{ name, member }, { run: done, record }]) => [name, { ...done, id: record?.id ?? member }]),
+  );
 }
 
 /** The newest record of every member, those that were just made included. */
-function knownRecords(mesh: Mesh, prepared: readonly Progressing[]): readonly SignedServerRecord[] {
+function newestRecords(mesh: Mesh, made: readonly SignedServerRecord[]): readonly SignedServerRecord[] {
   const newest = new Map(mesh.members.map((known) => [known.member.id, known]));
-  for (const { record } of prepared) {
-    const verified = record === undefined ? undefined : verifyServerRecord(record);
-    if (record === undefined || verified?.ok !== true) continue;
+  for (const signed of made) {
+    const verified = verifyServerRecord(signed);
+    if (!verified.ok) continue;
     const { member } = verified;
-    if (isNewer(member, newest.get(member.id)?.member)) newest.set(member.id, { member, signed: record });
+    if (isNewer(member, newest.get(member.id)?.member)) newest.set(member.id, { member, signed });
   }
   return [...newest.values()].map(({ signed }) => signed);
-}
-
-async function joinOne(
-  input: ApplyInput,
-  progressing: Progressing,
-  members: readonly SignedServerRecord[],
-  storeToken: string | undefined,
-): Promise<void> {
-  const { client, spec } = progressing.server;
-  await tracked(input, progressing, "joined", (onEvent) =>
-    client.apply(
-      {
-        goal: { phase: "join", spec, members, expected: [] },
-        restartEngine: input.restartEngine,
-        ...(storeToken === undefined ? {} : { storeToken }),
-      },
-      onEvent,
-    ),
-  );
-}
-
-async function tracked(
-  input: ApplyInput,
-  progressing: Progressing,
-  done: string,
-  work: (onEvent: (event: ApplyEvent) => void) => Promise<ApplyDone>,
-): Promise<void> {
-  const { clock } = input.context;
-  const { name } = progressing.server;
-  const startedMs = clock.monotonicMs();
-  const steps = new StepProgress(input.output, name);
-  try {
-    const result = await work((event) => steps.see(event));
-    progressing.record = result.record ?? progressing.record;
-    progressing.notes.push(...result.notes.filter((note) => !progressing.notes.includes(note)));
-    const count = steps.count === 1 ? "1 step" : `${steps.count} steps`;
-    input.output.server(name, `${done}: ${count} in ${formatDuration(clock.monotonicMs() - startedMs)}`);
-  } catch (error) {
-    input.context.interrupted.throwIfAborted();
-    progressing.error = asJijiError(error, name);
-    input.output.failure(progressing.error);
-  } finally {
-    steps.close();
-    progressing.tookMs += clock.monotonicMs() - startedMs;
-  }
-}
-
-/** A step that takes longer than this is named while it runs. */
-const SLOW_STEP_MS = 1500;
-
-/** Says what a server is doing: each step when asked for details, else only those that take a while. */
-export class StepProgress {
-  readonly #output: Output;
-  readonly #name: string;
-  #steps: readonly { readonly summary: string }[] = [];
-  #slow: ReturnType<typeof setTimeout> | undefined;
-  count = 0;
-
-  constructor(output: Output, name: string) {
-    this.#output = output;
-    this.#name = name;
-  }
-
-  see(event: ApplyEvent): void {
-    if (event.type === "plan") {
-      this.#steps = event.steps;
-      this.count = event.steps.length;
-    } else if (event.type === "progress") {
-      this.#output.detail(`  ${this.#name}  ${event.line}`);
-    } else if (event.type === "step") {
-      this.close();
-      const line = `${event.index + 1}/${this.count}  ${this.#steps[event.index]?.summary ?? ""}`;
-      if (event.state === "done") return;
-      if (this.#output.verbosity === "verbose") this.#output.server(this.#name, line);
-      else this.#slow = setTimeout(() => this.#output.server(this.#name, `${line} …`), SLOW_STEP_MS);
-    }
-  }
-
-  close(): void {
-    clearTimeout(this.#slow);
-  }
 }

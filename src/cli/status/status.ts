@@ -3,45 +3,28 @@ import type { NodeStatus } from "../../model/node/status.ts";
 import type { CliContext } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { connectFleet, type ReachedServer, type UnreachedServer } from "../servers/fleet.ts";
-import { selectServers } from "../servers/host-pattern.ts";
-import { loadConfig, type ConfigChoice, type LoadedConfig } from "../load-config.ts";
-import { refuseDisabled } from "../setup/setup.ts";
+import type { LoadedConfig } from "../load-config.ts";
+import { withMesh, type MeshOptions } from "../servers/mesh.ts";
 import { NodeClient } from "../servers/node-client.ts";
 import { asJijiError, type Output } from "../output.ts";
 import { joinNotes } from "./joins.ts";
 import { renderStatus, type StatusRow } from "./text.ts";
 
-export interface StatusOptions extends ConfigChoice {
-  readonly hosts: readonly string[];
-  readonly json: boolean;
-}
-
 /** `jiji network status`: every server of the file as it is now. Exit 5 when one of them is not healthy. */
-export async function networkStatus(context: CliContext, output: Output, options: StatusOptions): Promise<ExitCode> {
-  const loaded = loadConfig(context, options);
-  refuseDisabled(loaded);
-  const servers = selectServers(loaded.config.servers, options.hosts);
-  const fleet = await connectFleet({
-    context,
-    loaded,
-    servers,
-    trustConfig: options.trustConfig,
-    withEndpoints: false,
-  });
-  try {
+export async function networkStatus(context: CliContext, output: Output, options: MeshOptions): Promise<ExitCode> {
+  return withMesh(context, options, async (mesh) => {
+    const { loaded, servers } = mesh;
     const { clusterCidr } = loaded.config.network;
+    const fleet = await connectFleet(mesh, servers);
     const asked = await Promise.all(fleet.reached.map((server) => askServer(server, clusterCidr, context)));
     const rows = [...asked, ...fleet.unreached.map(unreachedRow)].toSorted(byPlace);
-    const isWell = rows.every(({ state }) => state === "healthy");
-    const code = isWell ? EXIT.ok : EXIT.unhealthy;
+    const code = rows.every(({ state }) => state === "healthy") ? EXIT.ok : EXIT.unhealthy;
     const store = findStore(fleet.reached, rows);
     const notes = [...notesOf(store), ...joinNotes(rows, context.clock.nowMs())];
     if (options.json) output.json(code, toJson(loaded, rows, store));
     else output.data(renderStatus(titleOf(loaded, rows), rows, output.colors, notes));
     return code;
-  } finally {
-    await fleet.ssh.close();
-  }
+  });
 }
 
 function titleOf({ config }: LoadedConfig, rows: readonly StatusRow[]): string {
