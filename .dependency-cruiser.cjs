@@ -62,6 +62,9 @@ const upwardInDns = dnsFloors.slice(0, -1).map((folders, index) => ({
   },
 }));
 
+/** One folder for each group of commands of `jiji network`. */
+const commandFolders = "setup|teardown|status|names|containers|records";
+
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
@@ -88,6 +91,20 @@ module.exports = {
       severity: "error",
       from: { path: inFolders(pureFolders), pathNot: tests },
       to: { path: inFolders(["system", "store", "engine"]), pathNot: contracts },
+    },
+    {
+      name: "commands-do-not-know-each-other",
+      comment: "a command is nobody's library: move what two of them need into cli/servers or cli/rollout",
+      severity: "error",
+      from: { path: `^src/cli/(${commandFolders})/` },
+      to: { path: `^src/cli/(${commandFolders})/`, pathNot: "^src/cli/$1/" },
+    },
+    {
+      name: "commands-are-known-to-their-list-alone",
+      comment: "a command is nobody's library: move what others need into cli/servers or cli/rollout",
+      severity: "error",
+      from: { path: "^src/cli/", pathNot: `^src/cli/(commands\\.ts|(${commandFolders})/)` },
+      to: { path: `^src/cli/(${commandFolders})/` },
     },
     {
       name: "product-does-not-know-its-workshop",

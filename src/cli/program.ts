@@ -1,33 +1,13 @@
 import { Command, CommanderError } from "commander";
 import { JijiError } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
+import { addNetworkCommands, collect, type Run } from "./commands.ts";
 import type { CliContext } from "./context.ts";
 import { EXIT, exitCodeOf, type ExitCode } from "./exit-codes.ts";
 import { asJijiError, Output } from "./output.ts";
-import { registerDb } from "./register/db.ts";
-import { registerDns } from "./register/dns.ts";
-import { registerDrain } from "./register/drain.ts";
-import { registerGc } from "./register/gc.ts";
-import { registerInspect } from "./register/inspect.ts";
-import { collect, type Registrar, type Run } from "./register/registrar.ts";
-import { registerSetup } from "./register/setup.ts";
-import { registerStatus } from "./register/status.ts";
-import { registerTeardown } from "./register/teardown.ts";
 
 /** A further group of commands (`dns`, `store`, `agent`), added by the entry point that knows their parts. */
 export type AddCommands = (program: Command, run: Run, context: CliContext) => void;
-
-/** The commands of `jiji network`, in the order of its help. */
-const COMMANDS: readonly ((registrar: Registrar) => void)[] = [
-  registerSetup,
-  registerStatus,
-  registerDns,
-  registerInspect,
-  registerDrain,
-  registerGc,
-  registerDb,
-  registerTeardown,
-];
 
 /**
  * Runs one command line (without the program's name) and gives its exit code. Never rejects: every error is said on
@@ -144,6 +124,6 @@ function buildProgram(context: CliContext, run: Run): Command {
     .option("-v, --verbose", "say more")
     .option("-q, --quiet", "say only results and errors")
     .configureHelp({ showGlobalOptions: true });
-  for (const register of COMMANDS) register({ network, context, run });
+  addNetworkCommands({ network, context, run });
   return program;
 }

@@ -1,5 +1,8 @@
 import { getBorderCharacters, table } from "table";
 
+/** Marks a value that should be another one; it shows without colours, too. */
+export const DIFFERS = "≠";
+
 /** Between two columns; nothing else stands there, so that lines can be cut and searched. */
 const GAP = "  ";
 

@@ -5,7 +5,7 @@ import type { EngineSide } from "../../model/node/inspect.ts";
 import { answersOf, askAll, connectAll, failuresOf, type AskedServer, type Outcome } from "../servers/asked-servers.ts";
 import { findContainer, type Candidate, type Search } from "./container-search.ts";
 import type { CliContext } from "../context.ts";
-import { askResolve, type Resolution } from "../names/dns-questions.ts";
+import { askResolve, type Resolution } from "../servers/dns-questions.ts";
 import { formatDuration } from "../duration.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { withMesh, type MeshOptions } from "../servers/mesh.ts";

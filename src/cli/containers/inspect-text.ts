@@ -1,7 +1,6 @@
-import { DIFFERS } from "../names/dns-text.ts";
 import type { Fact, Inspection, ServerView, View } from "./inspection.ts";
 import type { Colors } from "../output.ts";
-import { renderTable } from "../table.ts";
+import { DIFFERS, renderTable } from "../table.ts";
 
 /** A container from all sides, for people. Texts of servers in it are escaped already. */
 export function renderInspection(inspection: Inspection, colors: Colors): string {

@@ -5,9 +5,8 @@ import type { ResolvedName } from "../../model/node/resolve.ts";
 import { answersOf, askAll, failuresOf, type AskedServer, type Outcome } from "../servers/asked-servers.ts";
 import type { CliContext } from "../context.ts";
 import { diffNames, type Difference, type NameView, type NatServers } from "./dns-differences.ts";
-import { natServers } from "./dns-nat.ts";
-import { askListing, askResolve, type Resolution } from "./dns-questions.ts";
-import { SECOND_LOOK_MS, type DnsReport } from "./dns-report.ts";
+import { askListing, askResolve, type Resolution } from "../servers/dns-questions.ts";
+import { natServers, SECOND_LOOK_MS, type DnsReport } from "./dns-report.ts";
 import { renderAnswers } from "./dns-text.ts";
 import type { Output } from "../output.ts";
 

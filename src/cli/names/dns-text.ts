@@ -2,10 +2,7 @@ import type { DnsListing, ListedName } from "../../model/node/dns.ts";
 import type { ResolvedName } from "../../model/node/resolve.ts";
 import type { Difference } from "./dns-differences.ts";
 import type { Colors } from "../output.ts";
-import { renderTable } from "../table.ts";
-
-/** What stands beside a value that should be another one; it has to be seen without colours, too. */
-export const DIFFERS = "≠";
+import { DIFFERS, renderTable } from "../table.ts";
 
 /** The names as one server knows them. `agreeing`: all servers that answer so, that one included. */
 export function renderListing(listing: DnsListing, agreeing: readonly string[], colors: Colors): string {

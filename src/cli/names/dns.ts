@@ -12,10 +12,9 @@ import {
 } from "../servers/asked-servers.ts";
 import type { CliContext } from "../context.ts";
 import { diffNames, type Difference, type NameView } from "./dns-differences.ts";
-import { natServers } from "./dns-nat.ts";
-import { askListing } from "./dns-questions.ts";
+import { askListing } from "../servers/dns-questions.ts";
 import { renderDifferences, renderListing } from "./dns-text.ts";
-import { SECOND_LOOK_MS, type DnsReport } from "./dns-report.ts";
+import { natServers, SECOND_LOOK_MS, type DnsReport } from "./dns-report.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { answeredFrom } from "./dns-from.ts";
 import { selectServer } from "../servers/host-pattern.ts";

@@ -33,7 +33,7 @@ interface Work {
 }
 
 /**
- * `jiji network gc`: rows that nobody stands for any more, and numbers of removed servers that are still taken. Shows them;
+ * `jiji network gc`: stale rows, which no server owns any more, and numbers of removed servers that are still taken. Shows them;
  * with `force` asks, deletes removed servers' rows, has living owners' agents delete their own, and frees the numbers.
  */
 export async function networkGc(context: CliContext, output: Output, options: GcOptions): Promise<ExitCode> {

@@ -1,9 +1,8 @@
 import type { QueryEvent } from "../../model/node/query.ts";
-import { DIFFERS } from "../names/dns-text.ts";
 import { formatBytes } from "../duration.ts";
 import type { Colors } from "../output.ts";
 import type { StoreDifference } from "./store-differences.ts";
-import { renderTable } from "../table.ts";
+import { DIFFERS, renderTable } from "../table.ts";
 
 /** One server's figures, and how many versions it is behind what another has. */
 export type ServerFigures = Omit<Extract<QueryEvent, { type: "figures" }>, "type"> & {

@@ -1,6 +1,6 @@
 import type { DnsListing, DnsListRequest, ListedName } from "../../model/node/dns.ts";
 import type { ResolvedName, ResolveRequest } from "../../model/node/resolve.ts";
-import type { NodeClient } from "../servers/node-client.ts";
+import type { NodeClient } from "./node-client.ts";
 
 /** What a server's jiji-dns publishes; of detail `digest` without the names. Throws a JijiError. */
 export async function askListing(client: NodeClient, request: DnsListRequest): Promise<DnsListing> {
