@@ -33,8 +33,8 @@ interface Work {
 }
 
 /**
- * `jiji network gc`: stale rows, which no server owns any more, and numbers of removed servers that are still taken. Shows them;
- * with `force` asks, deletes removed servers' rows, has living owners' agents delete their own, and frees the numbers.
+ * `jiji network gc`: stale rows, which no server owns any more, and numbers of removed servers that are still taken. Shows
+ * them; with `force` asks, deletes removed servers' rows, has living owners' agents delete their own, frees the numbers.
  */
 export async function networkGc(context: CliContext, output: Output, options: GcOptions): Promise<ExitCode> {
   checkOptions(context, options);
