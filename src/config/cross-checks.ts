@@ -3,7 +3,7 @@ import { parseDnsLabel } from "../model/names.ts";
 import { nearest } from "./nearest.ts";
 import type { Path } from "./yaml-document.ts";
 
-/** A problem that takes more than one place of the file to see; `path` says where it is shown. */
+/** A problem between several places of the file; it is shown at `path`. */
 export interface CrossProblem {
   readonly path: Path;
   readonly on: "key" | "value";
@@ -21,8 +21,8 @@ const NOT_FOR_CLUSTERS: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * Checks that go across the file. They look at the raw value and skip what is malformed, so that they run, and their
- * problems are shown, together with those of the shape.
+ * Checks across the whole file. They read the raw value and skip malformed parts, so their problems are shown together
+ * with those of the schema.
  */
 export function crossCheck(value: unknown): CrossProblem[] {
   const top = loose(value);

@@ -10,7 +10,7 @@ import type { ProxyJump, SshHost, SshUser } from "./ssh-words.ts";
 export interface DeployConfig {
   readonly project: DnsLabel;
   readonly ssh: SshConfig;
-  /** in the order of the file, which decides nothing */
+  /** in the order of the file; nothing depends on that order */
   readonly servers: readonly ServerConfig[];
   readonly network: NetworkConfig;
 }
@@ -36,7 +36,7 @@ export interface ServerConfig {
   /** where peers reach WireGuard; empty: at `host` */
   readonly endpoints: readonly EndpointWords[];
   readonly nat: boolean;
-  /** where `host`, and where `endpoint` (else the server's name) stand in the file, for later errors about them */
+  /** positions in the file of `host` and of `endpoint` (without one, of the server's name), for later errors */
   readonly at: { readonly host: Position; readonly endpoint: Position };
 }
 
@@ -59,5 +59,5 @@ export interface NetworkConfig {
   readonly mtuBytes: number;
 }
 
-/** `network.mtu: auto`: what an Ethernet of 1500 leaves inside WireGuard over IPv6, the larger of the two headers. */
+/** `network.mtu: auto`: Ethernet's 1500 bytes less the headers of WireGuard over IPv6, which are larger than over IPv4. */
 export const AUTO_MTU_BYTES = 1420;

@@ -26,8 +26,8 @@ function at(row: readonly number[], index: number): number {
 }
 
 /**
- * The known word that was probably meant: the closest one within a third of the word's length (at least one edit),
- * upper and lower case and `-` for `_` counting as nothing; undefined when none is near.
+ * The known word that was probably meant: the closest one within a third of the word's length (at least one edit). Case,
+ * and `-` for `_`, make no difference. Undefined when no word is near.
  */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   const fold = (text: string) => text.toLowerCase().replaceAll("-", "_");

@@ -14,8 +14,8 @@ export type ParsedDeployConfig =
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
 /**
- * Reads the text of deploy.yml. Either the whole file is right, or all its problems are returned in the order of their
- * places; syntax errors hide the others, since then nothing else can be read with certainty.
+ * Reads the text of deploy.yml. Either the whole file is right, or all its problems are returned, sorted by position.
+ * After a syntax error nothing else can be read with certainty, so then only syntax errors are returned.
  */
 export function parseDeployConfig(text: string): ParsedDeployConfig {
   const yaml = parseYaml(text);
@@ -46,7 +46,7 @@ function byPlace(a: ConfigProblem, b: ConfigProblem): number {
   return (a.at?.line ?? 0) - (b.at?.line ?? 0) || (a.at?.column ?? 0) - (b.at?.column ?? 0);
 }
 
-/** A key with nothing behind it (`ssh:`) means that it was left out; under `servers` it is a server without keys. */
+/** A key without a value (`ssh:`) counts as left out; under `servers` it is a server without keys. */
 function withoutEmptyEntries(top: Record<string, unknown>): Record<string, unknown> {
   const drop = (value: unknown, depth: number): unknown => {
     if (depth === 0 || typeof value !== "object" || value === null || Array.isArray(value)) return value;

@@ -1,4 +1,4 @@
-/** One thing that is wrong in deploy.yml, at the place where the reader has to change it. */
+/** One mistake in deploy.yml, at the place to correct. */
 export interface ConfigProblem {
   /** both count from 1; undefined when the file as a whole is meant */
   readonly at: Position | undefined;
@@ -13,7 +13,7 @@ export interface Position {
   readonly column: number;
 }
 
-/** `file:line:column: message`, the form that editors and terminals make a link of; a hint follows on its own line. */
+/** `file:line:column: message`, which editors and terminals turn into a link; a hint follows on its own line. */
 export function formatConfigProblem(file: string, problem: ConfigProblem): string {
   const place = problem.at === undefined ? file : `${file}:${problem.at.line}:${problem.at.column}`;
   const line = `${place}: ${problem.message}`;

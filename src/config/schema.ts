@@ -16,8 +16,8 @@ import type { EndpointWords } from "./deploy-config.ts";
 import { parseProxyJump, SSH_HOST, SSH_USER, parseSshHost, parseSshUser } from "./ssh-words.ts";
 
 /**
- * The shape of deploy.yml, as it is written: the one source of what is accepted, of the messages, and of the JSON
- * Schema that editors use. What needs more than one place of the file to be judged is in cross-checks.ts.
+ * The shape of deploy.yml: the one source of what is accepted, of the error messages, and of the JSON Schema for editors.
+ * cross-checks.ts has the checks that compare several places of the file.
  */
 
 const LABEL_PATTERN = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
@@ -210,7 +210,7 @@ export function knownKeysAt(path: readonly PropertyKey[]): readonly string[] {
   return [];
 }
 
-/** Says what is wrong with a `cluster_cidr` that parseClusterCidr does not take, and what it might have been. */
+/** What is wrong with a `cluster_cidr` that parseClusterCidr refuses, and what was probably meant. */
 export function describeCidrMistake(text: string): string {
   const match = /^([^/]+)\/([0-9]{1,3})$/.exec(text.trim());
   const address = match?.[1] === undefined ? undefined : parseIpv4(match[1]);
@@ -226,7 +226,7 @@ export function describeCidrMistake(text: string): string {
   return `"${text}" names an address inside the network: did you mean "${network}/${prefix}"?`;
 }
 
-/** JSON Schema (draft 2020-12) of deploy.yml for editors, made from the schema that jiji itself checks with. */
+/** JSON Schema (draft 2020-12) of deploy.yml for editors, made from the schema with which jiji checks the file. */
 export function deployJsonSchema(): Readonly<Record<string, unknown>> {
   const schema = z.toJSONSchema(deploySchema, { io: "input", target: "draft-2020-12" });
   return { title: "jiji deploy.yml", ...schema };

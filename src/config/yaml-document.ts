@@ -3,11 +3,11 @@ import type { ConfigProblem, Position } from "./problem.ts";
 
 export type Path = readonly PropertyKey[];
 
-/** A YAML text, read: its plain value, and where each part of it stands. */
+/** A parsed YAML text: its plain value, and the position of each part. */
 export interface YamlDocument {
   /** maps, lists and scalars; aliases and merge keys resolved */
   readonly value: unknown;
-  /** Where the value at the path begins; a path that leads nowhere gives its nearest parent. */
+  /** Where the value at the path begins; for a path that does not exist, where its nearest parent begins. */
   positionOf(path: Path): Position;
   /** Where the last key of the path begins; falls back to {@link positionOf}. */
   keyPositionOf(path: Path): Position;

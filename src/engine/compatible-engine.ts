@@ -12,10 +12,10 @@ import {
 import { EngineError, type Engine, type EngineContainer, type EngineEvent, type EngineNetwork } from "./engine.ts";
 import { UnixHttp } from "./unix-http.ts";
 
-/** So many inspections are under way at once while a full list is made. */
+/** Inspections under way at once while a full list is made. */
 const PARALLEL_INSPECTIONS = 8;
 
-/** Labels of so many images are kept; they never change, since an image id is a hash of its configuration. */
+/** The labels of an image never change, since its id is a hash of its configuration; those of this many are kept. */
 const MAX_CACHED_IMAGES = 1024;
 
 const MAX_EVENTS_WAITING = 10_000;
@@ -85,7 +85,7 @@ export class CompatibleEngine implements Engine {
 
   async *events(signal: AbortSignal): AsyncGenerator<EngineEvent> {
     const filters = encodeURIComponent(JSON.stringify({ type: ["container", "network"] }));
-    // The head may come long before the first event, so it is an event of its own and not a by-product of one.
+    // The response's head may come long before the first event, so `listening` is an event of its own.
     const waiting: (EngineEvent | { readonly type: "end"; readonly error: Error | undefined })[] = [];
     let wake = (): void => {};
     const stop = new AbortController();

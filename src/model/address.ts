@@ -1,8 +1,8 @@
 import type { Brand } from "./brand.ts";
 
 /**
- * An IPv4 address in its one canonical form, dotted decimal without leading zeros; so two are equal exactly when their
- * texts are.
+ * An IPv4 address in its one canonical form, dotted decimal without leading zeros. Two addresses are equal exactly when
+ * their texts are.
  */
 export type Ipv4 = Brand<string, "Ipv4">;
 
@@ -31,9 +31,7 @@ export function ipv4FromNumber(value: number): Ipv4 {
   return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}` as Ipv4;
 }
 
-/**
- * The eight 16-bit groups of an IPv6 address (RFC 4291 §2.2, IPv4 tail allowed; no zone), or undefined.
- */
+/** The eight 16-bit groups of an IPv6 address (RFC 4291 §2.2, IPv4 tail allowed; no zone), or undefined. */
 function parseIpv6Groups(text: string): number[] | undefined {
   const halves = text.split("::");
   if (halves.length > 2) return undefined;
@@ -92,7 +90,7 @@ export function endpointOf(address: string, port: number): Endpoint | undefined 
   return (numeric.includes(":") ? `[${numeric}]:${port}` : `${numeric}:${port}`) as Endpoint;
 }
 
-/** Splits `host:port`, `[v6]:port` (host numeric or a name) without judging the host; undefined when it has no port. */
+/** Splits `host:port` or `[v6]:port` without checking the host; undefined when there is no port. */
 export function splitHostPort(text: string): { readonly host: string; readonly port: number } | undefined {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):([0-9]{1,5})$/.exec(text);
   if (match === null) return undefined;

@@ -1,16 +1,13 @@
 import { z } from "zod";
 
-/**
- * What root may ask the agent of its own server, on its control socket (0600): one JSON line as request, one as
- * answer.
- */
+/** What root may ask the server's own agent on its control socket (0600): one JSON line as request, one as answer. */
 export const agentRequestSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("status") }),
   z.object({
     type: z.literal("drain"),
     /** full id, unique beginning of one, or name of a container on this server */
     container: z.string().min(1).max(300),
-    /** takes an earlier drain back */
+    /** ends an earlier drain */
     undo: z.boolean().default(false),
   }),
   z.object({
@@ -27,7 +24,7 @@ export type CheckedRequest = z.output<typeof agentRequestSchema>;
 
 const peerSchema = z.object({
   id: z.string(),
-  /** probes are answered, or were so lately that it still counts */
+  /** it answers probes, or did so recently enough to count */
   isHeard: z.boolean(),
   /** its containers may be answered from here */
   counts: z.boolean(),
@@ -55,13 +52,13 @@ export const agentAnswerSchema = z.discriminatedUnion("type", [
     type: z.literal("status"),
     /** the rows were compared with the engine since this server booted */
     ready: z.boolean(),
-    /** the store says what the engine says, as far as is known */
+    /** as far as is known, the store agrees with the engine */
     settled: z.boolean(),
     engine: z.object({ kind: z.enum(["docker", "podman"]), isAnswering: z.boolean() }),
     /** containers on the network, and how many of them have a row */
     containers: z.object({ known: z.int(), published: z.int() }),
     peers: z.array(peerSchema),
-    /** datagrams that were not looked at, by reason */
+    /** datagrams that were discarded, by reason */
     dropped: z.record(z.string(), z.int()),
   }),
   drainedSchema,

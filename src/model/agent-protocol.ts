@@ -1,10 +1,10 @@
 import { z } from "zod";
 
 /**
- * What jiji-agent says on /run/jiji/agent/agent.sock: NDJSON, from the agent to whoever connects; nothing is read.
+ * What jiji-agent sends on /run/jiji/agent/agent.sock: NDJSON to every client. It reads nothing from them.
  *
  * - `state`: first line of every connection, and again whenever anything in it changes; it is whole each time.
- * - `tick`: once a second when nothing else was said, so that 3 s of silence mean that the agent is gone.
+ * - `tick`: once a second when there is nothing else to send, so 3 s of silence mean that the agent is gone.
  * - `news`: container records of any server, this one included, ahead of the store (rev decides which is newer).
  */
 export const agentLineSchema = z.discriminatedUnion("type", [
@@ -17,8 +17,8 @@ export const agentLineSchema = z.discriminatedUnion("type", [
     /** every member, this one included: the pinned id → name and subnet number */
     servers: z.array(z.object({ id: z.string(), name: z.string(), subnet: z.int().min(0).max(254) })),
     /**
-     * ids of members whose containers must not be answered from here: exactly these are hidden. That a server which hears
-     * less than half of the others hides nobody for their silence is decided by the agent already.
+     * ids of the members whose containers must be hidden from answers here, and of no others. The agent has already applied
+     * the rule that a server which hears fewer than half of the others hides none of them.
      */
     unreachable: z.array(z.string()),
     /** whether this server's own rows count: its agent has compared them with the engine since the server booted */

@@ -2,8 +2,8 @@ import { z } from "zod";
 import { PATHS } from "./paths.ts";
 
 /**
- * /opt/jiji/agent/settings.json: where the agent finds what it works with. Everything else it reads from identity.json,
- * members.json and spec.json itself. No secret stands here, only the path of the file that holds one.
+ * /opt/jiji/agent/settings.json: the sockets and the store that the agent uses. It reads everything else from
+ * identity.json, members.json and spec.json. The file holds no secret, only the path of one.
  */
 export const agentSettingsSchema = z.object({
   version: z.literal(1),
@@ -27,7 +27,7 @@ export const agentSettingsSchema = z.object({
     /** where root asks the agent, see agent-control.ts */
     control: z.string().default(PATHS.agentControlSocket),
   }),
-  /** false: changes reach the others by the store alone; absent: true */
+  /** false: changes reach the other servers through the store alone; absent: true */
   news: z.boolean().optional(),
 });
 

@@ -8,7 +8,7 @@ export type Cidr = Brand<string, "Cidr">;
 /** The cluster's network: a {@link Cidr} with a prefix of /8 to /24, cut into one /24 per server. */
 export type ClusterCidr = Cidr & Brand<string, "ClusterCidr">;
 
-/** The cluster of a file that names none. */
+/** The cluster when deploy.yml names none. */
 export const DEFAULT_CLUSTER = "10.210.0.0/16" as ClusterCidr;
 
 /** The number N of a server's /24 within the cluster: 0 to {@link capacity} - 1. */
@@ -17,7 +17,7 @@ export type SubnetNumber = Brand<number, "SubnetNumber">;
 /** At most this many servers, whatever the prefix. */
 export const MAX_SERVERS = 255;
 
-/** A number that some cluster has; {@link parseSubnetNumber} checks it against one. */
+/** A number within the largest cluster; {@link parseSubnetNumber} checks it against a particular one. */
 export const subnetNumberSchema = z
   .int()
   .min(0)
@@ -56,7 +56,7 @@ export function capacity(cluster: ClusterCidr): number {
   return Math.min(2 ** (24 - cidrParts(cluster).prefix), MAX_SERVERS);
 }
 
-/** Checks a subnet number against the cluster's capacity; undefined when it is not one. */
+/** Checks a subnet number against the cluster's capacity; undefined when it does not fit. */
 export function parseSubnetNumber(cluster: ClusterCidr, value: number): SubnetNumber | undefined {
   return Number.isInteger(value) && value >= 0 && value < capacity(cluster) ? (value as SubnetNumber) : undefined;
 }

@@ -1,6 +1,6 @@
 import { SERVICE_DOMAIN } from "./names.ts";
 
-/** What a container can be called by. */
+/** What a container can be found by. */
 export interface ContainerHandles {
   /** 64 lower-case hex digits */
   readonly id: string;
@@ -13,9 +13,9 @@ export interface ContainerHandles {
 }
 
 /**
- * How well a text fits a container: the whole id, name or address (0), the DNS name of its instance (1), of its service (2),
- * its instance alone (3), the beginning of its id (4); undefined when it does not fit. The smallest number is what was
- * meant, wherever it was found, so a name never loses against an id that happens to begin so.
+ * How well a text fits a container: whole id, name or address (0), DNS name of its instance (1) or of its service (2),
+ * instance alone (3), beginning of its id (4); undefined when it does not fit. The smallest number wins, so a name is
+ * preferred to an id that happens to begin with the same letters.
  */
 export function matchRank(text: string, container: ContainerHandles): number | undefined {
   const { id, name, address, project, service, instance } = container;

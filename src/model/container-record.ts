@@ -5,7 +5,7 @@ import { branded } from "./schema.ts";
 
 export const CONTAINER_STATES = ["starting", "healthy", "unhealthy", "draining", "stopped"] as const;
 
-/** Only `healthy` is answered; every other state is known, and not answered. */
+/** DNS answers contain only `healthy` containers; records of the others are kept, but not answered. */
 export type ContainerState = (typeof CONTAINER_STATES)[number];
 
 /** One container of the engine network, as its server's agent writes it. */
@@ -47,8 +47,8 @@ export function encodeContainerRecord(record: ContainerRecord): string {
 }
 
 /**
- * Reads a record of any origin. Empty, unparsable or half-filled text gives undefined: such a row is not there. Whether
- * the address is one of the owner's is the reader's check, since only it knows the owner's pinned subnet.
+ * Reads a record of any origin. Empty, malformed or incomplete text gives undefined: such a row counts as not there. The
+ * caller checks that the address is one of the owner's, since only the caller knows the owner's pinned subnet.
  */
 export function parseContainerRecord(text: string): ContainerRecord | undefined {
   if (text === "" || text.length > 16_384) return undefined;

@@ -13,8 +13,8 @@ const listenAddress = z.string().refine((text) => {
 const path = z.string().startsWith("/");
 
 /**
- * /opt/jiji/dns/settings.json, and what `jiji dns serve` makes of its options: how one DNS server runs. No secret stands
- * here, and on a server of a mesh not even the path of one: there the store is read through the agent's relay.
+ * How one DNS server runs: /opt/jiji/dns/settings.json, or the options of `jiji dns serve`. It holds no secret. On a server
+ * of a mesh it does not even hold the path of one, since there the store is read through the agent's relay.
  */
 export const dnsSettingsSchema = z.object({
   version: z.literal(1),
@@ -28,7 +28,7 @@ export const dnsSettingsSchema = z.object({
   }),
   /** agent.sock; null: members come from the store's `servers` rows and every server counts as reachable */
   agentSocket: path.nullable(),
-  /** this server's id; null: the agent says it, or it is of no interest */
+  /** this server's id; null: the agent tells it, or nobody needs it */
   self: branded(parseServerId, () => "not a server's id").nullable(),
   clusterCidr: branded(parseClusterCidr, () => "not a network of /8 to /24"),
   /** of addresses in answers */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 /**
- * Why jiji-dns answers what it answers: the rows that it looked at for one name or one container, what it made of each,
+ * Why jiji-dns answers what it answers: the rows it looked at for one name or one container, what it decided about each,
  * and the answer. Texts in it may come from other servers and are not escaped.
  */
 export const tracedRowSchema = z.object({
@@ -15,7 +15,7 @@ export const tracedRowSchema = z.object({
   rev: z.number(),
   /** `news`: told by its owner, ahead of the store */
   source: z.enum(["store", "news"]),
-  /** the names that it spells, and whether each leads to it */
+  /** the names that its labels spell, and whether each leads to it */
   names: z.array(z.object({ name: z.string(), isHeld: z.boolean(), why: z.string().optional() })),
   /** whether its address is in the answer now */
   isAnswered: z.boolean(),
@@ -33,7 +33,7 @@ export const traceSchema = z.object({
   /** what it stands for, for people */
   means: z.string(),
   rows: z.array(tracedRowSchema),
-  /** what else spells this name */
+  /** other records that spell this name */
   shadowed: z.array(z.object({ means: z.string(), why: z.string() })),
   answer: z.object({
     /** by name; null: it is forwarded, so others decide */

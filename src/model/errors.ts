@@ -1,6 +1,6 @@
 /**
- * The errors that jiji raises on purpose, chosen by what the reader does next; anything else that is thrown is a bug
- * of jiji. Messages are lower case, name the server and the thing; `hint` is the next step to take.
+ * The errors that jiji throws on purpose, classified by what the reader does next. Anything else that is thrown is a bug
+ * of jiji. Messages are lower case and name the server and the thing; `hint` is the next step.
  */
 export type ErrorKind =
   /** the command line is wrong: exit 2 */
@@ -9,7 +9,7 @@ export type ErrorKind =
   | "config"
   /** a server could not be reached or refused the login */
   | "connection"
-  /** a program on a server failed, or answered what it should not */
+  /** a program on a server failed, or gave an answer that makes no sense */
   | "remote"
   /** the world is in a state that jiji will not change by itself */
   | "conflict"

@@ -1,6 +1,6 @@
 import type { Sha256 } from "./keys.ts";
 
-/** Every place on a server that jiji writes to. Literal, so that a reader can search for one. */
+/** Every path on a server that jiji writes to. They are literal, so that a reader can search for one. */
 export const PATHS = {
   executable: "/opt/jiji/bin/jiji",
   dnsExecutable: "/opt/jiji/dns/jiji-dns",
@@ -34,7 +34,7 @@ export const PATHS = {
   lock: "/run/jiji/lock",
   /** held for the time of one apply, so that setup and repair do not meet on one server */
   applyLock: "/run/jiji/apply.lock",
-  /** a file per unit that has to be restarted since a file that it reads changes or has changed */
+  /** one file per unit that must be restarted because a file that it reads is changing or has changed */
   pendingRestarts: "/run/jiji/restart",
   embeddedStoreFolder: "/var/lib/jiji-store",
   embeddedStoreDatabase: "/var/lib/jiji-store/state.db",
@@ -42,7 +42,7 @@ export const PATHS = {
   firewallFolder: "/opt/jiji/firewall",
   firewall: "/opt/jiji/firewall/rules.nft",
   firewallFrames: "/opt/jiji/firewall/frames.nft",
-  /** accepts for iptables and ip6tables, only where something there may drop */
+  /** accepting rules for iptables and ip6tables, only where rules of others may drop packets */
   firewallChains4: "/opt/jiji/firewall/rules.v4",
   firewallChains6: "/opt/jiji/firewall/rules.v6",
   sysctl: "/etc/sysctl.d/60-jiji.conf",
@@ -53,8 +53,8 @@ export const PATHS = {
 } as const;
 
 /**
- * Where an upload with this content waits for apply to rename it into place. It was checked against the hash before it
- * got this name, in a folder that only root can enter, so a file that stands here is the one that the hash names.
+ * Where an upload with this content waits until apply renames it into place. It got this name only after its hash was
+ * checked, in a folder that only root can enter, so a file at this path has the content that the hash names.
  */
 export function stagedFile(sha256: Sha256): string {
   return `${PATHS.staging}/${sha256}/file`;

@@ -1,6 +1,6 @@
 /**
- * A three-valued look at the world. On `unknown` nothing may be created, renumbered, restarted or deleted: not being
- * able to see a thing does not mean that it is not there.
+ * A three-valued look at the world. On `unknown` nothing may be created, renumbered, restarted or deleted: a thing that
+ * cannot be seen may still be there.
  */
 export type Reading<T> =
   | { readonly state: "found"; readonly value: T }

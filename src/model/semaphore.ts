@@ -1,4 +1,4 @@
-/** Lets so many at a time do something; the others wait in the order in which they came. */
+/** Lets a limited number of callers proceed at once; the others wait in the order in which they came. */
 export class Semaphore {
   #free: number;
   readonly #waiting = new Set<() => void>();

@@ -34,8 +34,8 @@ const recordSchema = z
 export type ServerRecord = z.output<typeof recordSchema>;
 
 /**
- * A record as it travels and is stored: the text that was signed, verbatim, and the signature over it. From JSON of any
- * origin (a file of ours, standard input): shape only, nothing is verified.
+ * A record as it travels and is stored: the signed text, verbatim, and the signature over it. The schema checks only the
+ * shape; {@link verifyServerRecord} checks the rest.
  */
 export const signedServerRecordSchema = z
   .object({

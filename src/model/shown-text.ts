@@ -1,5 +1,5 @@
 /**
- * Characters that change how a terminal shows what stands around them, or that cannot be seen: C0 and C1 controls,
+ * Characters that are invisible, or change how a terminal shows the text around them: C0 and C1 controls,
  * directional marks and overrides, zero-width and line-separating characters, tags.
  */
 const HIDDEN =
@@ -19,8 +19,8 @@ export function showText(text: string): string {
 }
 
 /**
- * Text of several lines, each made safe by {@link showText}; every line but the first is indented, so that none can pass
- * for a line of jiji's own.
+ * Text of several lines, each made safe by {@link showText}. Every line but the first is indented, so that none looks like
+ * a line of jiji's own.
  */
 export function showLines(text: string): string {
   return text.split(/\r?\n/).map(showText).join("\n    ");
@@ -35,8 +35,8 @@ export function showJson(value: unknown): unknown {
 }
 
 /**
- * JSON as it may be shown on a terminal and yet means the same: every such character in it is written as JSON's own escape.
- * For text that `JSON.stringify` made, where they stand in strings only.
+ * JSON that is safe to show on a terminal and keeps its meaning: every such character becomes JSON's own escape. Only for
+ * text made by `JSON.stringify`, where such characters occur in strings alone.
  */
 export function showJsonText(json: string): string {
   return json.replaceAll(HIDDEN, (character) =>

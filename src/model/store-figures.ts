@@ -2,7 +2,7 @@ import { z } from "zod";
 
 const count = z.number().min(0);
 
-/** Rows of one kind that belong to one server, told apart from another server's copy by their digest. */
+/** Rows of one kind that belong to one server. Copies on other servers differ when their digests do. */
 const owned = z.object({ id: z.string().max(100), rows: count, digest: z.string().max(64) });
 
 /** What a store's own file says of itself. Everything comes from one snapshot. */
@@ -18,7 +18,7 @@ export const storeFiguresSchema = z.object({
       }),
     )
     .max(100),
-  /** all pages of the file, and those of them that hold nothing */
+  /** all pages of the file, and the empty ones among them */
   pages: z.object({ bytes: count, freeBytes: count }),
   /** container rows by the server that owns them */
   owners: z.array(owned).max(1000),
@@ -32,9 +32,9 @@ export const storeFiguresSchema = z.object({
     .object({
       /** this store among the versions; null: not known */
       site: z.string().max(64).nullable(),
-      /** how far this store has got with the changes of each, by its id */
+      /** the last change of each other store that this one has, by that store's id */
       versions: z.array(z.object({ site: z.string().max(64), version: count })).max(1000),
-      /** versions that are known to be missing here */
+      /** versions that this store knows it is missing */
       missing: count,
       /** other stores that it has met, by the state in which it believes them to be */
       members: z.record(z.string().max(40), count),
@@ -48,7 +48,7 @@ export type StoreFigures = z.infer<typeof storeFiguresSchema>;
 export const storeHealthSchema = z.object({
   gaps: count,
   members: count,
-  /** seconds from a change elsewhere to its being here, of the slowest hundredth; null: no change lately */
+  /** seconds until a change made elsewhere arrives here, 99th percentile; null: no recent change */
   lagSeconds: z.number().nullable(),
 });
 

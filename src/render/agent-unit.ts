@@ -5,7 +5,7 @@ import { cleanStart, COMMON_SANDBOX, renderUnitFile } from "./unit-file.ts";
 
 const HOME = dirname(PATHS.members);
 
-/** What stands in jiji's own folder and is not the agent's to change. */
+/** Paths in jiji's own folder that the agent may not change. */
 const NOT_ITS_OWN = [
   dirname(PATHS.executable),
   dirname(PATHS.dnsExecutable),
@@ -19,9 +19,9 @@ const NOT_ITS_OWN = [
 ];
 
 /**
- * jiji-agent.service. Root, since it reads the server's identity and talks to the engine, but with the one capability
- * that peers and routes need and without the right to write anything but members.json and its own sockets. It starts
- * right after the tunnel at boot (render/tunnel-unit.ts says why) and waits inside for the engine and the store.
+ * jiji-agent.service. It runs as root, since it reads the server's identity and talks to the engine. It has one capability,
+ * which peers and routes need, and may write nothing but members.json and its own sockets. At boot it starts right after
+ * the tunnel (tunnel-unit.ts says why) and then waits for the engine and the store.
  */
 export function renderAgentUnit(): string {
   return renderUnitFile("Publishes this server's containers and keeps its peers.", {
@@ -40,12 +40,12 @@ export function renderAgentUnit(): string {
       ["Restart", "always"],
       ["RestartSec", "1"],
       ["LimitNOFILE", "65536"],
-      // a server whose processors are busy must still answer probes in time, or the others take it for dead
+      // a server with busy processors must still answer probes in time, or the others take it for dead
       ["CPUWeight", "1000"],
       ["Nice", "-11"],
       ["RuntimeDirectory", "jiji/agent"],
       ["RuntimeDirectoryMode", "0750"],
-      // what must outlast a stop, but not a boot, stands there: whether the rows were compared, who was unreachable
+      // it holds what must survive a stop but not a boot: whether the rows were compared, who was unreachable
       ["RuntimeDirectoryPreserve", "yes"],
       ...COMMON_SANDBOX,
       ["ReadWritePaths", HOME],

@@ -3,16 +3,15 @@ import { parse } from "smol-toml";
 import { stringList, type DnsFileFormat, type DnsKeys } from "./dns-keys.ts";
 
 /**
- * Podman reads the settings from [containers]; [network] is where jiji's documentation says they are, and Podman does
- * not mind them there.
+ * Podman reads the settings from [containers]. jiji's documentation names [network], and Podman tolerates them there.
  */
 const TABLES = ["containers", "network"] as const;
 
 const HEAD = "# Settings of Podman and its relatives, containers.conf(5).\n";
 
 /**
- * /etc/containers/containers.conf: TOML. The text is edited line by line, so comments and order stay; the result is
- * read again and has to mean exactly what was meant.
+ * /etc/containers/containers.conf: TOML. The text is edited line by line, so comments and order stay. The result is parsed
+ * again and must have exactly the wanted meaning.
  */
 export const containersConf: DnsFileFormat = {
   read(text) {
@@ -95,7 +94,7 @@ function headerOf(line: string): string | undefined {
   return /^\s*\[{1,2}\s*"?([A-Za-z0-9_.-]+)"?\s*\]{1,2}\s*(?:#.*)?$/.exec(line)?.[1];
 }
 
-/** Just behind the last line of a table that says something, or behind its header. */
+/** The line after the last non-empty one of a table, or after its header. */
 function endOfTable(lines: readonly string[], table: string): number | undefined {
   const range = rangeOf(lines, table);
   if (range === undefined) return undefined;
@@ -105,7 +104,7 @@ function endOfTable(lines: readonly string[], table: string): number | undefined
   return end;
 }
 
-/** The lines of one key with its whole value, which may go on over several. */
+/** The lines of one key with its whole value, which may span several. */
 function findKey(
   lines: readonly string[],
   table: string,

@@ -13,7 +13,7 @@ export interface CorrosionConfigInput {
   readonly token: Secret;
 }
 
-/** An IPv4 header and a UDP header: what the tunnel's packets have less than its MTU for QUIC. */
+/** The headers of IPv4 and UDP: by so much QUIC's packets must be smaller than the tunnel's MTU. */
 const IP_AND_UDP_BYTES = 28;
 
 /** Per connection. Corrosion's own default is 1 GiB, which small servers do not have. */
@@ -53,8 +53,8 @@ export function renderCorrosionConfig({ address, peers, mtuBytes, token }: Corro
 }
 
 /**
- * What of a configuration Corrosion has to be restarted for: all but the bootstrap list, which it reads at its start
- * only and which it does not need once it has met the others. Never shown to anybody.
+ * The part of a configuration whose change needs a restart of Corrosion: all but the bootstrap list. Corrosion reads that list
+ * only at its start, and does not need it once it has met the others. The result is never shown: it holds the token.
  */
 export function withoutBootstrap(text: string): string {
   return text.replace(/^bootstrap = .*$/m, "");

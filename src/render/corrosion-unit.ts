@@ -3,8 +3,8 @@ import { UNITS } from "../model/units.ts";
 import { cleanStart, COMMON_SANDBOX, renderUnitFile } from "./unit-file.ts";
 
 /**
- * jiji-corrosion.service. Corrosion ends when its gossip address is not there, so it comes after the tunnel and is tried
- * again for ever; it ends by itself too when its disk is full. Nothing of jiji waits for it.
+ * jiji-corrosion.service. Corrosion ends when its gossip address is missing or its disk is full. So it starts after the
+ * tunnel, and systemd starts it again for ever. No other unit waits for it.
  */
 export function renderCorrosionUnit(): string {
   return renderUnitFile("The replicated records of servers and containers.", {
@@ -14,7 +14,7 @@ export function renderCorrosionUnit(): string {
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [
-      // Not `notify`: not every build that is in use says when it is ready, and setup asks the store itself.
+      // Not `notify`: some builds in use do not report that they are ready; setup asks the store itself.
       ["Type", "exec"],
       ["User", "jiji-corrosion"],
       ["Group", "jiji-corrosion"],

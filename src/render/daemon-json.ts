@@ -48,7 +48,7 @@ function parseObject(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** What stands before the first key on a line of its own; nothing when all is on one line. */
+/** The indentation of the first key on a line of its own; empty when everything is on one line. */
 function indentationOf(text: string): string {
   if (text.trim() === "" || text.trim() === "{}") return "  ";
   return /\n([ \t]+)"/.exec(text)?.[1] ?? "";

@@ -28,7 +28,7 @@ export function renderDnsSocket(address: Ipv4): string {
   });
 }
 
-/** jiji-dns.service: an unprivileged user without any capability, who reads the agent's sockets by his group. */
+/** jiji-dns.service: runs as a user without capabilities, whose group may use the agent's sockets. */
 export function renderDnsUnit(): string {
   return renderUnitFile("Answers the names of services.", {
     Unit: [
@@ -37,7 +37,7 @@ export function renderDnsUnit(): string {
       ["StartLimitIntervalSec", "0"],
     ],
     Service: [
-      // it says so when it listens, whether the store is there or not
+      // it is ready as soon as it listens, with or without the store
       ["Type", "notify"],
       ["NotifyAccess", "main"],
       ["Sockets", "jiji-dns.socket"],

@@ -5,7 +5,7 @@ import { UNITS } from "../model/units.ts";
 import type { FORWARD_CHAIN, INPUT_CHAIN } from "./iptables-chains.ts";
 import { renderUnitFile } from "./unit-file.ts";
 
-/** The chains of somebody else from which one of ours is called. */
+/** A call of one of our chains from somebody else's. */
 export type HookChain = "INPUT" | "FORWARD" | "DOCKER-USER";
 
 export interface IptablesHook {
@@ -16,16 +16,16 @@ export interface IptablesHook {
 
 export interface FirewallUnit {
   readonly cluster: ClusterCidr;
-  /** empty: nothing in iptables may drop, so nothing of ours is there */
+  /** empty: nothing in iptables may drop, so we need no chain there */
   readonly hooks: readonly IptablesHook[];
 }
 
 /**
- * /etc/systemd/system/jiji-firewall.service: at boot everything that guards the cluster is there before the network,
- * the tunnel and the engine, and after those that begin by flushing everybody's rules. Plain commands, so that it
- * works with whatever else of jiji is broken.
+ * /etc/systemd/system/jiji-firewall.service: at boot it loads everything that guards the cluster, before the network, the
+ * tunnel and the engine start, and after services that first flush all rules. It uses plain commands, so that it works
+ * even when the rest of jiji is broken.
  *
- * Docker keeps a DOCKER-USER that it finds, so ours may be made first.
+ * Docker keeps a DOCKER-USER chain that exists already, so this unit may create it first.
  */
 export function renderFirewallUnit(unit: FirewallUnit): string {
   return renderUnitFile("Loads packet filter and routes that guard the private network.", {

@@ -2,10 +2,10 @@ import type { ClusterCidr } from "../model/cluster.ts";
 import { formatPortRanges, rangesOfPorts } from "../model/port-ranges.ts";
 import { TRUSTING_PORTS } from "../model/ports.ts";
 
-/** The worst metric there is: any other route to the same place wins. */
+/** The worst possible metric: any other route to the same destination is preferred. */
 export const GUARD_METRIC = 4_294_967_295;
 
-/** Preference of the first of our own rules in the routing policy database: before the main table, after the local one. */
+/** Preference of jiji's first rule in the routing policy database: after the local table, before the main one. */
 const FIRST_PREFERENCE = 31_280;
 
 /** A rule takes one port or one range. */
@@ -31,17 +31,17 @@ export interface GuardRule {
 }
 
 /**
- * The part of the guard that stands without any packet filter, so also while somebody flushes the ruleset: what is for
- * the cluster and has no better route is unreachable, and nothing is routed on to the ports on which servers trust
- * each other by address; only what this server itself sends goes there.
+ * The part of the guard that needs no packet filter, so it holds even while somebody flushes the ruleset. Packets for the
+ * cluster without a better route are unreachable. No packet is forwarded to the ports on which servers trust each other by
+ * address; only what this server itself sends goes there.
  *
- * They are marked as the kernel's own, since systemd-networkd removes what it does not know, but never those.
+ * Routes and rules have the protocol `kernel`: systemd-networkd removes those that it does not know, but never these.
  */
 export function guardRoute(cluster: ClusterCidr): readonly string[] {
   return ["unreachable", cluster, "metric", String(GUARD_METRIC), "proto", "kernel"];
 }
 
-/** See {@link guardRoute}. In order; the first one lets this server's own packets past the others. */
+/** See {@link guardRoute}. In order: the first one lets this server's own packets skip the others. */
 export function guardRules(cluster: ClusterCidr): readonly GuardRule[] {
   return MATCHES.map((match, index) => {
     const preference = FIRST_PREFERENCE + index;

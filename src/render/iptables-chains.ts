@@ -12,8 +12,8 @@ export interface IptablesChain {
 }
 
 /**
- * What somebody else's drop in INPUT must let through. Our own nftables table has looked at the packet before, so these
- * say no more than which packets are ours to judge.
+ * What dropping rules of others in INPUT must let through. jiji's nftables table has already filtered the packet, so these
+ * rules accept every packet that is jiji's to filter.
  */
 export function inputChain(family: 4 | 6, address: Ipv4): IptablesChain {
   const accept = (match: string): string => `-A ${INPUT_CHAIN} ${match} -j ACCEPT`;
@@ -33,9 +33,8 @@ export function inputChain(family: 4 | 6, address: Ipv4): IptablesChain {
 }
 
 /**
- * What somebody else's drop in FORWARD must let through: the tunnel and the containers. Docker lets its own networks
- * reach the internet by itself; with Podman's bridge beside Docker's DROP policy that is said here too, though not into
- * Docker's own networks.
+ * What dropping rules of others in FORWARD must let through: the tunnel and the containers. Docker itself lets its networks
+ * reach the internet. Podman's bridge needs rules for that beside Docker's DROP policy; they leave out Docker's networks.
  */
 export function forwardChain(engine: EngineKind): IptablesChain {
   const rules = [`-i ${INTERFACE} -o ${BRIDGE} -j ACCEPT`, `-i ${BRIDGE} -o ${INTERFACE} -j ACCEPT`];

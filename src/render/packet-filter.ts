@@ -23,11 +23,11 @@ const ENGINE_BRIDGES = ["docker*", "br-*", "podman*"] as const;
 
 /**
  * /opt/jiji/firewall/rules.nft for `nft -f`: replaces the whole of our own table in one transaction and touches no
- * other. It depends on the cluster and on this server's number only, not on who the members are: WireGuard lets a
- * peer send from its own /24 alone, so a source of .1 that comes out of the tunnel is that member's server.
+ * other. It depends only on the cluster and on this server's number, not on the members: WireGuard lets a peer send from
+ * its own /24 alone, so a packet from .1 that comes out of the tunnel is from that member's server.
  *
- * Every decision looks at what the packet says of itself, and an open connection is believed only for its replies: so
- * what was opened while the table was missing is closed as soon as the table is back.
+ * Every rule judges the packet by its own fields; connection tracking is trusted only for replies. So a connection that was
+ * opened while the table was missing is cut as soon as the table is back.
  */
 export function renderPacketFilter(filter: PacketFilter): string {
   return `#!/usr/sbin/nft -f
@@ -66,7 +66,7 @@ function base(type: "filter" | "nat", hook: string, priority: string): string {
   return `type ${type} hook ${hook} priority ${priority}; policy accept;`;
 }
 
-/** Before connection tracking: nobody outside of the tunnel and the bridge speaks for or to the cluster. */
+/** Before connection tracking: only the tunnel and the bridge carry packets from or to the cluster. */
 function arriving({ cluster, own, address }: PacketFilter): string {
   return chain("arriving", [
     base("filter", "prerouting", "raw"),
@@ -127,7 +127,7 @@ function passing({ cluster, own, address }: PacketFilter): string {
       `oifname "${BRIDGE}" goto into_bridge`,
       `iifname "${INTERFACE}" drop`,
     ]),
-    // a server may call a container of a peer, so its replies pass; a call of a container's own only to what is open
+    // a server may connect to a peer's container, so replies pass; a container itself may connect only to the open ports
     chain("to_server", [
       `meta l4proto { tcp, udp } th dport ${CLOSED_PORTS} drop`,
       "meta l4proto icmp return",
@@ -154,7 +154,7 @@ function passing({ cluster, own, address }: PacketFilter): string {
   ].join("\n\n");
 }
 
-/** A local user is not the server, and nothing for the cluster leaves by another way. */
+/** Local users may not speak for the server, and nothing for the cluster leaves by another interface. */
 function leaving({ cluster, address, gossipUser }: PacketFilter): string {
   const gossip = gossipUser === null ? "root" : `"${gossipUser}"`;
   const only = (direction: "dport" | "sport", ports: string, user: string): string =>
@@ -174,7 +174,7 @@ function leaving({ cluster, address, gossipUser }: PacketFilter): string {
   ].join("\n\n");
 }
 
-/** What an engine should have masqueraded and did not (it is being restarted, say) stays here. */
+/** Packets that an engine should have masqueraded and did not (while it restarts, say) do not leave. */
 function afterTranslation({ cluster }: PacketFilter): string {
   return chain("leaving", [
     base("filter", "postrouting", "srcnat + 10"),
@@ -186,9 +186,9 @@ function afterTranslation({ cluster }: PacketFilter): string {
 }
 
 /**
- * Containers' own addresses reach the peers: a translation to the same address, before the engines' masquerade, makes
- * the connection count as translated, and theirs leaves it alone. A plain accept would not stop their chains. The same
- * for what the server asks itself over lo: Docker's masquerade would make it come from the public address.
+ * Peers see containers' own addresses: a translation to the same address, before the engines' masquerade, makes the
+ * connection count as translated, so theirs leaves it alone. A plain accept would not stop their chains. The same holds for
+ * what the server asks itself over lo: Docker's masquerade would give it the public address.
  */
 function ownAddresses({ cluster, own }: PacketFilter): string {
   return chain("own_addresses", [
@@ -197,7 +197,7 @@ function ownAddresses({ cluster, own }: PacketFilter): string {
   ]);
 }
 
-/** TCP over a path that is smaller than the tunnel, or from a network with larger packets. */
+/** Clamps TCP's segment size to the path, which may be smaller than the tunnel, or than the container's network. */
 function segmentSize(): string {
   return chain("segment_size", [
     base("filter", "forward", "mangle"),
@@ -208,7 +208,7 @@ function segmentSize(): string {
 /**
  * /opt/jiji/firewall/frames.nft for `nft -f`: replaces our own table of family bridge. Containers on one bridge talk to each
  * other in frames, which the packet filter never sees; so a container with raw sockets could tell its neighbours that it is
- * their gateway. What comes in through a bridge's port and says that it is this server's .1 is lying: the server itself does
+ * their gateway. A frame that comes in through a bridge's port and claims this server's .1 is forged: the server itself does
  * not speak through a port. On any bridge, since nobody else has that address; kernels differ in whether a rule may name one.
  *
  * A file of its own, since a kernel without this family refuses all of a file.

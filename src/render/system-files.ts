@@ -14,9 +14,9 @@ export function renderTmpfiles(): string {
 }
 
 /**
- * /etc/sysctl.d/60-jiji.conf. Forwarding is switched on for the tunnel and the bridge only; a line that begins with `-`
- * may fail, for the interface may not be there yet (udev applies it when it comes). `reserved` is the whole list of
- * ports that no outgoing connection may be given, others' included, as the kernel prints it: `8080,31280-31282`.
+ * /etc/sysctl.d/60-jiji.conf. Forwarding is enabled for the tunnel and the bridge only. A line that begins with `-` may
+ * fail, since the interface may not exist yet; udev applies the line when it appears. `reserved` is the whole list of ports
+ * that no outgoing connection may use, those of others included, as the kernel prints it: `8080,31280-31282`.
  */
 export function renderSysctl(reserved: string): string {
   return [

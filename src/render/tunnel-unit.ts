@@ -3,10 +3,10 @@ import { UNITS } from "../model/units.ts";
 import { renderUnitFile } from "./unit-file.ts";
 
 /**
- * wg-quick@jiji0.service, as a whole file of jiji's own in place of the distribution's template. That one waits for
+ * wg-quick@jiji0.service, a complete unit instead of the distribution's template. The template waits for
  * network-online.target, which takes minutes while a cable is unplugged; jiji0.conf needs neither a resolver nor an
- * address. A start that fails is tried again for ever, and an interface that is there already counts as started, since
- * wg-quick refuses it.
+ * address. systemd repeats a failed start for ever. An interface that exists already counts as started, since wg-quick
+ * would refuse it.
  *
  * The agent is ordered after it: two programs that add the same route at the same time made wg-quick fail, and wg-quick
  * deletes the interface when it fails. At a stop the order is reversed, so the agent's farewell leaves through the tunnel.

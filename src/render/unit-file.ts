@@ -15,8 +15,8 @@ function checked(key: string, value: string): string {
 }
 
 /**
- * The command line of a service that starts with nothing but these variables, whatever systemd was told to hand on: a
- * compiled Bun program and Corrosion both obey variables that a stray setting could carry.
+ * The command line of a service that gets no other environment variables than these, whatever systemd is configured to
+ * pass on: a compiled Bun program and Corrosion both obey variables that could come from a stray setting.
  */
 export function cleanStart(variables: readonly string[], argv: readonly string[]): string {
   return ["/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"]
@@ -24,7 +24,7 @@ export function cleanStart(variables: readonly string[], argv: readonly string[]
     .join(" ");
 }
 
-/** What none of jiji's services needs. A JIT needs memory that is written and executed, so that is not taken away. */
+/** Takes away what none of jiji's services needs. Writable and executable memory stays, since a JIT needs it. */
 export const COMMON_SANDBOX: readonly (readonly [string, string])[] = [
   ["NoNewPrivileges", "yes"],
   ["ProtectSystem", "strict"],

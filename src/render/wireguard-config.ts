@@ -18,10 +18,9 @@ export interface WireguardConfig {
 }
 
 /**
- * /etc/wireguard/jiji0.conf for wg-quick(8). It holds no secret: the key is read from its own file once the interface is
- * there. Endpoints are numeric, so that a boot without a resolver brings the tunnel up. `Table = off` keeps wg-quick from
- * adding routes itself: it fails on a route that is there already, and takes the interface down again. `ip route replace`
- * does not.
+ * /etc/wireguard/jiji0.conf for wg-quick(8). It holds no secret: the key is read from its own file once the interface
+ * exists. Endpoints are numeric, so the tunnel comes up without a resolver. `Table = off` keeps wg-quick from adding routes
+ * itself: it would fail on an existing route and remove the interface. `ip route replace` does not.
  */
 export function renderWireguardConfig(config: WireguardConfig): string {
   const lines = [

@@ -5,7 +5,7 @@ import { agentLineSchema, type AgentStateLine } from "../model/agent-protocol.ts
 
 import { askControlSocket } from "./control-socket.ts";
 
-/** More than any line of the agent's is long. */
+/** No line of the agent's is as long. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
 /** Asks the agent of this server. Rejects when there is none, or when it does not answer as it should. */
@@ -14,8 +14,8 @@ export async function askAgent(path: string, request: AgentRequest): Promise<Age
 }
 
 /**
- * The first state line that an agent says on its socket: absent when nobody listens there, unknown when nothing that can
- * be read came in time.
+ * The first state line on an agent's socket: absent when nobody listens there, unknown when no readable line came in
+ * time.
  */
 export function readAgentState(path: string, timeoutMs: number): Promise<Reading<AgentStateLine>> {
   return new Promise((resolve) => {

@@ -1,12 +1,12 @@
 import { REMOTE_SUBCOMMANDS } from "../model/node/subcommands.ts";
 
 /**
- * The only texts that a server's shell ever reads from jiji. They are constants: hashes, sizes and requests come on
- * standard input and are held to a pattern by the scripts themselves. They need no more than a POSIX shell and the
- * programs that every server has (so uploads are packed with gzip: gunzip is part of each base system, zstd is not).
+ * The only texts of jiji's that a server's shell ever reads. They are constants: hashes, sizes and requests come on
+ * standard input, and the scripts check them against a pattern. They need only a POSIX shell and programs that every
+ * server has. (That is why uploads are packed with gzip: every base system has gunzip, but not zstd.)
  *
- * Each is handed to the login shell as one single-quoted word for /bin/sh, whatever that login shell is; so none holds a
- * single quote, an exclamation mark or a line end.
+ * The login shell, whichever it is, gets each script as one single-quoted word for /bin/sh. So no script contains a single
+ * quote, an exclamation mark or a line end.
  */
 
 /** Joins the lines of a script into the one line that goes over ssh. */
@@ -14,16 +14,15 @@ function script(lines: readonly string[]): string {
   return lines.join(" ");
 }
 
-/** POSIX patterns only: bracket expressions that negate are not read alike by all shells. */
+/** POSIX patterns only: shells differ in how they read negated bracket expressions. */
 const DIGITS = Array.from({ length: 12 }, (_, count) => "[0-9]".repeat(count + 1)).join("|");
 const HEX_64 = "[0-9a-f]".repeat(64);
 const ENVIRONMENT = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; export PATH LC_ALL;";
 const CHECK_HASH = `case "$hash" in ${HEX_64}) ;; *) echo "jiji: malformed hash" >&2; exit 64 ;; esac;`;
 
 /**
- * What the server is, as lines `jiji:WORD VALUE` up to `jiji:end`; then it waits until its standard input is closed, so
- * that it can be the session which holds the shared connection open. Runs as the login user, and as root where it reads
- * jiji's own files.
+ * Describes the server in lines `jiji:WORD VALUE` up to `jiji:end`. Then it waits until its standard input is closed, since
+ * its session holds the shared connection open. It runs as the login user, and as root where it reads jiji's own files.
  */
 const PROBE = script([
   ENVIRONMENT,
@@ -43,8 +42,8 @@ const PROBE = script([
 ]);
 
 /**
- * Takes an upload: one line `HASH SIZE`, then gzip. The content is unpacked under a temporary name in a folder that only
- * root can enter, compared with the hash that came over the encrypted connection, and only then gets its place.
+ * Receives an upload: one line `HASH SIZE`, then gzip. It unpacks the content under a temporary name in a folder that only
+ * root can enter, compares its hash, and only then renames it.
  */
 const RECEIVE = script([
   "set -eu; umask 077; cd /;",

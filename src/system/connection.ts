@@ -2,14 +2,14 @@ import type { BootstrapScript } from "./bootstrap-script.ts";
 
 /**
  * The port through which the CLI reaches servers. The real adapter uses the system's OpenSSH; tests use servers in
- * memory. Everything that comes back is data of a stranger: it is parsed, and shown escaped.
+ * memory. Everything that comes back is untrusted: it is parsed, and escaped before it is shown.
  */
 export interface Ssh {
-  /** What OpenSSH's configuration makes of the target, without connecting. Throws a JijiError for a broken configuration. */
+  /** Resolves the target by OpenSSH's configuration, without connecting. Throws a JijiError for a broken configuration. */
   resolve(target: SshTarget): Promise<ResolvedTarget>;
   /** Logs in and looks at the server. Throws {@link ConnectError}. */
   connect(target: SshTarget, signal?: AbortSignal): Promise<Connection>;
-  /** Ends every connection, those that are still being made included, and removes the folder with the control sockets. */
+  /** Ends every connection, even while it is being made, and removes the folder with the control sockets. */
   close(): Promise<void>;
 }
 
@@ -40,7 +40,7 @@ export interface ServerProbe {
   readonly libc: { readonly kind: "glibc" | "musl" | "other"; readonly version: string };
   /** sizes in bytes of the installed executables and the manifest, by path */
   readonly installed: ReadonlyMap<string, number>;
-  /** SHA-256 of the uploads that wait; they were compared with it when they arrived */
+  /** SHA-256 of the waiting uploads, checked when they arrived */
   readonly staged: ReadonlySet<string>;
   /** the text of /opt/jiji/spec.json; empty when there is none */
   readonly spec: string;
@@ -63,7 +63,7 @@ export interface Session {
   readonly lines: AsyncIterable<string>;
   /** Never rejects. `lost`: the connection broke before the program ended. */
   readonly exited: Promise<SessionEnd>;
-  /** Gives it up; the server notices by the closed streams. */
+  /** Abandons it; the server notices that the streams are closed. */
   kill(): void;
 }
 

@@ -9,12 +9,12 @@ const MAX_CONNECTIONS = 16;
 const TIMEOUT_MS = 10_000;
 
 export interface ControlSocketOptions<Request, Answer> {
-  /** its folder is made, and decides together with `mode` who may ask */
+  /** its folder is created; the rights of both decide who may ask */
   readonly path: string;
   readonly mode: number;
   readonly request: z.ZodType<Request>;
   readonly answer: (request: Request) => Answer | Promise<Answer>;
-  /** the answer to what cannot be read, and to what could not be answered */
+  /** the answer when a request cannot be read or not be answered */
   readonly refuse: (why: string) => Answer;
 }
 
@@ -28,7 +28,7 @@ export async function startControlSocket<Request, Answer>(
   const open = new Set<Socket>();
   let isClosed = false;
   const server = createServer((socket) => {
-    // One that was accepted before the end and is handed over after it would keep the server open.
+    // A connection that was accepted before the end, but arrives here after it, would keep the server open.
     if (isClosed) {
       socket.destroy();
       return;

@@ -27,7 +27,7 @@ let unfinishedCount = 0;
 /** open(2): a descriptor that only names the file; node:fs does not list it. The same on x64 and arm64. */
 const O_PATH = 0o10000000;
 
-/** The machine's own files. Nothing is ever written through a link that somebody put in our way. */
+/** The machine's own files. Nothing is ever written through a symbolic link that somebody has placed there. */
 export const systemFiles: Files = {
   read: (path) => reading(path, () => readText(path)),
   stat: (path) => reading(path, () => statOf(path)),
@@ -152,7 +152,7 @@ async function write(path: string, content: string | Uint8Array, owner: FileOwne
   await syncFolder(folder);
 }
 
-/** So that the rename itself is on disk. */
+/** Makes sure that the rename itself is on disk. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
   try {

@@ -1,8 +1,8 @@
 import type { Reading } from "../model/reading.ts";
 
 /**
- * The ports through which jiji touches the machine that it runs on. Real adapters are built in src/bin only; unit tests
- * use the in-memory host of test/fake-host.ts, which contract tests hold to the real one.
+ * The ports through which jiji touches the machine that it runs on. system-host.ts is the real one, and only src/bin hands it
+ * out. Unit tests use the in-memory host of test/fake-host.ts; contract tests hold both to the same cases.
  */
 export interface ProgramResult {
   /** exit code; 128 + signal number when killed */
@@ -66,8 +66,8 @@ export interface Files {
   /** Removes a file, link or whole folder; absent is fine. */
   remove(path: string): Promise<void>;
   /**
-   * Does the work while nobody else holds the lock file at that path, which only root can; waits for whoever does. The lock of
-   * a process that dies is free. Rejects when it is not free within 10 s. Not reentrant.
+   * Waits for the lock file at that path, which only root can hold, and does the work under it. The lock of a process that
+   * dies is free. Rejects when the lock is not free within 10 s. Not reentrant.
    */
   withLock<T>(path: string, work: () => Promise<T>): Promise<T>;
   /** SHA-256 of the content in lower-case hex, read as a stream */

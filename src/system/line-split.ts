@@ -1,7 +1,7 @@
-/** Lines longer than this are cut off, unless told otherwise: nothing that jiji's own programs say is as long. */
+/** The default limit: no line of jiji's own programs is as long. */
 export const MAX_LINE_BYTES = 1024 * 1024;
 
-/** A line went on beyond the limit. */
+/** A line was longer than the limit. */
 export class LineTooLong extends Error {
   constructor(maxBytes: number = MAX_LINE_BYTES) {
     super(`a line of more than ${maxBytes / 1024 / 1024} MB came back`);
@@ -10,9 +10,9 @@ export class LineTooLong extends Error {
 }
 
 /**
- * Cuts a stream of bytes into lines of UTF-8 text (malformed bytes become U+FFFD), without their ends; what follows the
- * last line end counts as a line when it is not empty. However the bytes are cut into chunks, the lines are the same.
- * Throws {@link LineTooLong}, so that a sender cannot fill the memory.
+ * Splits a stream of bytes into lines of UTF-8 text (malformed bytes become U+FFFD), without their line ends. A last line
+ * without an end counts when it is not empty. The lines do not depend on how the bytes arrive in chunks. Throws
+ * {@link LineTooLong}, so that a sender cannot fill the memory.
  */
 export async function* splitLines(
   chunks: AsyncIterable<Uint8Array>,

@@ -2,9 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSyn
 import { dirname } from "node:path";
 import { found, unknown, ABSENT, type Reading } from "../model/reading.ts";
 
-/**
- * Files of the operator's machine, read and written with the operator's own rights.
- */
+/** A file of the operator's machine, with the operator's own rights. */
 export function readLocalFile(path: string): Reading<Buffer> {
   try {
     return found(readFileSync(path));
@@ -21,7 +19,7 @@ export interface LocalOwner {
   readonly mode: number;
 }
 
-/** Who owns the file and who may write it; undefined when it cannot be looked at. */
+/** Who owns the file and who may write it; undefined when that cannot be read. */
 export function localOwner(path: string): LocalOwner | undefined {
   try {
     const { uid, gid, mode } = statSync(path);
@@ -35,7 +33,7 @@ export function localFileExists(path: string): boolean {
   return existsSync(path);
 }
 
-/** Writes beside the place and renames, so that a reader sees the old or the new content; makes missing folders. */
+/** Writes a temporary file and renames it, so that a reader sees the old or the new content; creates missing folders. */
 export function writeLocalFile(path: string, content: string | Uint8Array, mode: number): void {
   mkdirSync(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}.new`;

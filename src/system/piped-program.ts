@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { splitLines } from "./line-split.ts";
 
-/** A program under way whose output is read while it comes. */
+/** A running program whose output is read as it comes. */
 export interface PipedProgram {
   /** standard output by lines, at the reader's pace; may be iterated once */
   readonly lines: AsyncIterable<string>;

@@ -1,10 +1,7 @@
 import { showText } from "../model/shown-text.ts";
 import type { ServerProbe } from "./connection.ts";
 
-/**
- * Reads the probe's lines. Lines of other origin (a greeting of the login shell) are passed over; undefined when the
- * probe did not come to its end.
- */
+/** Reads the probe's lines. Other lines, such as a greeting of the login shell, are ignored; undefined without `jiji:end`. */
 export function parseProbe(lines: readonly string[]): ServerProbe | undefined {
   const words = new Map<string, string>();
   const installed = new Map<string, number>();

@@ -11,9 +11,9 @@ export interface SshSettings {
 }
 
 /**
- * Set on every connection and every hop, whatever the configuration underneath says: a server gets no way back to the
- * operator's machine (agent, X11, forwarded ports, local commands), a host key that is not known is refused, and nothing ever
- * waits for a person at a prompt. jiji sends programs that run as root, so a server is never taken on trust.
+ * Set on every connection and every hop, whatever the included configuration says. A server gets no way back to the
+ * operator's machine (agent, X11, forwarded ports, local commands), unknown host keys are refused, and ssh never prompts.
+ * jiji sends programs that run as root, so no server is trusted without a known key.
  */
 export const FORCED_OPTIONS: readonly (readonly [string, string])[] = [
   ["ForwardAgent", "no"],
@@ -29,9 +29,9 @@ export const FORCED_OPTIONS: readonly (readonly [string, string])[] = [
 ];
 
 /**
- * The ssh_config that jiji hands to ssh with -F. ssh starts a ProxyJump's hops with the same file and none of the command
- * line's options, so this is the only place where options reach every hop. The first value of an option counts: ours
- * stand before the included files.
+ * The ssh_config that jiji gives to ssh with -F. ssh connects to the hops of a ProxyJump with the same file but without the
+ * command line's options, so only options in this file reach every hop. The first value of an option counts, so jiji's
+ * options come before the included files.
  */
 export function renderSshConfig(settings: SshSettings): string {
   const included =
@@ -55,7 +55,7 @@ export function renderSshConfig(settings: SshSettings): string {
   ].join("\n");
 }
 
-/** ssh_config has no escapes inside quotes; a path with a quote, a backslash or a control character cannot be written. */
+/** ssh_config has no escapes inside quotes, so a path cannot contain a quote, a backslash or a control character. */
 function quoted(path: string): string {
   if (/["\\\p{Cc}]/u.test(path)) throw new RangeError(`a path that ssh_config cannot hold: ${JSON.stringify(path)}`);
   return `"${path}"`;

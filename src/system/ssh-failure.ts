@@ -2,8 +2,8 @@ import { ConnectError } from "./connection.ts";
 import { showText } from "../model/shown-text.ts";
 
 /**
- * Turns what ssh wrote before it gave up (exit 255) into an error for people. The texts are OpenSSH's own, which are not
- * translated; what is not known is shown as it is.
+ * Turns ssh's last words (exit 255) into an error for people. The patterns are OpenSSH's own messages, which are never
+ * translated; an unknown message is shown as it is.
  */
 export function describeSshFailure(stderr: string, destination: string, timeoutMs: number): ConnectError {
   const text = stderr.trim();

@@ -9,8 +9,8 @@ const STDERR_KEPT_BYTES = 16_384;
 export const SSH_FAILED = 255;
 
 /**
- * Starts ssh in a process group of its own, so that Ctrl-C at the terminal reaches jiji alone, which then ends its
- * sessions in order. Without a terminal of its own ssh can also never ask for a password.
+ * Starts ssh in its own process group, so that Ctrl-C at the terminal reaches only jiji, which then ends its sessions in
+ * order. ssh has no terminal either, so it can never ask for a password.
  */
 export function startSsh(program: string, argv: readonly string[]): Session {
   const child = spawn(program, argv, { stdio: ["pipe", "pipe", "pipe"], detached: true });
@@ -47,7 +47,7 @@ export function sessionOf(child: ChildProcessWithoutNullStreams): Session {
     },
     kill() {
       child.stdin.destroy();
-      // ssh that shares a connection waits on SIGTERM until the other side has ended; its end is what tells the master.
+      // On SIGTERM, an ssh that shares a connection waits for the other side. The master learns of the end by its death.
       child.kill("SIGKILL");
     },
   };

@@ -21,15 +21,15 @@ import { SSH_FAILED, startSsh } from "./ssh-process.ts";
 /** A control socket's path must stay below 104 bytes, of which ssh needs 17 for a temporary name. */
 const LONGEST_FOLDER = 80;
 
-/** How long servers may take to close a connection in order, before it is cut. */
+/** How long a server may take to close a connection before it is cut. */
 const CLOSE_TIMEOUT_MS = 1000;
 
-/** sshd drops logins that come all at once (MaxStartups 10:30:100), and so do jump hosts. */
+/** sshd, on servers and on jump hosts, drops logins beyond MaxStartups (10:30:100). */
 const CONNECTS_AT_ONCE = 8;
 
 /**
- * The system's OpenSSH: its configuration, keys, agent, jump hosts and known hosts apply. One connection per server is
- * shared by everything that runs there; its socket stands in a folder that only this user can enter.
+ * The system's OpenSSH: its configuration, keys, agent, jump hosts and known hosts apply. Everything that runs on one
+ * server shares one connection, whose socket is in a folder that only this user can enter.
  */
 export function openSsh(settings: SshSettings, program = "ssh"): Ssh {
   const folder = makeFolder();
@@ -77,14 +77,14 @@ function makeFolder(): string {
     try {
       return mkdtempSync(join(parent, "jiji-"));
     } catch {
-      // Not there or not ours to write to: the next one.
+      // It does not exist or is not writable: try the next one.
     }
   }
   mkdirSync("/tmp", { recursive: true });
   return mkdtempSync("/tmp/jiji-");
 }
 
-/** All that stands before the remote command. Options come first, `--` keeps the host from being read as one. */
+/** The options of ssh. The caller adds `--`, so that the host is never read as an option, the host and the command. */
 export function sshArguments(settings: SshSettings, config: string, target: SshTarget): string[] {
   return [
     "-F",
@@ -136,7 +136,7 @@ interface ConnectRequest {
   readonly socket: string;
   readonly target: SshTarget;
   readonly signal: AbortSignal | undefined;
-  /** told of the program that will hold the connection, before it is known whether there will be one */
+  /** called with the program that will hold the connection, before it is known whether the login succeeds */
   readonly started: (master: Session) => void;
 }
 
@@ -152,7 +152,7 @@ async function connect(request: ConnectRequest): Promise<Connection> {
   request.started(master);
   const onAbort = (): void => master.kill();
   signal?.addEventListener("abort", onAbort, { once: true });
-  // ssh's own ConnectTimeout ends with the connection; a server that accepts it and then says nothing must end too.
+  // ssh's own ConnectTimeout covers the connection only; a server that accepts it and then stays silent needs this one.
   const timer = setTimeout(() => master.kill(), settings.timeoutMs + 10_000);
   try {
     const probe = parseProbe(await readToEnd(master));
@@ -162,7 +162,7 @@ async function connect(request: ConnectRequest): Promise<Connection> {
       probe,
       start(name) {
         const command = remoteCommand(name, privilege === "sudo" ? "sudo" : "root");
-        // Should the shared connection be gone, this must fail and not open another one beside it.
+        // If the shared connection is gone, this must fail instead of opening another one.
         const shared = ["-o", "ControlMaster=no", "-o", `ControlPath=${socket}`, "-o", "ProxyCommand=false"];
         return startSsh(program, [...withoutProxy(common), ...shared, "--", target.host, command]);
       },

@@ -1,16 +1,16 @@
 import { readFileSync, readlinkSync } from "node:fs";
 import { libc } from "./libc.ts";
 
-/** Give the pages back; what is used again is read from the file again (madvise(2)). */
+/** Gives pages back to the system; a page that is used again is read from the file again (madvise(2)). */
 const MADV_DONTNEED = 4;
 
 /** A mapping of a file that nothing was ever written to: `from-to`, permissions, offset, device, inode, path (proc(5)). */
 const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (r-x|r--)p \S+ \S+ \S+ +(.+)$/;
 
 /**
- * Gives back the pages of the program's own file. Most of them serve its start alone, and they are half of what the
- * process holds. They stay in the system's cache of files, and a page that is touched again is mapped again. Linux only;
- * where the mappings do not look as expected, nothing happens.
+ * Gives back the pages of the program's own file. Most of them are needed only at the start, and they are half of the
+ * process's memory. They stay in the system's page cache; a page that is touched again is mapped again. Linux only. When the
+ * mappings do not look as expected, it does nothing.
  */
 export function releaseStartPages(): void {
   const ranges = constantRanges(readFileSync("/proc/self/maps", "utf8"), readlinkSync("/proc/self/exe"));

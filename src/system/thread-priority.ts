@@ -29,9 +29,9 @@ export function ownThread(): number | undefined {
 }
 
 /**
- * Has all threads but the packet threads come down to the usual priority. jiji-dns.service starts at a better one, for these
- * alone: taking in a whole snapshot costs no answers then, should both have to share a core. Later threads have the priority
- * of those that make them, and there is no way back up: a packet thread that had to be started again has the usual one.
+ * Lowers every thread but the packet threads to the usual priority. jiji-dns.service starts with a better one, for the packet
+ * threads alone: so reading a whole snapshot costs no answers when both share a core. A new thread has the priority of the
+ * one that created it, and a priority cannot be raised again: a packet thread that is started again has the usual one.
  */
 export function leavePriorityTo(packetThreads: ReadonlySet<number>, threads: Threads): void {
   for (const thread of threads.list()) {
@@ -39,7 +39,7 @@ export function leavePriorityTo(packetThreads: ReadonlySet<number>, threads: Thr
     try {
       if (threads.nice(thread) < USUAL_NICE) threads.setNice(thread, USUAL_NICE);
     } catch (error) {
-      // Threads come and go; one that has ended since needs nothing.
+      // A thread that has ended meanwhile needs nothing.
       if (
         !(error instanceof Error && "code" in error && error.code === "ERR_SYSTEM_ERROR" && /ESRCH/.test(error.message))
       )
