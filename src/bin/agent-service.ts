@@ -13,7 +13,7 @@ import { systemClock } from "../system/clock.ts";
 import { systemFiles } from "../system/files.ts";
 import { systemHost } from "../system/system-host.ts";
 import { systemUdp } from "../system/udp.ts";
-import { readSettings, readTokenFile } from "./service-files.ts";
+import { loadSettings, loadTokenFile } from "./service-files.ts";
 
 /** The group that jiji-dns is in: it may use the agent's sockets. */
 const SOCKET_GROUP = "jiji";
@@ -23,14 +23,14 @@ const SOCKET_GROUP = "jiji";
  * {@link JijiError} when the file or what it names is not usable.
  */
 export async function startAgentService(settingsPath: string): Promise<Agent> {
-  const settings = readSettings(settingsPath, agentSettingsSchema);
+  const settings = loadSettings(settingsPath, agentSettingsSchema);
   const url = parseStoreUrl(settings.store.url);
   if (url === undefined) {
     throw new JijiError("config", `${settingsPath}: ${settings.store.url} is no address of a store`, {
       hint: "run jiji network setup for this server",
     });
   }
-  const token = readTokenFile(settings.store.tokenFile);
+  const token = loadTokenFile(settings.store.tokenFile);
   const log = openJournalLog((text) => process.stderr.write(text));
   const self = await loadSelf(systemFiles);
   const agent = await startAgent(settings, self, {

@@ -7,7 +7,7 @@ import { releaseStartPages } from "../system/start-pages.ts";
 import { openStoreClient } from "../store/client.ts";
 import { parseStoreUrl } from "../store/store-url.ts";
 import { systemClock } from "../system/clock.ts";
-import { readSettings, readTokenFile } from "./service-files.ts";
+import { loadSettings, loadTokenFile } from "./service-files.ts";
 
 /** Options of `jiji dns serve`, as the command line gives them; either a settings file or the rest. */
 export interface DnsServeOptions {
@@ -32,7 +32,7 @@ export interface DnsServeOptions {
  */
 export async function startDnsService(options: DnsServeOptions): Promise<DnsServer> {
   const read = (): DnsSettings =>
-    options.settings === undefined ? settingsOf(options) : readSettings(options.settings, dnsSettingsSchema);
+    options.settings === undefined ? settingsOf(options) : loadSettings(options.settings, dnsSettingsSchema);
   const settings = read();
   const url = parseStoreUrl(settings.store.url);
   if (url === undefined) {
@@ -43,7 +43,7 @@ export async function startDnsService(options: DnsServeOptions): Promise<DnsServ
   const { tokenFile } = settings.store;
   const log = (text: string): void => void process.stderr.write(`${text}\n`);
   const server = await startDnsServer(settings, {
-    store: openStoreClient({ url, token: tokenFile === null ? undefined : readTokenFile(tokenFile) }),
+    store: openStoreClient({ url, token: tokenFile === null ? undefined : loadTokenFile(tokenFile) }),
     clock: systemClock,
     log: { info: log, warn: log },
     workerUrl: process.platform === "linux" ? new URL("./dns-worker.ts", import.meta.url) : undefined,

@@ -15,7 +15,7 @@ import { parseStoreUrl } from "../store/store-url.ts";
 import { StoreError } from "../store/store.ts";
 import { readAgentState } from "../system/agent-client.ts";
 import { systemClock } from "../system/clock.ts";
-import { readTokenFile } from "./service-files.ts";
+import { loadTokenFile } from "./service-files.ts";
 
 /** Options of `jiji dns trace`, as the command line gives them. */
 export interface DnsTraceOptions {
@@ -59,7 +59,7 @@ async function traceFromStore(store: string, name: string, options: DnsTraceOpti
     const why = agent.state === "unknown" ? agent.why : `nobody listens at ${options.agentSocket ?? ""}`;
     throw new JijiError("remote", `the agent could not be asked: ${why}`, { hint: "systemctl status jiji-agent" });
   }
-  const token = options.tokenFile === undefined ? undefined : readTokenFile(options.tokenFile);
+  const token = options.tokenFile === undefined ? undefined : loadTokenFile(options.tokenFile);
   const client = openStoreClient({ url, token });
   try {
     const given = { store: client, clock: systemClock, cluster, self, agent: agent?.value, ttlSeconds };

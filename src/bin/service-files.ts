@@ -3,8 +3,8 @@ import { z } from "zod";
 import { JijiError } from "../model/errors.ts";
 import { Secret } from "../model/secret.ts";
 
-/** Reads a service's settings file. Throws a {@link JijiError} that names the file and each wrong key. */
-export function readSettings<Schema extends z.ZodType>(path: string, schema: Schema): z.output<Schema> {
+/** Loads a service's settings file. Throws a {@link JijiError} that names the file and each wrong key. */
+export function loadSettings<Schema extends z.ZodType>(path: string, schema: Schema): z.output<Schema> {
   const hint = "run jiji network setup for this server, which writes the file";
   let json: unknown;
   try {
@@ -17,8 +17,8 @@ export function readSettings<Schema extends z.ZodType>(path: string, schema: Sch
   throw new JijiError("config", `${path}: ${z.prettifyError(parsed.error)}`, { hint });
 }
 
-/** Reads a bearer token that stands alone in a file. Throws a {@link JijiError}; the token is in no message. */
-export function readTokenFile(path: string): Secret {
+/** Loads a bearer token that stands alone in a file. Throws a {@link JijiError}; the token is in no message. */
+export function loadTokenFile(path: string): Secret {
   let text: string;
   try {
     text = readFileSync(path, "utf8").trim();

@@ -2,7 +2,7 @@ import { JijiError } from "../model/errors.ts";
 import { splitHostPort } from "../model/address.ts";
 import { startEmbeddedStore, type EmbeddedStore } from "../store/embedded/embedded.ts";
 import { systemClock } from "../system/clock.ts";
-import { readTokenFile } from "./service-files.ts";
+import { loadTokenFile } from "./service-files.ts";
 
 export interface StoreServeOptions {
   readonly listen: string;
@@ -16,7 +16,7 @@ export interface StoreServeOptions {
  */
 export async function startStoreService(options: StoreServeOptions): Promise<EmbeddedStore> {
   const listen = splitListen(options.listen);
-  const token = options.tokenFile === undefined ? undefined : readTokenFile(options.tokenFile);
+  const token = options.tokenFile === undefined ? undefined : loadTokenFile(options.tokenFile);
   const store = await startEmbeddedStore({ listen, databasePath: options.db, clock: systemClock, token });
   process.stdout.write(`${JSON.stringify({ url: store.url })}\n`);
   return store;

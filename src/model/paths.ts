@@ -52,6 +52,9 @@ export const PATHS = {
   containersConf: "/etc/containers/containers.conf",
 } as const;
 
+/** The search path of every program that jiji starts on a server, whatever the path of who starts jiji. */
+export const PROGRAM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /**
  * Where an upload with this content waits until apply renames it into place. It got this name only after its hash was
  * checked, in a folder that only root can enter, so a file at this path has the content that the hash names.

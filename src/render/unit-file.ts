@@ -1,3 +1,5 @@
+import { PROGRAM_PATH } from "../model/paths.ts";
+
 /** The sections of a systemd unit in order; each line is `key=value` with a value that this release wrote or parsed. */
 export type UnitSections = Readonly<Record<string, readonly (readonly [key: string, value: string])[]>>;
 
@@ -19,9 +21,7 @@ function checked(key: string, value: string): string {
  * pass on: a compiled Bun program and Corrosion both obey variables that could come from a stray setting.
  */
 export function cleanStart(variables: readonly string[], argv: readonly string[]): string {
-  return ["/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"]
-    .concat(variables, argv)
-    .join(" ");
+  return ["/usr/bin/env", "-i", `PATH=${PROGRAM_PATH}`, "LC_ALL=C"].concat(variables, argv).join(" ");
 }
 
 /** Takes away what none of jiji's services needs. Writable and executable memory stays, since a JIT needs it. */

@@ -1,4 +1,5 @@
 import { REMOTE_SUBCOMMANDS } from "../model/node/subcommands.ts";
+import { PROGRAM_PATH } from "../model/paths.ts";
 
 /**
  * The only texts of jiji's that a server's shell ever reads. They are constants: hashes, sizes and requests come on
@@ -17,7 +18,7 @@ function script(lines: readonly string[]): string {
 /** POSIX patterns only: shells differ in how they read negated bracket expressions. */
 const DIGITS = Array.from({ length: 12 }, (_, count) => "[0-9]".repeat(count + 1)).join("|");
 const HEX_64 = "[0-9a-f]".repeat(64);
-const ENVIRONMENT = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; LC_ALL=C; export PATH LC_ALL;";
+const ENVIRONMENT = `PATH=${PROGRAM_PATH}; LC_ALL=C; export PATH LC_ALL;`;
 const CHECK_HASH = `case "$hash" in ${HEX_64}) ;; *) echo "jiji: malformed hash" >&2; exit 64 ;; esac;`;
 
 /**
@@ -76,7 +77,7 @@ const RUN = script([
   `case "$subcommand" in ${REMOTE_SUBCOMMANDS.join("|")}) ;; *) echo "jiji: malformed request" >&2; exit 64 ;; esac;`,
   'program="/opt/jiji/staging/$hash/file"; [ -x "$program" ] || program=/opt/jiji/bin/jiji;',
   'if [ -x "$program" ]; then :; else echo "jiji: not installed" >&2; exit 69; fi;',
-  "cd / && exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C",
+  `cd / && exec env -i PATH=${PROGRAM_PATH} LC_ALL=C`,
   '"$program" node "$subcommand"',
 ]);
 

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { PROGRAM_PATH } from "../model/paths.ts";
 import { splitLines } from "./line-split.ts";
 
 /** A running program whose output is read as it comes. */
@@ -29,7 +30,7 @@ export const startPiped: StartPiped = ([program, ...args], input) => {
   const child = spawn(program, args, {
     stdio: ["pipe", "pipe", "pipe"],
     cwd: "/",
-    env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+    env: { PATH: PROGRAM_PATH, LC_ALL: "C" },
   });
   let stderr = Buffer.alloc(0);
   child.stderr.on("data", (chunk: Buffer) => {

@@ -1,7 +1,7 @@
 import { constants } from "node:os";
+import { PROGRAM_PATH } from "../model/paths.ts";
 import { ProgramMissing, type ProgramResult, type Programs, type RunOptions } from "./host.ts";
 
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_TIMEOUT_MS = 120_000;
 
 /** How long to wait for the output after the exit: a daemon that the program leaves behind may hold it open. */
@@ -45,7 +45,7 @@ async function atMost(timeMs: number, work: Promise<unknown>): Promise<void> {
 function spawn(argv: readonly [string, ...string[]], input: string | Uint8Array | undefined) {
   try {
     return Bun.spawn([...argv], {
-      env: { PATH, LC_ALL: "C" },
+      env: { PATH: PROGRAM_PATH, LC_ALL: "C" },
       cwd: "/",
       stdin: input === undefined ? "ignore" : typeof input === "string" ? Buffer.from(input, "utf8") : input,
       stdout: "pipe",
