@@ -1,11 +1,12 @@
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { splitLines } from "../system/line-split.ts";
 import { EngineError } from "./engine.ts";
 
 /** A read that takes longer than this counts as not answered. */
 const READ_TIMEOUT_MS = 10_000;
 
 /** One line of a stream is never longer than this; a longer one breaks the stream off. */
-const MAX_LINE_CHARS = 4 * 1024 * 1024;
+const MAX_LINE_BYTES = 4 * 1024 * 1024;
 
 interface UnixRequestInit extends RequestInit {
   readonly unix: string;
@@ -56,7 +57,10 @@ export class UnixHttp {
         throw new EngineError(`${what}: status ${response.status}`);
       }
       onOpen();
-      yield* parseLines(response.body, what);
+      for await (const line of splitLines(response.body, MAX_LINE_BYTES)) {
+        const value = parseJsonLine(line);
+        if (value !== undefined) yield value;
+      }
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof EngineError) throw error;
@@ -71,21 +75,6 @@ function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.name === "TimeoutError") return "no answer in time";
   return "code" in error && typeof error.code === "string" ? error.code : error.message;
-}
-
-async function* parseLines(body: ReadableStream<Uint8Array>, what: string): AsyncGenerator<unknown> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const chunk of body) {
-    rest += decoder.decode(chunk, { stream: true });
-    const lines = rest.split("\n");
-    rest = lines.pop() ?? "";
-    if (rest.length > MAX_LINE_CHARS) throw new EngineError(`${what}: a line of the stream has no end`);
-    for (const line of lines) {
-      const value = parseJsonLine(line);
-      if (value !== undefined) yield value;
-    }
-  }
 }
 
 function parseJsonLine(line: string): unknown {
