@@ -11,6 +11,7 @@ import {
 import { ARCH_SPELLINGS } from "../model/architecture.ts";
 import { parseClusterCidr } from "../model/cluster.ts";
 import { normalizeToLabel, parseDnsLabel } from "../model/names.ts";
+import { engineKindSchema } from "../model/node-spec.ts";
 import { branded } from "../model/schema.ts";
 import type { EndpointWords } from "./deploy-config.ts";
 import { parseProxyJump, SSH_HOST, SSH_USER, parseSshHost, parseSshUser } from "./ssh-words.ts";
@@ -51,8 +52,6 @@ const path = z
   .string()
   .regex(/^[^"'\\\p{Cc}]+$/u, { error: "a path may not hold quotes, backslashes or control characters" });
 
-const engine = z.enum(["docker", "podman"]);
-
 const endpoint = branded(
   parseEndpointWords,
   (text) => `"${text}" is not an endpoint: give an address or host name with a port, such as 203.0.113.9:31820`,
@@ -89,7 +88,7 @@ const serverShape = {
     .enum(ARCH_SPELLINGS)
     .optional()
     .describe("Processor architecture; when given, a server with another one is refused"),
-  engine: engine.optional().describe("Container engine of this server; wins over builder.engine"),
+  engine: engineKindSchema.optional().describe("Container engine of this server; wins over builder.engine"),
   endpoint: z
     .union([endpoint, z.array(endpoint).min(1).max(8)], { error: "give one endpoint or a list of them" })
     .optional()
@@ -168,7 +167,7 @@ const networkShape = {
 };
 
 const builderShape = {
-  engine: engine.optional().describe("Container engine of the servers; default: what is found on each"),
+  engine: engineKindSchema.optional().describe("Container engine of the servers; default: what is found on each"),
 };
 
 /** Keys of deploying: accepted and left alone. */

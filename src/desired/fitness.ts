@@ -4,7 +4,7 @@ import { parseArch, type Arch } from "../model/architecture.ts";
 import { cidrsOverlap, parseCidr, serverAddress, type ClusterCidr } from "../model/cluster.ts";
 import { finding, type Finding } from "../model/finding.ts";
 import type { NodeFacts } from "../model/node/observe.ts";
-import type { EngineKind } from "../model/node-spec.ts";
+import { ENGINE_KINDS, type EngineKind } from "../model/node-spec.ts";
 import { OWN_PORTS, type OwnPort } from "../model/ports.ts";
 import { isOlderVersion } from "../model/version.ts";
 import type { Seat } from "./allocation.ts";
@@ -66,7 +66,7 @@ function checkGlibc(arch: Arch, version: string, release: ReleaseChoice): Findin
 export function chooseEngine(server: ObservedServer): EngineKind | undefined {
   if (server.config.engine !== undefined) return server.config.engine;
   if (server.facts.spec.state === "found") return server.facts.spec.value.engine;
-  const there = (["docker", "podman"] as const).filter((kind) => server.facts.engines[kind].state !== "absent");
+  const there = ENGINE_KINDS.filter((kind) => server.facts.engines[kind].state !== "absent");
   return there.length === 1 ? there[0] : undefined;
 }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { engineKindSchema } from "./node-spec.ts";
 
 /** What root may ask the server's own agent on its control socket (0600): one JSON line as request, one as answer. */
 export const agentRequestSchema = z.discriminatedUnion("type", [
@@ -54,7 +55,7 @@ export const agentAnswerSchema = z.discriminatedUnion("type", [
     ready: z.boolean(),
     /** as far as is known, the store agrees with the engine */
     settled: z.boolean(),
-    engine: z.object({ kind: z.enum(["docker", "podman"]), isAnswering: z.boolean() }),
+    engine: z.object({ kind: engineKindSchema, isAnswering: z.boolean() }),
     /** containers on the network, and how many of them have a row */
     containers: z.object({ known: z.int(), published: z.int() }),
     peers: z.array(peerSchema),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { engineKindSchema } from "./node-spec.ts";
 import { PATHS } from "./paths.ts";
 
 /**
@@ -14,7 +15,7 @@ export const agentSettingsSchema = z.object({
     tokenFile: z.string(),
   }),
   engine: z.object({
-    kind: z.enum(["docker", "podman"]),
+    kind: engineKindSchema,
     /** the engine's API socket, e.g. /run/docker.sock */
     socket: z.string(),
     /** the containers' network */

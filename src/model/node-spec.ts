@@ -8,6 +8,7 @@ import { branded, list } from "./schema.ts";
 export const engineKindSchema = z.enum(["docker", "podman"]);
 
 export type EngineKind = z.output<typeof engineKindSchema>;
+export const ENGINE_KINDS: readonly EngineKind[] = engineKindSchema.options;
 
 const endpoints = list(branded(parseEndpoint), 16);
 
