@@ -145,6 +145,17 @@ describe("forwarding", () => {
     expect(upstream.asked.map(({ protocol }) => protocol)).toEqual(["udp", "tcp"]);
   });
 
+  test("a truncated answer whose resolver has no TCP is passed on with TC, by UDP and TCP", async () => {
+    const { server, upstream } = await world();
+    upstream.onQuestion = (asked) => {
+      if (asked.protocol === "udp") asked.answer({ flags: 0x380, answers: [addressOf(asked, "192.0.2.7")] });
+      else asked.send(Buffer.from("x"));
+    };
+    const truncated = { rcode: "NOERROR", flag_tc: true, answers: [{ data: "192.0.2.7" }] };
+    expect(await ask(server, "A", "cut.example")).toMatchObject(truncated);
+    expect(await askTcp(server, "cut.example")).toMatchObject(truncated);
+  });
+
   test("a failing zone does not displace what was known of it", async () => {
     const { server, upstream } = await world();
     upstream.onQuestion = (asked) => asked.answer({ answers: [addressOf(asked, "192.0.2.1", 1)] });

@@ -133,9 +133,8 @@ describe("asking resolvers", () => {
   // dns-contract: no-malformed-answers
   test("malformed answers are not taken, counted, and another resolver is asked", async () => {
     const spoilers: ((raw: Buffer, end: number) => Buffer)[] = [
-      // cut, lengthened, counts that lie
+      // cut, counts that lie
       (raw) => raw.subarray(0, -1),
-      (raw) => Buffer.concat([raw, Buffer.from([0])]),
       (raw) => (raw.writeUInt16BE(2, 6), raw),
       // the owner points forward, to itself, into the header
       (raw, end) => (raw.writeUInt16BE(0xc000 | (end + 4), end), raw),
@@ -176,16 +175,77 @@ describe("asking resolvers", () => {
     expect(asking.counts.malformed).toBe(1);
   });
 
-  test("a resolver that does not know EDNS is asked without", async () => {
+  const BADVERS = { type: "OPT", name: ".", extendedRcode: 1, udpPayloadSize: 1232, flags: 0, options: [] } as const;
+  test.each([
+    ["FORMERR", ({ answer }: Asked) => answer({ flags: 0x181 })],
+    ["SERVFAIL", ({ answer }: Asked) => answer({ flags: 0x182 })],
+    ["NOTIMP", ({ answer }: Asked) => answer({ flags: 0x184 })],
+    ["REFUSED", ({ answer }: Asked) => answer({ flags: 0x185 })],
+    ["BADVERS", ({ answer }: Asked) => answer({ additionals: [BADVERS as never] })],
+    ["FORMERR without the question", ({ answer }: Asked) => answer({ flags: 0x181, questions: [] })],
+  ])("a resolver that says %s to EDNS is asked without, and that is remembered", async (_, refuse) => {
     const upstream = await resolver((asked) => {
-      const hasOpt = asked.packet.additionals!.length > 0;
-      if (hasOpt) asked.answer({ flags: 0x181 });
+      if (asked.packet.additionals!.length > 0) refuse(asked);
       else asked.answer({ answers: [addressOf(asked, "192.0.2.9")] });
     });
     const asking = forwarder([upstream]);
     expect(addressIn(await ask(asking, "a.example"))).toBe("192.0.2.9");
     expect(addressIn(await ask(asking, "b.example"))).toBe("192.0.2.9");
     expect(upstream.asked).toHaveLength(3);
+  });
+
+  test("a resolver that drops questions with EDNS is asked without; two such silences are remembered", async () => {
+    const upstream = await resolver((asked) => {
+      if (asked.packet.additionals!.length === 0) asked.answer({ answers: [addressOf(asked, "192.0.2.9")] });
+    });
+    const asking = forwarder([upstream]);
+    expect(addressIn(await ask(asking, "a.example"))).toBe("192.0.2.9");
+    expect(addressIn(await ask(asking, "b.example"))).toBe("192.0.2.9");
+    const beforehand = upstream.asked.length;
+    expect(addressIn(await ask(asking, "c.example"))).toBe("192.0.2.9");
+    expect(upstream.asked.length).toBe(beforehand + 1);
+  });
+
+  test("a failure of a resolver that knows EDNS is its answer, and costs no second question", async () => {
+    const upstream = await resolver((asked) => {
+      const isBroken = asked.packet.questions![0]!.name.startsWith("broken");
+      if (isBroken) asked.answer({ flags: 0x182 });
+      else asked.answer({ answers: [addressOf(asked, "192.0.2.9")] });
+    });
+    const asking = forwarder([upstream]);
+    await ask(asking, "a.example");
+    expect(await ask(asking, "broken.example")).toMatchObject({ rcode: RCODE.SERVFAIL });
+    expect(upstream.asked.every(({ packet }) => packet.additionals!.length > 0)).toBe(true);
+  });
+
+  test("a truncated answer whose TCP fails is given as it is: truncated, and not kept", async () => {
+    for (const cut of [0, 3]) {
+      const upstream = await resolver(({ protocol, raw, send }) => {
+        if (protocol === "tcp") return send(Buffer.from("nonsense"));
+        const end = 12 + encodeName("long.example")!.length + 4;
+        const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+        const answer = Buffer.concat([raw.subarray(0, end), record.subarray(0, record.length - cut)]);
+        answer.writeUInt16BE(0x8380, 2);
+        answer.writeUInt16BE(1, 6);
+        answer.writeUInt16BE(0, 10);
+        send(answer);
+      });
+      const answer = await ask(forwarder([upstream]), "long.example");
+      expect(answer).toMatchObject({ isTruncated: true, ttlSeconds: 0, answers: cut === 0 ? 1 : 0 });
+    }
+  });
+
+  test("octets after an answer are left out of it", async () => {
+    const upstream = await resolver(({ raw, send }) => {
+      const end = 12 + encodeName("example.org")!.length + 4;
+      const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+      const answer = Buffer.concat([raw.subarray(0, end), record, Buffer.from("and more")]);
+      answer.writeUInt16BE(0x8180, 2);
+      answer.writeUInt16BE(1, 6);
+      answer.writeUInt16BE(0, 10);
+      send(answer);
+    });
+    expect(addressIn(await ask(forwarder([upstream]), "example.org"))).toBe("192.0.2.7");
   });
 
   // dns-contract: any-octets

@@ -61,7 +61,17 @@ describe("which resolvers are asked", () => {
       "nameserver 192.0.2.300",
       "options edns0",
     ].join("\n");
-    expect(parseResolvConf(text)).toEqual(["192.0.2.1:53", "192.0.2.2:53", "[2001:db8::1]:53"] as Endpoint[]);
+    expect(parseResolvConf(text)).toEqual([
+      "192.0.2.1:53",
+      "192.0.2.2:53",
+      "[2001:db8::1]:53",
+      "[fe80::1%eth0]:53",
+    ] as Endpoint[]);
+  });
+
+  test("a link-local resolver keeps its zone, and an IPv4 address has none", () => {
+    const text = "nameserver fe80::1%eth0\nnameserver FE80::2%wlan0.5 # here\nnameserver 192.0.2.1%eth0\n";
+    expect(parseResolvConf(text)).toEqual(["[fe80::1%eth0]:53", "[fe80::2%wlan0.5]:53"] as Endpoint[]);
   });
 
   // dns-contract: resolv-conf

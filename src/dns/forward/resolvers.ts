@@ -77,20 +77,26 @@ export class Resolvers {
 
 function isThisMachine(host: string): boolean {
   if (host.startsWith("127.")) return true;
-  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host));
+  return Object.values(networkInterfaces()).some((addresses) =>
+    addresses?.some(({ address }) => address === host.split("%")[0]),
+  );
 }
 
 function isStub(endpoint: Endpoint): boolean {
   return STUBS.has(splitHostPort(endpoint)?.host ?? "");
 }
 
-/** Addresses of resolvers in a resolv.conf's text, in order, each once (resolv.conf(5)); zones of IPv6 are left out. */
+/**
+ * Addresses of resolvers in a resolv.conf's text, in order, each once (resolv.conf(5)). A link-local one keeps its zone
+ * (RFC 4007 §11), since without it nobody knows which link is meant.
+ */
 export function parseResolvConf(text: string): readonly Endpoint[] {
   const servers = new Set<Endpoint>();
   for (const line of text.split("\n")) {
-    const match = /^\s*nameserver\s+([0-9A-Fa-f:.]+)(?:\s|$)/.exec(line);
-    const endpoint = match?.[1] === undefined ? undefined : endpointOf(match[1], DNS_PORT);
-    if (endpoint !== undefined) servers.add(endpoint);
+    const [, address = "", zone = ""] = /^\s*nameserver\s+([0-9A-Fa-f:.]+)(%[\w.-]{1,15})?(?:\s|$)/.exec(line) ?? [];
+    const endpoint = endpointOf(address, DNS_PORT);
+    if (endpoint === undefined || (zone !== "" && !address.includes(":"))) continue;
+    servers.add(endpoint.replace("]", `${zone}]`) as Endpoint);
   }
   return [...servers];
 }

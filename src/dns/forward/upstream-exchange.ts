@@ -1,4 +1,5 @@
 import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { splitHostPort, type Endpoint } from "../../model/address.ts";
 import { exchangeTcp } from "../../system/dns-client.ts";
 import {
@@ -6,7 +7,6 @@ import {
   encodeUpstreamQuery,
   isAnswerTo,
   isTruncated,
-  rcodeOf,
   type UpstreamAnswer,
   type UpstreamQuestion,
 } from "../wire/upstream-message.ts";
@@ -18,7 +18,22 @@ const SOCKETS = 8;
 /** Questions after which a socket is replaced by one with another port. */
 const QUESTIONS_PER_SOCKET = 256;
 
-const TCP_TIMEOUT_MS = 3_000;
+const TCP_TIMEOUT_MS = 2_000;
+
+/** A resolver that is silent for so long is asked without OPT as well, while the wait goes on. */
+const SILENT_MS = 500;
+
+/** Silences in a row that are OPT's fault; a single one may be a lost packet. */
+const SILENCES = 2;
+
+/** After an answer to a question with OPT, a failure within this time has another cause. */
+const OPT_WORKS_MS = 60_000;
+
+/** A resolver that answers without OPT only is tried with it again after this (RFC 6891 §6.2.2). */
+const OPT_AGAIN_MS = 15 * 60_000;
+
+/** What resolvers say that do not know OPT, and do not say so as RFC 6891 §7 wants. BADVERS is read as SERVFAIL. */
+const BLAMES_OPT: ReadonlySet<number> = new Set([RCODE.FORMERR, RCODE.NOTIMP, RCODE.SERVFAIL, RCODE.REFUSED]);
 
 /** What a resolver, or somebody who poses as it, sends besides answers. */
 export type Noise = "junk" | "malformed";
@@ -46,8 +61,10 @@ export class UpstreamExchange {
   readonly #host: string;
   readonly #port: number;
   readonly #sockets = new Map<number, Promise<ConnectedSocket>>();
-  /** the resolver was seen to refuse OPT */
-  #hasNoEdns = false;
+  /** until when the resolver is asked without OPT; by `performance.now()` */
+  #plainUntilMs = 0;
+  #optWorkedAtMs = Number.NEGATIVE_INFINITY;
+  #silences = 0;
   #isClosed = false;
 
   /** @param onNoise called for each packet that is no answer to any question, or a malformed one */
@@ -60,23 +77,74 @@ export class UpstreamExchange {
   }
 
   /**
-   * Resolves with the resolver's answer, whatever its RCODE. Rejects when the signal ends it, the resolver's port is
-   * closed, or its answer is malformed.
+   * Resolves with the resolver's answer, whatever its RCODE; a truncated one is asked for over TCP, and given as it is when
+   * that fails. Rejects when the signal ends it, the resolver's port is closed, or its answer is malformed.
    */
   async ask(question: UpstreamQuestion, signal: AbortSignal): Promise<UpstreamAnswer> {
-    let message = await this.#askUdp(question, signal, !this.#hasNoEdns);
-    const rcode = rcodeOf(message);
-    if (!this.#hasNoEdns && (rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP)) {
-      message = await this.#askUdp(question, signal, false);
-      this.#hasNoEdns = rcodeOf(message) !== rcode;
-    }
-    if (isTruncated(message)) message = await this.#askTcp(question, signal);
+    const message = this.#isPlain
+      ? await this.#askUdp(question, signal, false)
+      : await this.#askWithOpt(question, signal);
+    const whole = isTruncated(message) ? await this.#askTcp(question, signal).catch(() => message) : message;
+    signal.throwIfAborted();
+    return this.#read(whole, question);
+  }
+
+  get #isPlain(): boolean {
+    return performance.now() < this.#plainUntilMs;
+  }
+
+  #read(message: Uint8Array, question: UpstreamQuestion): UpstreamAnswer {
     const answer = decodeUpstreamAnswer(message, question);
-    if (answer === undefined) {
-      this.#onNoise("malformed");
-      throw new Error(`${this.endpoint} sent a malformed answer`);
+    if (answer !== undefined) return answer;
+    this.#onNoise("malformed");
+    throw new Error(`${this.endpoint} sent a malformed answer`);
+  }
+
+  /**
+   * Asks with OPT, and once without when the resolver fails or is silent: firewalls drop such questions, and old
+   * resolvers refuse them in many ways. What a resolver does without OPT and not with it is remembered.
+   */
+  async #askWithOpt(question: UpstreamQuestion, signal: AbortSignal): Promise<Uint8Array> {
+    const end = new AbortController();
+    const both = AbortSignal.any([signal, end.signal]);
+    const withOpt = this.#askUdp(question, both, true);
+    const withoutOpt = sleep(SILENT_MS, undefined, { signal: both }).then(() => this.#askUdp(question, both, false));
+    // Neither failure is lost: one of the two decides.
+    withOpt.catch(() => undefined);
+    withoutOpt.catch(() => undefined);
+    try {
+      const [message, hadOpt] = await Promise.race([
+        withOpt.then((answer) => [answer, true] as const),
+        withoutOpt.then((answer) => [answer, false] as const),
+      ]);
+      if (hadOpt) return await this.#judge(message, question, both);
+      if (!this.#hasOptWorked && ++this.#silences >= SILENCES) this.#askPlainly();
+      return message;
+    } finally {
+      end.abort(new Error("answered"));
     }
-    return answer;
+  }
+
+  /** Gives the answer to a question with OPT, or a better one without. */
+  async #judge(message: Uint8Array, question: UpstreamQuestion, signal: AbortSignal): Promise<Uint8Array> {
+    const rcode = this.#read(message, question).rcode;
+    this.#silences = 0;
+    const isOwnFailure = rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED;
+    if (!BLAMES_OPT.has(rcode)) this.#optWorkedAtMs = performance.now();
+    if (!BLAMES_OPT.has(rcode) || (isOwnFailure && this.#hasOptWorked)) return message;
+    const plain = await this.#askUdp(question, signal, false);
+    if (BLAMES_OPT.has(this.#read(plain, question).rcode)) return message;
+    this.#askPlainly();
+    return plain;
+  }
+
+  get #hasOptWorked(): boolean {
+    return performance.now() - this.#optWorkedAtMs < OPT_WORKS_MS;
+  }
+
+  #askPlainly(): void {
+    this.#plainUntilMs = performance.now() + OPT_AGAIN_MS;
+    this.#silences = 0;
   }
 
   close(): void {
@@ -160,7 +228,7 @@ export class UpstreamExchange {
 
   async #askTcp(question: UpstreamQuestion, signal: AbortSignal): Promise<Uint8Array> {
     const id = randomInt(65_536);
-    const query = encodeUpstreamQuery(question, id, !this.#hasNoEdns);
+    const query = encodeUpstreamQuery(question, id, !this.#isPlain);
     const message = await exchangeTcp({ address: this.#host, port: this.#port }, query, TCP_TIMEOUT_MS, signal);
     signal.throwIfAborted();
     if (message !== undefined && isAnswerTo(message, question, id)) return message;

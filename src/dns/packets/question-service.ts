@@ -222,6 +222,7 @@ function keyOf(question: Question): string {
 export function composeAnswer(head: Uint8Array, asker: Asker, found: UpstreamAnswer, flags: number): Uint8Array {
   const optBytes = optBytesOf(asker);
   const fits = head.length + found.body.length + optBytes <= asker.limit;
+  const isWhole = fits && !found.isTruncated;
   const length = head.length + (fits ? found.body.length : 0);
   const bytes = new Uint8Array(length + optBytes);
   const view = new DataView(bytes.buffer);
@@ -231,7 +232,7 @@ export function composeAnswer(head: Uint8Array, asker: Asker, found: UpstreamAns
   const wantsAuthentic = asker.isDnssecOk || (asked & FLAG.AD) !== 0;
   const authentic = found.isAuthentic && wantsAuthentic ? FLAG.AD : 0;
   const copied = asked & (FLAG.RD | FLAG.CD);
-  view.setUint16(2, FLAG.QR | copied | FLAG.RA | flags | authentic | (fits ? 0 : FLAG.TC) | found.rcode);
+  view.setUint16(2, FLAG.QR | copied | FLAG.RA | flags | authentic | (isWhole ? 0 : FLAG.TC) | found.rcode);
   view.setUint16(6, fits ? found.answers : 0);
   view.setUint16(8, fits ? found.authorities : 0);
   view.setUint16(10, (fits ? found.additionals : 0) + (asker.hasOpt ? 1 : 0));

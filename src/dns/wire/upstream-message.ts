@@ -14,6 +14,8 @@ export interface UpstreamQuestion {
 export interface UpstreamAnswer {
   readonly rcode: number;
   readonly isAuthentic: boolean;
+  /** it says itself that it is not whole, and could not be had whole */
+  readonly isTruncated: boolean;
   /** everything after the question; its compression pointers count from the message's beginning */
   readonly body: Uint8Array;
   readonly answers: number;
@@ -29,6 +31,7 @@ export interface UpstreamAnswer {
 export const NO_ANSWER: UpstreamAnswer = {
   rcode: RCODE.SERVFAIL,
   isAuthentic: false,
+  isTruncated: false,
   body: new Uint8Array(0),
   answers: 0,
   authorities: 0,
@@ -90,12 +93,21 @@ export function isTruncated(message: Uint8Array): boolean {
 }
 
 /** The header's RCODE. */
-export function rcodeOf(message: Uint8Array): number {
+function rcodeOf(message: Uint8Array): number {
   return viewOf(message).getUint16(2) & 15;
 }
 
-/** Reads an answer that {@link isAnswerTo} has passed; undefined when it is malformed anywhere. */
+/**
+ * Reads an answer that {@link isAnswerTo} has passed; undefined when it is malformed anywhere. A truncated one may end in
+ * the middle of a record: of that nothing is taken but its RCODE. Octets after the last record are left out.
+ */
 export function decodeUpstreamAnswer(message: Uint8Array, question: UpstreamQuestion): UpstreamAnswer | undefined {
+  const answer = decodeWhole(message, question);
+  if (!isTruncated(message)) return answer;
+  return { ...(answer ?? { ...NO_ANSWER, rcode: rcodeOf(message) }), isTruncated: true, ttlSeconds: 0 };
+}
+
+function decodeWhole(message: Uint8Array, question: UpstreamQuestion): UpstreamAnswer | undefined {
   const view = viewOf(message);
   // A resolver that could not read the question says nothing else.
   if (view.getUint16(4) === 0) return { ...NO_ANSWER, rcode: rcodeOf(message) };
@@ -117,13 +129,13 @@ export function decodeUpstreamAnswer(message: Uint8Array, question: UpstreamQues
     kept++;
     end = reader.at;
   }
-  if (reader.at !== message.length) return undefined;
   const flags = view.getUint16(2);
   const rcode = reader.extendedRcode === 0 ? flags & 15 : RCODE.SERVFAIL;
   const ttlsAt = reader.ttlsAt.filter((at) => at < end).map((at) => at - bodyAt);
   return {
     rcode,
     isAuthentic: (flags & FLAG.AD) !== 0,
+    isTruncated: false,
     body: message.slice(bodyAt, end),
     answers,
     authorities,
