@@ -49,6 +49,10 @@ export function failed(stderr: string, code = 1): ProgramResult {
   return { code, stdout: "", stderr };
 }
 
+/** Programs that only look, and whose failure means that nothing is known. */
+const LOOKS =
+  /^(systemctl show|wg show|ip .*\bshow\b|ip6?tables-save|nft .*\blist|(docker|podman) (network (ls|inspect)|ps|info|version))\b/;
+
 /** A machine in memory. Tests compare its whole state as text ({@link FakeHost.snapshot}). */
 export class FakeHost implements Host {
   readonly entries = new Map<string, FakeEntry>();
@@ -62,6 +66,9 @@ export class FakeHost implements Host {
   readonly clock: Clock & { now: number };
   /** changes made so far: file changes and programs that were run */
   changes = 0;
+  /** looks so far: readings of files, and programs that only look */
+  looks = 0;
+  #blindAt = -1;
   #stopAt = Number.POSITIVE_INFINITY;
   #hasStopped = false;
 
@@ -86,15 +93,26 @@ export class FakeHost implements Host {
     this.#stopAt = this.changes + count;
   }
 
-  /** Takes back {@link stopAfter}. */
+  /** Takes back {@link stopAfter} and {@link blindAfter}. */
   runOn(): void {
     this.#stopAt = Number.POSITIVE_INFINITY;
+    this.#blindAt = -1;
     this.#hasStopped = false;
   }
 
   /** Whether a change was refused since {@link stopAfter}: from then on the machine does nothing any more. */
   get hasStopped(): boolean {
     return this.#hasStopped;
+  }
+
+  /** The look after `count` more gives unknown, once: of a file, or by a program that only looks. */
+  blindAfter(count: number): void {
+    this.#blindAt = this.looks + count;
+  }
+
+  /** Called with every look: whether it sees nothing. */
+  isBlind(): boolean {
+    return this.looks++ === this.#blindAt;
   }
 
   /** Called before every change. */
@@ -170,6 +188,7 @@ export class FakeHost implements Host {
     const [name, ...args] = argv;
     const program = this.table.get(basename(name));
     if (program === undefined) throw new ProgramMissing(name);
+    if (LOOKS.test(argv.join(" ")) && this.isBlind()) return failed("it cannot look");
     this.change();
     this.log.push(argv.join(" "));
     const input = options.input === undefined ? "" : Buffer.from(options.input as string).toString("utf8");
@@ -187,7 +206,7 @@ class FakeFiles implements Files {
   }
 
   #look(path: string, followLast: boolean): Reading<FakeEntry> {
-    const why = this.#host.unreadable.get(path);
+    const why = this.#host.isBlind() ? `${path}: EIO` : this.#host.unreadable.get(path);
     if (why !== undefined) return { state: "unknown", why };
     const resolved = this.#host.resolve(path, followLast);
     const entry = resolved === undefined ? undefined : this.#host.entries.get(resolved);

@@ -2,14 +2,16 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startMemberWatch } from "../src/agent/mesh/member-watch.ts";
-import { readMembers } from "../src/apply/members-file.ts";
+import { loadMembers } from "../src/apply/members-file.ts";
 import { membersKind } from "../src/apply/kinds/members.ts";
 import { runCollect } from "../src/node/gc-collect.ts";
 import { parseIdentityFile } from "../src/model/identity.ts";
 import type { ServerId } from "../src/model/keys.ts";
 import { PATHS } from "../src/model/paths.ts";
 import type { SignedServerRecord } from "../src/model/server-record.ts";
+import type { MembersAction } from "../src/plan/kinds/members.ts";
 import { EMPTY_MANIFEST } from "../src/plan/manifest.ts";
+import type { Step } from "../src/plan/step.ts";
 import { systemClock } from "../src/system/clock.ts";
 import { systemFiles } from "../src/system/files.ts";
 import type { Files, Host } from "../src/system/host.ts";
@@ -47,14 +49,14 @@ const WRITERS: { readonly [Name in Writer]: (work: WritersWork[Name], host: Host
       const context = {
         host,
         goal: { ...goal, brought: [record] },
-        manifest: () => EMPTY_MANIFEST,
+        before: () => undefined,
         remember: async () => undefined,
         forget: async () => undefined,
         progress: () => undefined,
       };
       const observed = await membersKind.observe(host, context.goal, EMPTY_MANIFEST);
       for (const step of membersKind.plan(context.goal, observed, EMPTY_MANIFEST, [])) {
-        await membersKind.execute(step, context);
+        await membersKind.execute(step as Step<MembersAction>, context);
       }
     }
   },
@@ -74,7 +76,7 @@ const WRITERS: { readonly [Name in Writer]: (work: WritersWork[Name], host: Host
       await Bun.sleep(3);
     }
     for (;;) {
-      const file = await readMembers(files);
+      const file = await loadMembers(files);
       const known = file.state === "found" ? file.value.members.map(({ id }) => id) : [];
       if (records.every(({ id }) => known.includes(id))) break;
       await Bun.sleep(3);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { BRIDGE, ENGINE_NETWORK, INTERFACE } from "../model/ports.ts";
-import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { ABSENT, found, known, unknown, type Reading } from "../model/reading.ts";
 import {
   NETWORK_LABEL,
   type AttachedContainer,
@@ -8,8 +8,7 @@ import {
   type ObservedNetwork,
 } from "../plan/kinds/engine-network.ts";
 import { ProgramMissing, type Host } from "../system/host.ts";
-import { look, readJson } from "./look.ts";
-import { runChecked } from "./run-checked.ts";
+import { look, readJson, runChecked } from "./programs.ts";
 
 const BRIDGE_NAME = "com.docker.network.bridge.name";
 const BRIDGE_MTU = "com.docker.network.driver.mtu";
@@ -145,12 +144,10 @@ export async function createDockerNetwork(host: Host, network: DesiredNetwork): 
 
 /** Disconnects every container, running or not, and removes the network. No container is stopped. */
 export async function removeDockerNetwork(host: Host): Promise<void> {
-  const network = await observeDockerNetwork(host);
-  if (network.state === "absent") return;
-  if (network.state === "found") {
-    for (const { id } of network.value.attached) {
-      await runChecked(host, ["docker", "network", "disconnect", "--force", ENGINE_NETWORK, id]);
-    }
+  const network = known(await observeDockerNetwork(host), "the network of Docker");
+  if (network === undefined) return;
+  for (const { id } of network.attached) {
+    await runChecked(host, ["docker", "network", "disconnect", "--force", ENGINE_NETWORK, id]);
   }
   await runChecked(host, ["docker", "network", "rm", ENGINE_NETWORK]);
 }

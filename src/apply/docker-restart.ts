@@ -2,15 +2,13 @@ import { z } from "zod";
 import { JijiError } from "../model/errors.ts";
 import { PATHS } from "../model/paths.ts";
 import { UNITS } from "../model/units.ts";
-import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
-import { DOCKER_UNIT, ENGINE_DNS_KIND, INTERRUPTED_RESTART, type DockerDaemon } from "../plan/kinds/engine-dns.ts";
-import { manifestEntry } from "../plan/manifest.ts";
+import { ABSENT, found, known, unknown, type Reading } from "../model/reading.ts";
+import { DOCKER_UNIT, INTERRUPTED_RESTART, type DockerDaemon } from "../plan/kinds/engine-dns.ts";
 import { withLiveRestore } from "../render/daemon-json.ts";
 import type { Host } from "../system/host.ts";
 import type { ApplyContext } from "./kind.ts";
-import { look } from "./look.ts";
-import { restoreManaged, stateBefore } from "./managed-file.ts";
-import { runChecked } from "./run-checked.ts";
+import { restoreBefore, stateBefore } from "./managed-file.ts";
+import { look, runChecked } from "./programs.ts";
 
 const RESTART_TIMEOUT_MS = 180_000;
 const RELOAD_TIMEOUT_MS = 15_000;
@@ -44,8 +42,8 @@ export async function observeDaemon(host: Host): Promise<Reading<DockerDaemon>> 
 }
 
 /**
- * Restarts Docker and waits until it answers. Running containers go on running: a daemon takes up live-restore without a
- * restart, so it is given for the time of this one where it is not set. Only a swarm forbids that.
+ * Restarts Docker and waits until it answers. Containers keep running: Docker takes up live-restore without a restart, so it
+ * is switched on for the time of this one where it is off. A swarm forbids that.
  */
 export async function restartDocker(context: ApplyContext): Promise<void> {
   const { host } = context;
@@ -71,21 +69,20 @@ export async function restartDocker(context: ApplyContext): Promise<void> {
   }
 }
 
-/** Puts daemon.json back as it was before live-restore was lent; also after a crash in the middle. */
+/** Puts daemon.json back as it was before live-restore was switched on for a restart; also after a crash in the middle. */
 export async function finishRestart(context: ApplyContext): Promise<void> {
   const { host } = context;
-  const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, INTERRUPTED_RESTART);
-  if (entry === undefined) return;
-  // a key that is just missing would leave a running daemon as it is
+  const before = context.before(INTERRUPTED_RESTART);
+  if (before === undefined) return;
+  // a running daemon keeps a setting whose key is only removed
   await setLiveRestore(host, false);
-  await restoreManaged(host, PATHS.dockerDaemon, entry.before);
+  await restoreBefore(host.files, PATHS.dockerDaemon, before);
   await context.forget(INTERRUPTED_RESTART);
 }
 
 async function setLiveRestore(host: Host, isOn: boolean): Promise<void> {
   const text = await host.files.read(PATHS.dockerDaemon);
-  const content =
-    text.state === "unknown" ? undefined : withLiveRestore(text.state === "found" ? text.value : null, isOn);
+  const content = withLiveRestore(known(text, PATHS.dockerDaemon) ?? null, isOn);
   if (content === undefined)
     throw new JijiError("conflict", `${PATHS.dockerDaemon} cannot be read`, { hint: "correct it" });
   await host.files.write(PATHS.dockerDaemon, content, { mode: 0o644 });
@@ -106,8 +103,8 @@ async function setLiveRestore(host: Host, isOn: boolean): Promise<void> {
 }
 
 /**
- * Has jiji-agent let go of the engine's events: an engine that is told to stop waits 5 s for whoever listens to them. No
- * agent, or one that cannot be told, costs those 5 s and nothing else.
+ * Has jiji-agent stop listening to the engine's events: an engine that stops waits 5 s for its listeners. Without an agent, or
+ * with one that cannot be told, only those 5 s are lost.
  */
 export async function releaseEngine(host: Host): Promise<void> {
   await host.programs.run(["systemctl", "kill", "--kill-who=main", "--signal=HUP", UNITS.agent]).catch(() => undefined);
@@ -116,7 +113,7 @@ export async function releaseEngine(host: Host): Promise<void> {
 async function restartUnit({ host }: ApplyContext): Promise<void> {
   const hint = `journalctl -u ${DOCKER_UNIT} -n 50`;
   await releaseEngine(host);
-  // Its unit may be started three times a minute, and then stays down; this also takes the count back.
+  // The unit may be started three times a minute and then stays down; this resets the count.
   await runChecked(host, ["systemctl", "reset-failed", DOCKER_UNIT], { hint });
   await runChecked(host, ["systemctl", "restart", DOCKER_UNIT], { timeoutMs: RESTART_TIMEOUT_MS, hint });
   await runChecked(host, ["docker", "info", "--format", "{{.ServerVersion}}"], { timeoutMs: RESTART_TIMEOUT_MS, hint });

@@ -10,9 +10,9 @@ import { GUARD_PREFERENCES, GUARD_METRIC } from "../render/guard-routes.ts";
 import { FILTER_TABLE } from "../render/packet-filter.ts";
 import { ProgramMissing, type Host } from "../system/host.ts";
 import { observeRoutes } from "./links.ts";
-import { look, lookJson } from "./look.ts";
 import { seeFile } from "./managed-file.ts";
-import { observeUnit } from "./unit-state.ts";
+import { look, lookJson } from "./programs.ts";
+import { observeUnit } from "./units.ts";
 
 const tablesSchema = z.object({
   nftables: z.array(z.object({ table: z.object({ family: z.string(), name: z.string() }).optional() })),
@@ -128,7 +128,8 @@ async function isInstalled(host: Host, program: string): Promise<boolean> {
   }
 }
 
-async function observeGuardRoutes(host: Host): Promise<Reading<readonly string[]>> {
+/** The clusters that have a guarding route. */
+export async function observeGuardRoutes(host: Host): Promise<Reading<readonly string[]>> {
   const routes = await observeRoutes(host);
   if (routes.state !== "found") return routes;
   return found(
@@ -136,8 +137,8 @@ async function observeGuardRoutes(host: Host): Promise<Reading<readonly string[]
   );
 }
 
-/** Lines of `ip rule show`: preference, colon, tab, the rest. */
-async function observeGuardRules(
+/** The guarding rules, from lines of `ip rule show`: preference, colon, tab, the rest. */
+export async function observeGuardRules(
   host: Host,
 ): Promise<Reading<readonly { readonly preference: number; readonly shown: string }[]>> {
   const output = await look(host, ["ip", "-4", "rule", "show"]);

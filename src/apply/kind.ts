@@ -1,5 +1,6 @@
 import type { Host } from "../system/host.ts";
 import type { NodeGoal } from "../plan/goal.ts";
+import type { ManagedFileAction } from "../plan/managed-file.ts";
 import type { Manifest } from "../plan/manifest.ts";
 import type { Step } from "../plan/step.ts";
 
@@ -7,8 +8,8 @@ import type { Step } from "../plan/step.ts";
 export interface ApplyContext {
   readonly host: Host;
   readonly goal: NodeGoal;
-  /** The manifest as it is on disk at this moment. */
-  readonly manifest: () => Manifest;
+  /** What is remembered of a thing of this kind at this moment; undefined: nothing yet. */
+  readonly before: (target: string) => unknown;
   /**
    * Remembers the state from before, once: a second call for the same thing changes nothing. It is on disk when this
    * resolves; call it before the first change of the thing.
@@ -32,8 +33,16 @@ export interface ResourceKind<Observed, Action> {
    * Steps in the order in which they must run; empty when the world is as the goal says. `earlier` holds the steps of the
    * kinds before it that are planned and not yet done; most kinds have no use for it.
    */
-  plan(goal: NodeGoal, observed: Observed, manifest: Manifest, earlier: readonly Step[]): readonly Step<Action>[];
+  plan(
+    goal: NodeGoal,
+    observed: Observed,
+    manifest: Manifest,
+    earlier: readonly Step[],
+  ): readonly Step<Action | ManagedFileAction>[];
+  /** Never given a change of a managed file: the loop executes those, see `aroundFile`. */
   execute(step: Step<Action>, context: ApplyContext): Promise<void>;
+  /** What this kind does beside the `change` of one of its files, which it has to call; absent: nothing. */
+  aroundFile?(action: ManagedFileAction, change: () => Promise<void>, context: ApplyContext): Promise<void>;
   /** What the operator should know about the world as it is and no step will change, one line each; pure. */
   notes?(goal: NodeGoal, observed: Observed, manifest: Manifest): readonly string[];
 }

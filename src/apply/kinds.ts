@@ -8,13 +8,13 @@ import { identityKind } from "./kinds/identity.ts";
 import type { AnyResourceKind } from "./kind.ts";
 import { membersKind } from "./kinds/members.ts";
 import { packageKind } from "./kinds/package.ts";
-import type { Probes } from "./probes.ts";
 import { routeKind } from "./kinds/route.ts";
 import { sysctlKind } from "./kinds/sysctl.ts";
 import { tokenKind } from "./kinds/token.ts";
 import { agentUnitKind, dnsUnitKind, retiredUnitKind, storeUnitKind } from "./kinds/unit.ts";
 import { userKind } from "./kinds/user.ts";
 import { wireguardKind } from "./kinds/wireguard.ts";
+import type { Probes } from "./service-probes.ts";
 
 /**
  * Every kind of resource, in the order in which setup works; teardown goes through them backwards. The firewall stands

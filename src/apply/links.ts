@@ -2,7 +2,7 @@ import { z } from "zod";
 import { found, type Reading } from "../model/reading.ts";
 import type { ObservedRoute } from "../plan/kinds/route.ts";
 import type { Host } from "../system/host.ts";
-import { lookJson } from "./look.ts";
+import { lookJson } from "./programs.ts";
 
 /** A network interface of this server. */
 export interface Link {

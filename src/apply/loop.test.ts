@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { FakeHost } from "../../test/fake-host.ts";
 import { FakeLinux } from "../../test/fake-linux.ts";
 import { SAMPLE_PROGRAMS, sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
+import { JijiError } from "../model/errors.ts";
 import { sha256Of } from "../model/keys.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS, stagedFile } from "../model/paths.ts";
@@ -20,10 +21,10 @@ import { identityKind } from "./kinds/identity.ts";
 import { applyGoal, planGoal } from "./loop.ts";
 import { membersKind } from "./kinds/members.ts";
 import { packageKind } from "./kinds/package.ts";
-import type { Probes } from "./probes.ts";
 import { tokenKind } from "./kinds/token.ts";
 import { agentUnitKind, dnsUnitKind, retiredUnitKind, storeUnitKind } from "./kinds/unit.ts";
 import { userKind } from "./kinds/user.ts";
+import type { Probes } from "./service-probes.ts";
 
 const fine = async (): Promise<undefined> => undefined;
 const probes: Probes = { store: fine, agent: fine, dns: fine };
@@ -304,6 +305,30 @@ describe("laws", () => {
         },
       ),
       { numRuns: 20 },
+    );
+  }, 30_000);
+
+  test("whatever cannot be seen for a moment, nothing wrong is remembered of what was there before", async () => {
+    await fc.assert(
+      fc.asyncProperty(starts, goals, fc.nat(150), fc.nat(150), async (start, { spec, peers }, first, second) => {
+        const made = startingMachine(start);
+        const before = made.host.snapshot();
+        for (const [goal, count] of [
+          [join(spec, PEERS.slice(0, peers)), first],
+          [{ phase: "teardown" }, second],
+        ] as const) {
+          made.host.blindAfter(count);
+          await apply(made.host, goal).catch((error: unknown) => {
+            if (!(error instanceof JijiError)) throw error;
+          });
+          made.host.runOn();
+          await apply(made.host, goal);
+        }
+        await made.host.files.remove(PATHS.run);
+        expect(made.host.snapshot()).toBe(before);
+        expect(made.linux.running.size).toBe(0);
+      }),
+      { numRuns: 15 },
     );
   }, 30_000);
 

@@ -4,12 +4,13 @@ import type { ApplyEvent } from "../model/node/apply.ts";
 import { PATHS } from "../model/paths.ts";
 import type { NodeGoal } from "../plan/goal.ts";
 import { HOME } from "../plan/kinds/folder.ts";
-import type { Manifest } from "../plan/manifest.ts";
+import { manifestEntry, type Manifest } from "../plan/manifest.ts";
 import type { Step } from "../plan/step.ts";
 import type { Host } from "../system/host.ts";
 import type { AnyResourceKind, ApplyContext } from "./kind.ts";
+import { changeFile, isManagedFileAction } from "./managed-file.ts";
 import { ManifestFile } from "./manifest-file.ts";
-import { markPending } from "./pending-restart.ts";
+import { markPending } from "./units.ts";
 
 export interface ApplyOptions {
   readonly host: Host;
@@ -20,7 +21,7 @@ export interface ApplyOptions {
   readonly onEvent: (event: Extract<ApplyEvent, { type: "plan" | "step" | "progress" }>) => void;
 }
 
-/** What would have to be done for a goal, and what the kinds have to say of the world as it is. */
+/** The steps towards a goal, and the kinds' notes on the world as it is. */
 export interface GoalPlan {
   readonly steps: readonly Step[];
   readonly notes: readonly string[];
@@ -41,7 +42,7 @@ export async function planGoal(host: Host, kinds: readonly AnyResourceKind[], go
   return { steps, notes };
 }
 
-/** What there is to say of the world after the steps. Changes nothing. */
+/** The kinds' notes on the world after the steps. Changes nothing. */
 async function notesAfter(host: Host, kinds: readonly AnyResourceKind[], goal: NodeGoal): Promise<readonly string[]> {
   const { manifest } = await ManifestFile.load(host.files);
   const notes: string[] = [];
@@ -52,10 +53,9 @@ async function notesAfter(host: Host, kinds: readonly AnyResourceKind[], goal: N
 }
 
 /**
- * Makes this server as the goal says and tells the steps that were done and what is left to
- * say. It may stop at any point and be started again:
- * each kind is looked at anew just before its turn, and what stood there before is on disk before it changes. Throws what
- * a step throws; what was done until then stays done.
+ * Makes this server as the goal says. Gives the steps that were done and the notes that remain. It may stop at any point and be
+ * started again: each kind is observed and planned anew just before its turn, and what stood there before is on disk before it
+ * changes. Throws what a step throws; what was done until then stays done.
  */
 export async function applyGoal({ host, kinds, goal, onEvent }: ApplyOptions): Promise<GoalPlan> {
   const { steps: planned, notes } = await planGoal(host, kinds, goal);
@@ -117,7 +117,7 @@ async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<readonly 
   const context: ApplyContext = {
     host,
     goal,
-    manifest: () => file.manifest,
+    before: (target) => manifestEntry(file.manifest, kind.kind, target)?.before,
     remember: (target, before) => file.remember({ kind: kind.kind, target, before }),
     forget: (target) => file.forget(kind.kind, target),
     progress: (line) => run.onEvent({ type: "progress", line }),
@@ -125,7 +125,7 @@ async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<readonly 
   for (const step of steps) {
     run.report(step, "started");
     for (const unit of step.restarts ?? []) await markPending(host.files, unit);
-    await kind.execute(step, context);
+    await executeStep(kind, step, context);
     run.report(step, "done");
   }
   const rest = await planKind(kind, host, goal, file.manifest);
@@ -140,6 +140,13 @@ async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<readonly 
     );
   }
   return steps;
+}
+
+function executeStep(kind: AnyResourceKind, step: Step, context: ApplyContext): Promise<void> {
+  const { action } = step;
+  if (!isManagedFileAction(action)) return kind.execute(step, context);
+  const change = (): Promise<void> => changeFile(action, context);
+  return kind.aroundFile?.(action, change, context) ?? change();
 }
 
 async function planKind(

@@ -9,7 +9,7 @@ import { sampleRecord } from "../../test/sample-spec.ts";
 import { encodeIdentityFile } from "../model/identity.ts";
 import { encodeMembersFile, type MembersFile } from "../model/members-file.ts";
 import { PATHS } from "../model/paths.ts";
-import { changeMembers, readMembers } from "./members-file.ts";
+import { changeMembers, loadMembers } from "./members-file.ts";
 import { makeWireGuardKey } from "./wireguard-key.ts";
 
 const ROUNDS = 15;
@@ -44,7 +44,7 @@ function start(writer: Writer) {
 }
 
 async function members(): Promise<MembersFile> {
-  const reading = await readMembers(filesBelow(root));
+  const reading = await loadMembers(filesBelow(root));
   if (reading.state !== "found") throw new Error(JSON.stringify(reading));
   return reading.value;
 }

@@ -2,15 +2,14 @@ import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile, type MembersFile } 
 import { verifiedMembers } from "../model/membership.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
-import { found, unknown, type Reading } from "../model/reading.ts";
+import { found, known, unknown, type Reading } from "../model/reading.ts";
 import type { SignedServerRecord } from "../model/server-record.ts";
 import type { JoinGoal } from "../plan/goal.ts";
-import { known } from "../plan/managed-file.ts";
 import { mergeMembers } from "../plan/kinds/members.ts";
 import type { Files } from "../system/host.ts";
 
 /** members.json; malformed is unknown, never an empty mesh. */
-export async function readMembers(files: Files): Promise<Reading<MembersFile>> {
+export async function loadMembers(files: Files): Promise<Reading<MembersFile>> {
   const text = await files.read(PATHS.members);
   if (text.state !== "found") return text;
   const file = parseMembersFile(text.value);
@@ -25,7 +24,7 @@ export async function readMembers(files: Files): Promise<Reading<MembersFile>> {
  */
 export function changeMembers(files: Files, change: (file: MembersFile) => MembersFile): Promise<MembersFile> {
   return files.withLock(PATHS.membersLock, async () => {
-    const before = known(await readMembers(files), PATHS.members);
+    const before = known(await loadMembers(files), PATHS.members);
     const after = change(before ?? EMPTY_MEMBERS);
     if (before === undefined || encodeMembersFile(after) !== encodeMembersFile(before)) {
       await files.write(PATHS.members, encodeMembersFile(after), { mode: 0o644 });
@@ -44,7 +43,7 @@ export async function joinGoal(
   brought: readonly SignedServerRecord[],
   rest: Pick<JoinGoal, "expected" | "storeToken" | "restartEngine">,
 ): Promise<JoinGoal> {
-  const file = known(await readMembers(files), PATHS.members) ?? EMPTY_MEMBERS;
+  const file = known(await loadMembers(files), PATHS.members) ?? EMPTY_MEMBERS;
   const members = verifiedMembers(mergeMembers(file, brought, spec.cluster.cidr));
   return { phase: "join", spec, members, brought, ...rest };
 }

@@ -13,8 +13,8 @@ import type { Host } from "../system/host.ts";
 import { listDockerNetworks, observeDockerNetwork } from "./docker-network.ts";
 import { DNS_FILES } from "../plan/kinds/engine-dns.ts";
 import { observeLinks, observeRoutes } from "./links.ts";
-import { look } from "./look.ts";
 import { listPodmanNetworks, observePodmanNetwork } from "./podman-network.ts";
+import { look } from "./programs.ts";
 
 /** A range of addresses that something on this server uses. */
 export interface UsedNetwork {
@@ -113,7 +113,7 @@ async function interfaceObstacles(host: Host, manifest: Manifest): Promise<reado
 }
 
 async function engineNetworkObstacles(host: Host, engine: EngineKind, manifest: Manifest): Promise<readonly Finding[]> {
-  // what jiji made is no obstacle, and the engine need not be asked for it
+  // jiji's own network is no obstacle, and the engine need not be asked about it
   if (manifestEntry(manifest, ENGINE_NETWORK_KIND, networkTarget(engine)) !== undefined) return [];
   const network = engine === "docker" ? await observeDockerNetwork(host) : await observePodmanNetwork(host);
   if (network.state === "unknown") {

@@ -4,9 +4,11 @@ import { FakeHost, failed, ok } from "../../test/fake-host.ts";
 import { FakeLinux } from "../../test/fake-linux.ts";
 import { FakeEngines, FakeNetwork } from "../../test/fake-network.ts";
 import { sampleMember, sampleSpec } from "../../test/sample-spec.ts";
+import { JijiError } from "../model/errors.ts";
 import { PATHS } from "../model/paths.ts";
 import { UNITS } from "../model/units.ts";
 import type { JoinGoal, NodeGoal } from "../plan/goal.ts";
+import type { AnyResourceKind } from "./kind.ts";
 import { engineDnsKind } from "./kinds/engine-dns.ts";
 import { engineNetworkKind } from "./kinds/engine-network.ts";
 import { firewallKind } from "./kinds/firewall.ts";
@@ -16,9 +18,18 @@ import { sysctlKind } from "./kinds/sysctl.ts";
 import { makeWireGuardKey, publicHalf } from "./wireguard-key.ts";
 import { wireguardKind } from "./kinds/wireguard.ts";
 
-const KINDS = [firewallKind, sysctlKind, engineNetworkKind, wireguardKind, routeKind, engineDnsKind];
+const KINDS: readonly AnyResourceKind[] = [
+  firewallKind,
+  sysctlKind,
+  engineNetworkKind,
+  wireguardKind,
+  routeKind,
+  engineDnsKind,
+];
 
 const KEY = makeWireGuardKey();
+
+const WANTS = "/etc/systemd/system/multi-user.target.wants";
 
 interface Machine {
   readonly host: FakeHost;
@@ -56,12 +67,11 @@ function machine(before: Before): Machine {
   for (const unit of [UNITS.tunnel, "podman.socket", "podman.service", "docker.service"]) {
     host.put(`/etc/systemd/system/${unit}`, "");
   }
-  host.put("/etc/systemd/system/multi-user.target.wants/ssh.service", "");
+  host.put(`${WANTS}/ssh.service`, "");
   intercept(host, network, engines);
   if (before.hasPodmanSocket) {
     linux.running.set("podman.socket", "");
-    const link = "/etc/systemd/system/multi-user.target.wants/podman.socket";
-    host.entries.set(link, { type: "link", target: "/etc/systemd/system/podman.socket" });
+    host.entries.set(`${WANTS}/podman.socket`, { type: "link", target: "/etc/systemd/system/podman.socket" });
   }
   const isVolatile = (path: string): boolean => path.startsWith("/run") || path === PATHS.manifest;
   return {
@@ -99,6 +109,16 @@ function intercept(host: FakeHost, network: FakeNetwork, engines: FakeEngines): 
   });
 }
 
+const QUIET: Before = {
+  families: ["inet"],
+  daemonJson: null,
+  containersConf: null,
+  filter: "",
+  reserved: "",
+  running: 0,
+  hasPodmanSocket: false,
+};
+
 const befores: fc.Arbitrary<Before> = fc.record({
   families: fc.constantFrom(["inet", "bridge"], ["inet"]),
   daemonJson: fc.constantFrom(
@@ -131,8 +151,8 @@ const goals: fc.Arbitrary<JoinGoal> = fc
     restartEngine: numbers.length % 2 === 0,
   }));
 
-async function reach(on: Machine, goal: NodeGoal): Promise<number> {
-  return (await applyGoal({ host: on.host, kinds: KINDS, goal, onEvent: () => undefined })).steps.length;
+async function reach(on: Machine, goal: NodeGoal, kinds: readonly AnyResourceKind[] = KINDS): Promise<number> {
+  return (await applyGoal({ host: on.host, kinds, goal, onEvent: () => undefined })).steps.length;
 }
 
 test("a plan changes nothing; a second run has nothing to do; teardown restores the machine", async () => {
@@ -174,6 +194,58 @@ test("stopped after any change and run again, it reaches the same end; and so do
     { numRuns: 20 },
   );
 });
+
+/** Goes there, but with one look on the way that sees nothing, and then once more. */
+async function goBlindly(on: Machine, goal: NodeGoal, count: number, kinds = KINDS): Promise<void> {
+  on.host.blindAfter(count);
+  await reach(on, goal, kinds).catch(expectClear);
+  on.host.runOn();
+  await reach(on, goal, kinds);
+}
+
+test("whatever cannot be seen for a moment, teardown restores the machine", async () => {
+  await fc.assert(
+    fc.asyncProperty(befores, goals, fc.nat(300), async (before, goal, count) => {
+      const on = machine(before);
+      const untouched = on.snapshot();
+      await goBlindly(on, goal, count);
+      await goBlindly(on, { phase: "teardown" }, count);
+      expect(on.snapshot()).toBe(untouched);
+      expect(on.engines.hasStopped).toBe(false);
+    }),
+    { numRuns: 15 },
+  );
+});
+
+test.each([
+  ["Podman's socket", engineNetworkKind, { hasPodmanSocket: true }],
+  ["Podman's folder of networks", engineNetworkKind, {}],
+  ["the tunnel's unit", wireguardKind, {}],
+])("what was there before is remembered rightly, whichever look sees nothing: %s", async (_what, kind, change) => {
+  const spec = sampleSpec((json) => (json["engine"] = "podman"));
+  const goal: JoinGoal = { phase: "join", spec, members: [sampleMember("web1", 0)], expected: [] };
+  const start = (): Machine => {
+    const on = machine({ ...QUIET, ...change });
+    on.host.entries.set(`${WANTS}/${UNITS.tunnel}`, { type: "link", target: `/etc/systemd/system/${UNITS.tunnel}` });
+    return on;
+  };
+  const seeing = start();
+  await reach(seeing, goal, [kind]);
+  const [remembered, looks] = [seeing.host.text(PATHS.manifest), seeing.host.looks];
+  await reach(seeing, { phase: "teardown" }, [kind]);
+  for (let count = 0; count < looks; count++) {
+    const on = start();
+    await goBlindly(on, goal, count, [kind]);
+    expect(on.host.text(PATHS.manifest)).toBe(remembered);
+    await goBlindly(on, { phase: "teardown" }, count, [kind]);
+    expect(on.snapshot()).toBe(seeing.snapshot());
+  }
+});
+
+/** What cannot be seen is said to whoever runs the command. */
+function expectClear(error: unknown): void {
+  if (!(error instanceof JijiError)) throw error;
+}
 
 async function stopAndGoOn(on: Machine, goal: NodeGoal, stopAt: number): Promise<void> {
   on.host.stopAfter(stopAt);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { JijiError } from "../model/errors.ts";
 import { BRIDGE, ENGINE_NETWORK } from "../model/ports.ts";
-import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { ABSENT, found, known, unknown, type Reading } from "../model/reading.ts";
 import {
   NETWORK_LABEL,
   type AttachedContainer,
@@ -10,8 +10,7 @@ import {
 } from "../plan/kinds/engine-network.ts";
 import { ProgramMissing, type Host } from "../system/host.ts";
 import type { ListedNetwork } from "./docker-network.ts";
-import { lookJson, readJson } from "./look.ts";
-import { runChecked } from "./run-checked.ts";
+import { lookJson, readJson, runChecked } from "./programs.ts";
 
 /** Where netavark keeps networks unless containers.conf says otherwise. */
 export const PODMAN_NETWORK_FOLDER = "/etc/containers/networks";
@@ -97,9 +96,9 @@ async function attachedToPodman(host: Host): Promise<Reading<readonly AttachedCo
 }
 
 /**
- * Podman refuses a subnet of which an interface of the host has an address, and jiji0 has .1 of it. What it looks at is
- * the network namespace that it runs in; so it is given an empty one, which ends with it. The network itself is a file,
- * and no packet of the running tunnel is touched.
+ * Podman refuses a subnet in which an interface of the host has an address, and jiji0 has its .1. Podman looks only at the
+ * network namespace that it runs in, so it runs in an empty one of its own. The network itself is a file, and no packet of
+ * the running tunnel is touched.
  */
 export async function createPodmanNetwork(host: Host, network: DesiredNetwork): Promise<void> {
   const help = await runChecked(host, ["podman", "network", "create", "--help"]);
@@ -132,12 +131,10 @@ async function nameInterface(host: Host): Promise<void> {
  * containers with it, so it is never used.
  */
 export async function removePodmanNetwork(host: Host): Promise<void> {
-  const network = await observePodmanNetwork(host);
-  if (network.state === "absent") return;
-  if (network.state === "found") {
-    for (const { id } of network.value.attached) {
-      await runChecked(host, ["podman", "network", "disconnect", "--force", ENGINE_NETWORK, id]);
-    }
+  const network = known(await observePodmanNetwork(host), "the network of Podman");
+  if (network === undefined) return;
+  for (const { id } of network.attached) {
+    await runChecked(host, ["podman", "network", "disconnect", "--force", ENGINE_NETWORK, id]);
   }
   await runChecked(host, ["podman", "network", "rm", ENGINE_NETWORK]);
 }

@@ -8,8 +8,20 @@ import { parseStoreUrl } from "../store/store-url.ts";
 import { readAgentState } from "../system/agent-client.ts";
 import { askForSoa } from "../system/dns-client.ts";
 import type { Host } from "../system/host.ts";
-import type { Probes } from "./probes.ts";
-import { readToken } from "./kinds/token.ts";
+import { loadToken } from "./kinds/token.ts";
+
+/**
+ * Questions to running services, asked after a start. Each waits until the answer is good or its time is up, and then
+ * gives undefined or the reason as text. They never change anything.
+ */
+export interface Probes {
+  /** the store answers a read of its newest table */
+  store(spec: NodeSpec): Promise<string | undefined>;
+  /** the agent has compared the store with its engine */
+  agent(): Promise<string | undefined>;
+  /** jiji-dns answers on the server's own address */
+  dns(spec: NodeSpec): Promise<string | undefined>;
+}
 
 const STORE_WAIT_MS = 60_000;
 const AGENT_WAIT_MS = 60_000;
@@ -48,7 +60,7 @@ async function waitFor(
  */
 async function askStore(host: Host, spec: NodeSpec): Promise<string | undefined> {
   const { url, tokenFile } = storeOf(spec);
-  const token = await readToken(host.files, tokenFile);
+  const token = await loadToken(host.files, tokenFile);
   if (token.state !== "found") return `${tokenFile} ${token.state === "absent" ? "is not there" : token.why}`;
   const parsed = parseStoreUrl(url);
   if (parsed === undefined) return `${url} is no address of a store`;

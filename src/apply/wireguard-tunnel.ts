@@ -5,7 +5,7 @@ import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import type { ObservedPeer, ObservedTunnel } from "../plan/kinds/wireguard.ts";
 import type { Host } from "../system/host.ts";
 import { observeLinks } from "./links.ts";
-import { look } from "./look.ts";
+import { look } from "./programs.ts";
 
 /** What `wg show` is asked for, one at a time: its `dump` would print the private key too. */
 const QUESTIONS = [

@@ -1,3 +1,5 @@
+import { JijiError } from "./errors.ts";
+
 /**
  * A three-valued look at the world. On `unknown` nothing may be created, renumbered, restarted or deleted: a thing that
  * cannot be seen may still be there.
@@ -16,4 +18,13 @@ export function found<T>(value: T): Reading<T> {
 /** `why` is for people: what was asked and what came back. */
 export function unknown(why: string): Reading<never> {
   return { state: "unknown", why };
+}
+
+/** The value of a reading; undefined when it is absent. Throws a {@link JijiError} when it is unknown. */
+export function known<T>(reading: Reading<T>, what: string): T | undefined {
+  if (reading.state === "found") return reading.value;
+  if (reading.state === "absent") return undefined;
+  throw new JijiError("remote", `could not look at ${what}: ${reading.why}`, {
+    hint: "nothing was changed there; make it readable for root, then run the command again",
+  });
 }

@@ -2,10 +2,10 @@ import { resourceKinds } from "../apply/kinds.ts";
 import { joinGoal } from "../apply/members-file.ts";
 import type { AnyResourceKind } from "../apply/kind.ts";
 import { applyGoal, planGoal, publicStep } from "../apply/loop.ts";
-import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/members-file.ts";
+import { loadIdentity } from "../apply/kinds/identity.ts";
+import { loadMembers } from "../apply/members-file.ts";
 import { serviceProbes } from "../apply/service-probes.ts";
-import { parseToken, readToken } from "../apply/kinds/token.ts";
+import { parseToken, loadToken } from "../apply/kinds/token.ts";
 import { JijiError } from "../model/errors.ts";
 import type { ApplyDone } from "../model/node/apply.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";
@@ -65,7 +65,7 @@ async function doneEvent(host: Host, goal: NodeGoal, notes: readonly string[]): 
 
 /** The record by which the other members know this server. */
 async function ownSignedRecord({ files }: Host): Promise<SignedServerRecord | undefined> {
-  const [identity, members] = [await readIdentity(files), await readMembers(files)];
+  const [identity, members] = [await loadIdentity(files), await loadMembers(files)];
   if (identity.state !== "found" || members.state !== "found") return undefined;
   return members.value.members.find(({ id }) => id === identity.value.identity.id);
 }
@@ -75,6 +75,6 @@ async function holderToken({ files }: Host, goal: NodeGoal): Promise<Secret | un
   if (goal.phase === "teardown") return undefined;
   const { store, subnet } = goal.spec;
   if (store.kind !== "embedded" || store.holder !== subnet) return undefined;
-  const token = await readToken(files, PATHS.embeddedStoreToken);
+  const token = await loadToken(files, PATHS.embeddedStoreToken);
   return token.state === "found" ? token.value : undefined;
 }

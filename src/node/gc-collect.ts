@@ -1,6 +1,6 @@
 import { askAgent } from "../system/agent-client.ts";
-import { readIdentity } from "../apply/kinds/identity.ts";
-import { changeMembers, readMembers } from "../apply/members-file.ts";
+import { loadIdentity } from "../apply/kinds/identity.ts";
+import { changeMembers, loadMembers } from "../apply/members-file.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
 import type { CollectRequest, GcDone } from "../model/node/gc.ts";
 import { PATHS } from "../model/paths.ts";
@@ -71,7 +71,7 @@ async function stillRemoved(
   { host: { files } }: Context,
 ): Promise<CollectRequest["removed"]> {
   if (removed.every(({ name }) => name !== "")) return removed;
-  const [identity, file] = [await readIdentity(files), await readMembers(files)];
+  const [identity, file] = [await loadIdentity(files), await loadMembers(files)];
   const isKnown = identity.state === "found" && file.state === "found";
   const members = new Set<string>(
     isKnown ? [identity.value.identity.id, ...verifiedMembers(file.value).map(({ id }) => id)] : [],
@@ -108,9 +108,9 @@ async function deleteRows({ removed }: CollectRequest, store: StoreClient): Prom
 async function freeNumbersHere(request: CollectRequest, { host: { files } }: Context): Promise<string[]> {
   const removed = request.removed.filter(({ name }) => name !== "");
   if (removed.length === 0) return [];
-  const identity = await readIdentity(files);
+  const identity = await loadIdentity(files);
   const self = identity.state === "found" ? identity.value.identity.id : undefined;
-  const before = await readMembers(files);
+  const before = await loadMembers(files);
   if (before.state !== "found") throw new Error(before.state === "unknown" ? before.why : "it is not there");
   const after = await changeMembers(files, (file) => freeNumbers(file, removed, self));
   const free = new Set(after.removed.filter(({ subnet }) => subnet === null).map(({ id }) => id));

@@ -1,6 +1,6 @@
 import { selectOwnRows, parseOwnRows } from "../agent/containers/mirror.ts";
-import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/members-file.ts";
+import { loadIdentity } from "../apply/kinds/identity.ts";
+import { loadMembers } from "../apply/members-file.ts";
 import { openEngine } from "../engine/open.ts";
 import type { Engine } from "../engine/engine.ts";
 import { parseContainerRecord, type ContainerRecord } from "../model/container-record.ts";
@@ -66,7 +66,7 @@ interface OwnLook {
 
 /** Reads the own rows before the engine: a container that ends in between is listed although its row is on its way out. */
 async function lookAtOwn(files: Files, store: StoreClient, engine: Engine): Promise<OwnLook> {
-  const identity = await readIdentity(files);
+  const identity = await loadIdentity(files);
   if (identity.state !== "found") return { self: undefined, rows: [], uncompared: "its identity cannot be read" };
   const self = identity.value.identity.id;
   const rows = parseOwnRows((await store.query(selectOwnRows(self))).rows);
@@ -98,7 +98,7 @@ async function observe(
 ): Promise<void> {
   const file = await requireMembers(files);
   const members = verifiedMembers(file).map(({ id, name, subnet }) => ({ id, name, subnet }));
-  const identity = await readIdentity(files);
+  const identity = await loadIdentity(files);
   const self = identity.state === "found" ? [identity.value.identity.id] : [];
   const strangers = await readStrangers(store, [...members.map(({ id }) => id), ...self]);
   const tombstones = await store.query({
@@ -121,7 +121,7 @@ async function observe(
 }
 
 async function requireMembers(files: Files): Promise<MembersFile> {
-  const members = await readMembers(files);
+  const members = await loadMembers(files);
   if (members.state === "found") return members.value;
   throw new StoreError(members.state === "unknown" ? members.why : "it has no members.json; it is no member");
 }

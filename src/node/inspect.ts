@@ -1,5 +1,5 @@
 import { publicationOf, type PublishContext } from "../agent/containers/publish.ts";
-import { readIdentity } from "../apply/kinds/identity.ts";
+import { loadIdentity } from "../apply/kinds/identity.ts";
 import { askContainer } from "../dns/operation/control-client.ts";
 import type { Engine, EngineContainer } from "../engine/engine.ts";
 import { openEngine } from "../engine/open.ts";
@@ -59,7 +59,7 @@ export async function runNodeInspect(
 
 async function inspect(text: string, host: Host, sources: InspectSources): Promise<InspectAnswer> {
   const spec = await requireSpec(host.files);
-  const identity = await readIdentity(host.files);
+  const identity = await loadIdentity(host.files);
   if (identity.state !== "found") {
     const why = identity.state === "unknown" ? identity.why : "it is no member yet";
     throw new JijiError("remote", why, { hint: "jiji network setup" });

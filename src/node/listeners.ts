@@ -4,8 +4,8 @@ import type { Listener } from "../model/node/observe.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { INTERFACE, PORTS } from "../model/ports.ts";
 import type { Reading } from "../model/reading.ts";
-import { runChecked } from "../apply/run-checked.ts";
 import type { Files, Host } from "../system/host.ts";
+import { runChecked } from "../apply/programs.ts";
 
 /** One line of `ss`, with the processes that hold the socket; none for a socket of the kernel's. */
 export interface ListeningSocket extends Omit<Listener, "program"> {

@@ -1,6 +1,6 @@
-import { readIdentity } from "../apply/kinds/identity.ts";
+import { loadIdentity } from "../apply/kinds/identity.ts";
 import { ManifestFile } from "../apply/manifest-file.ts";
-import { readMembers } from "../apply/members-file.ts";
+import { loadMembers } from "../apply/members-file.ts";
 import { findNetworkObstacles, observeUsedNetworks } from "../apply/network-facts.ts";
 import { parseArch } from "../model/architecture.ts";
 import { finding } from "../model/finding.ts";
@@ -26,7 +26,7 @@ export async function runNodeObserve(
 
 async function observeNode(host: Host, wanted: EngineKind | null): Promise<NodeFacts> {
   const { files } = host;
-  const [identity, spec] = await Promise.all([readIdentity(files), readSpec(files)]);
+  const [identity, spec] = await Promise.all([loadIdentity(files), readSpec(files)]);
   const [engines, networks, system, listeners, jiji] = await Promise.all([
     observeEngines(host),
     observeUsedNetworks(host),
@@ -47,7 +47,7 @@ async function observeNode(host: Host, wanted: EngineKind | null): Promise<NodeF
     engines,
     identity: identity.state === "found" ? found(identity.value.identity) : identity,
     spec,
-    members: await readMembers(files),
+    members: await loadMembers(files),
     release: { jiji },
     networks: networks.state === "found" ? networks.value : [],
     listeners,

@@ -1,4 +1,4 @@
-import { readMembers } from "../apply/members-file.ts";
+import { loadMembers } from "../apply/members-file.ts";
 import { JijiError } from "../model/errors.ts";
 import { verifiedMembers } from "../model/membership.ts";
 import { parseNodeSpecFile, type NodeSpec } from "../model/node-spec.ts";
@@ -25,6 +25,6 @@ export async function requireSpec(files: Files): Promise<NodeSpec> {
 
 /** The members that this server knows; none when its members.json cannot be read. */
 export async function knownMembers(files: Files): Promise<readonly Member[]> {
-  const members = await readMembers(files);
+  const members = await loadMembers(files);
   return members.state === "found" ? verifiedMembers(members.value) : [];
 }

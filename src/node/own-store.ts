@@ -1,4 +1,4 @@
-import { readToken } from "../apply/kinds/token.ts";
+import { loadToken } from "../apply/kinds/token.ts";
 import { JijiError } from "../model/errors.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
@@ -47,7 +47,7 @@ export async function whyNotReadable(
 /** Where this server's store is asked, with its own token. Throws a {@link JijiError} when the token cannot be read. */
 async function ownStoreAddress(files: Files, spec: NodeSpec): Promise<{ url: StoreUrl; token: Secret }> {
   const { url, tokenFile } = storeOf(spec);
-  const token = await readToken(files, tokenFile);
+  const token = await loadToken(files, tokenFile);
   const parsed = parseStoreUrl(url);
   if (token.state === "found" && parsed !== undefined) return { url: parsed, token: token.value };
   const why = token.state === "unknown" ? token.why : `${tokenFile} is not there`;

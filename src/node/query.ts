@@ -1,4 +1,4 @@
-import { readIdentity } from "../apply/kinds/identity.ts";
+import { loadIdentity } from "../apply/kinds/identity.ts";
 import { JijiError } from "../model/errors.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { failureSchema } from "../model/node/failure.ts";
@@ -183,7 +183,7 @@ async function completeFigures(
   };
   const health = (await ports.askHealth(files, spec)) ?? null;
   const [sizeBytes, walBytes] = [await sizeOf(path), await sizeOf(`${path}-wal`)];
-  const identity = await readIdentity(files);
+  const identity = await loadIdentity(files);
   const self = identity.state === "found" ? identity.value.identity.id : null;
   const members = (await knownMembers(files)).map(({ id, name }) => ({ id, name }));
   return { type: "figures", kind, sizeBytes, walBytes, self, members, figures, health };

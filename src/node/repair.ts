@@ -6,7 +6,7 @@ import { serviceProbes } from "../apply/service-probes.ts";
 import { JijiError } from "../model/errors.ts";
 import { parseNodeSpecFile } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
-import { known } from "../plan/managed-file.ts";
+import { known } from "../model/reading.ts";
 import { withApplyLock } from "./apply-lock.ts";
 import type { Call } from "./call.ts";
 

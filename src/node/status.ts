@@ -1,7 +1,7 @@
 import { canFilterFrames, observeTables } from "../apply/firewall-live.ts";
 import { observeTunnel } from "../apply/wireguard-tunnel.ts";
-import { readIdentity } from "../apply/kinds/identity.ts";
-import { readMembers } from "../apply/members-file.ts";
+import { loadIdentity } from "../apply/kinds/identity.ts";
+import { loadMembers } from "../apply/members-file.ts";
 import { verifiedMembers } from "../model/membership.ts";
 import { openEngine } from "../engine/open.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -55,9 +55,9 @@ export async function runNodeStatus(
 }
 
 async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): Promise<NodeStatus> {
-  const [withKey, spec] = [await readIdentity(host.files), await readSpec(host.files)];
+  const [withKey, spec] = [await loadIdentity(host.files), await readSpec(host.files)];
   const identity = withKey.state === "found" ? found(withKey.value.identity) : withKey;
-  const membersFile = await readMembers(host.files);
+  const membersFile = await loadMembers(host.files);
   const members = membersFile.state === "found" ? verifiedMembers(membersFile.value) : [];
   const firstSeen = membersFile.state === "found" ? (membersFile.value.firstSeenMs ?? {}) : {};
   const here = {

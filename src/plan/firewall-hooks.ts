@@ -7,13 +7,13 @@ import { chainMayDrop, hookState, type FilterTable } from "./iptables-filter.ts"
 /** Our own chains; they only accept. */
 export const OWN_CHAINS: ReadonlySet<string> = new Set([INPUT_CHAIN, FORWARD_CHAIN]);
 
-/** What of ours belongs into the filter table of iptables or ip6tables. */
+/** Our chains in the filter table of iptables or ip6tables, and the calls of them. */
 export interface DesiredChains {
   readonly chains: readonly IptablesChain[];
   readonly hooks: readonly IptablesHook[];
 }
 
-const NOTHING: DesiredChains = { chains: [], hooks: [] };
+export const NO_CHAINS: DesiredChains = { chains: [], hooks: [] };
 
 /**
  * Our chains where something else may drop: INPUT of both families, and FORWARD, or DOCKER-USER where Docker is
@@ -26,7 +26,7 @@ export function desiredChains(
   table: FilterTable | undefined,
   hasDocker: boolean,
 ): DesiredChains {
-  if (table === undefined) return NOTHING;
+  if (table === undefined) return NO_CHAINS;
   const chains: IptablesChain[] = [];
   const hooks: IptablesHook[] = [];
   if (chainMayDrop(table, "INPUT", OWN_CHAINS)) {

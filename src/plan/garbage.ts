@@ -9,7 +9,7 @@ export interface GcView {
   readonly rows: readonly GcRow[];
 }
 
-/** A row that nobody stands for any more. */
+/** A row whose server or container is gone. */
 export interface StaleRow extends GcRow {
   /** the owner's name, as far as anybody knows it */
   readonly ownerName: string | null;
@@ -47,12 +47,14 @@ export interface RemovedServer {
 }
 
 /**
- * What is stale, from what the servers see. Pure, and the order of the views does not matter. A server was removed when the
- * operator's word stands in the members.json of one of them, or the store says so and none of them counts it as a member
- * (any member can write to the store); but one that answers itself as a member is none: a single server's word would cost
- * a living one everything. Only a removed server's rows are ever to be deleted. Every other row is its owner's:
- * it is stale only when that owner itself, with its engine answering, says so, and then its own agent is asked. So a server
- * that is silent keeps its rows.
+ * Finds stale rows in what the servers see. Pure; the order of the views does not matter.
+ *
+ * A server counts as removed when the members.json of one server says so (an operator brought it there), or when the store says
+ * so and no server counts it as a member: any member can write to the store. A server that answers as a member is never
+ * removed, since one server's word must not cost a living one its rows.
+ *
+ * Only rows of removed servers are deleted. Every other row belongs to its owner. It is stale only when the owner says so and
+ * its engine answers; then the owner's agent is asked to remove it. So a silent server keeps its rows.
  */
 export function findGarbage(unordered: readonly GcView[]): Garbage {
   // Two servers may describe one row differently while a change is on its way.
@@ -131,7 +133,7 @@ function keptUnknown(kept: ReadonlyMap<string, ReadonlySet<string>>): KeptRows[]
     .toSorted((a, b) => (a.owner < b.owner ? -1 : 1));
 }
 
-/** Servers that the store or another server calls removed, and that somebody counts as members, if only they themselves. */
+/** Servers that the store or another server calls removed, although some server, perhaps only themselves, counts them as members. */
 function keptPending(
   views: readonly GcView[],
   removed: ReadonlyMap<string, unknown>,

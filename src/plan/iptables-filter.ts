@@ -29,10 +29,7 @@ export function targetOf(rule: string): string | undefined {
   return / (?:-j|-g) (\S+)/.exec(rule)?.[1];
 }
 
-/**
- * Whether a rule may end in a drop: by its own verdict, or in a chain that it calls. `own` chains never do, and are not
- * looked at.
- */
+/** Whether a rule may drop a packet: by its own verdict, or in a chain that it calls. `own` chains never do. */
 function ruleMayDrop(table: FilterTable, rule: string, own: ReadonlySet<string>, seen: Set<string>): boolean {
   const target = targetOf(rule);
   if (target === undefined || own.has(target)) return false;

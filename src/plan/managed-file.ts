@@ -1,15 +1,16 @@
 import { z } from "zod";
 import { JijiError } from "../model/errors.ts";
-import type { Reading } from "../model/reading.ts";
-import type { FileStat } from "../system/host.ts";
+import { known, type Reading } from "../model/reading.ts";
+import { Secret } from "../model/secret.ts";
+import type { FileOwner, FileStat } from "../system/host.ts";
 import { diffLines } from "./line-diff.ts";
-import type { ManifestEntry } from "./manifest.ts";
-import type { Step } from "./step.ts";
+import { entriesOf, type Manifest, type ManifestEntry } from "./manifest.ts";
+import { stepsOf, type Step } from "./step.ts";
 
 /** A file that jiji writes whole. */
 export interface DesiredFile {
   readonly path: string;
-  /** null: it depends on something that an earlier step of the same run makes, so it is known to differ, not how */
+  /** null: it depends on what an earlier step of the same run makes, so it will differ, but nobody knows yet how */
   readonly content: string | null;
   readonly mode: number;
   readonly owner?: string;
@@ -18,7 +19,7 @@ export interface DesiredFile {
   readonly isSecret?: boolean;
   /** units that have to be restarted when it changes */
   readonly restarts?: readonly string[];
-  /** what of the content a restart is for; default: all of it */
+  /** the part of the content whose change needs a restart; default: all of it */
   readonly essence?: (content: string) => string;
 }
 
@@ -43,40 +44,48 @@ export const fileBeforeSchema = z.object({
 
 export type FileBefore = z.infer<typeof fileBeforeSchema>;
 
+/** A change of a managed file. `apply/managed-file.ts` executes both, whatever kind they belong to. */
+export type ManagedFileAction = WriteFileAction | RestoreFileAction;
+
 export interface WriteFileAction {
-  readonly op: "write";
+  readonly op: "write-file";
   readonly path: string;
+  /** wrapped, since it may hold a secret; null as in {@link DesiredFile}: such a step is shown and cannot be executed */
+  readonly content: Secret | null;
+  readonly owner: FileOwner;
 }
 
 export interface RestoreFileAction {
-  readonly op: "restore";
+  readonly op: "restore-file";
   readonly path: string;
 }
 
-/** The step that makes the file as desired; undefined when it is. Throws when the file cannot be looked at. */
-export function planFile(kind: string, desired: DesiredFile, seen: SeenFile): Step<WriteFileAction> | undefined {
-  const { path } = desired;
+/** The step that makes the file as desired; none when it is. Throws when the file cannot be looked at. */
+export function planManagedFile(kind: string, desired: DesiredFile, seen: SeenFile): readonly Step<WriteFileAction>[] {
+  const { path, content, mode, owner = "root", group = "root" } = desired;
   const stat = known(seen.stat, path);
   if (stat?.type === "folder" || stat?.type === "other") {
     throw new JijiError("conflict", `${path} is not a file`, { hint: "move it away, then run the command again" });
   }
   const before = stat?.type === "file" ? known(seen.content, path) : undefined;
-  const action: WriteFileAction = { op: "write", path };
+  const action: WriteFileAction = {
+    op: "write-file",
+    path,
+    content: content === null ? null : new Secret(content),
+    owner: { mode, owner, group },
+  };
+  const step = stepsOf<WriteFileAction>(kind);
   const restarts = desired.restarts ?? [];
-  if (stat === undefined) return { kind, target: path, verb: "create", summary: `write ${path}`, restarts, action };
-  if (before !== undefined && before === desired.content && hasOwner(stat, desired)) return undefined;
-  return {
-    kind,
-    target: path,
-    verb: "change",
-    summary: `change ${path}`,
+  if (stat === undefined) return [step("create", path, `write ${path}`, action, { restarts })];
+  if (before !== undefined && before === content && hasOwner(stat, action.owner)) return [];
+  const more = {
     details: changeDetails(desired, before, stat),
     restarts: isSameInEssence(desired, before) ? [] : restarts,
-    action,
   };
+  return [step("change", path, `change ${path}`, action, more)];
 }
 
-function hasOwner(stat: FileStat, { mode, owner = "root", group = "root" }: DesiredFile): boolean {
+function hasOwner(stat: FileStat, { mode, owner, group }: FileOwner): boolean {
   return stat.mode === mode && stat.owner === owner && stat.group === group;
 }
 
@@ -92,18 +101,24 @@ function changeDetails(desired: DesiredFile, before: string | undefined, stat: F
 }
 
 /** The step that puts back what stood there before jiji. */
-export function planRestore(kind: string, { target, before }: ManifestEntry): Step<RestoreFileAction> {
+export function planRestore({ kind, target, before }: ManifestEntry): Step<RestoreFileAction> {
   const { file } = fileBeforeSchema.parse(before);
-  const action: RestoreFileAction = { op: "restore", path: target };
-  if (file === null) return { kind, target, verb: "remove", summary: `remove ${target}`, action };
-  return { kind, target, verb: "restore", summary: `put back ${target} as it was before jiji`, action };
+  const step = stepsOf<RestoreFileAction>(kind);
+  const action: RestoreFileAction = { op: "restore-file", path: target };
+  if (file === null) return step("remove", target, `remove ${target}`, action);
+  return step("restore", target, `put back ${target} as it was before jiji`, action);
 }
 
-/** The value of a reading; undefined when it is absent. Throws a {@link JijiError} when it is unknown. */
-export function known<T>(reading: Reading<T>, what: string): T | undefined {
-  if (reading.state === "found") return reading.value;
-  if (reading.state === "absent") return undefined;
-  throw new JijiError("remote", `could not look at ${what}: ${reading.why}`, {
-    hint: "nothing was changed there; make it readable for root, then run the command again",
-  });
+/**
+ * Puts back all files of a kind but those that are wanted still, backwards: the folders that were made for the first file go
+ * with it, and by then it is the last one in them.
+ */
+export function planRestores(
+  kind: string,
+  manifest: Manifest,
+  wanted: ReadonlySet<string> = new Set(),
+): readonly Step<RestoreFileAction>[] {
+  return entriesOf(manifest, kind)
+    .filter(({ target }) => target.startsWith("/") && !wanted.has(target))
+    .map(planRestore);
 }

@@ -21,3 +21,8 @@ export const EMPTY_MANIFEST: Manifest = { version: 1, entries: [] };
 export function manifestEntry(manifest: Manifest, kind: string, target: string): ManifestEntry | undefined {
   return manifest.entries.find((entry) => entry.kind === kind && entry.target === target);
 }
+
+/** Everything that a kind has changed, the last change first. */
+export function entriesOf(manifest: Manifest, kind: string): readonly ManifestEntry[] {
+  return manifest.entries.filter((entry) => entry.kind === kind).toReversed();
+}

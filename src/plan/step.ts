@@ -12,14 +12,13 @@ export type StepVerb =
   | "disable";
 
 /**
- * One change to one server: a plain JSON value that can be printed, counted, sent and executed. A plan is a list of
- * them; an empty list means that nothing needs to be done. `summary` and `details` are for people and never hold a
- * secret.
+ * One change to one server. A plan is a list of them; an empty list means that nothing needs to be done. All but `action` can
+ * be printed and sent: `summary` and `details` are for people and never hold a secret.
  */
 export interface Step<Action = unknown> {
   /** the resource kind that knows how to execute it, e.g. "file" */
   readonly kind: string;
-  /** what it is about, e.g. a path, a unit, a peer's name */
+  /** the thing that changes, e.g. a path, a unit, a peer's name */
   readonly target: string;
   readonly verb: StepVerb;
   /** one line, e.g. "write /etc/wireguard/jiji0.conf" */
@@ -31,6 +30,20 @@ export interface Step<Action = unknown> {
    * that a restart is neither forgotten after a crash nor done without need; the unit's own kind restarts it in its turn.
    */
   readonly restarts?: readonly string[];
-  /** what the executor of that kind needs; opaque to everybody else */
+  /**
+   * Everything that the executor needs, the content of files included; opaque to everybody else, and never shown or sent. What
+   * may be secret in it is a {@link Secret}.
+   */
   readonly action: Action;
+}
+
+/** Makes the steps of one kind. */
+export function stepsOf<Action>(kind: string) {
+  return (
+    verb: StepVerb,
+    target: string,
+    summary: string,
+    action: Action,
+    more: Pick<Step, "details" | "restarts"> = {},
+  ): Step<Action> => ({ kind, target, verb, summary, ...more, action });
 }

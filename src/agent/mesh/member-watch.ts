@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { changeMembers, readMembers } from "../../apply/members-file.ts";
+import { changeMembers, loadMembers } from "../../apply/members-file.ts";
 import type { ClusterCidr } from "../../model/cluster.ts";
 import type { Identity } from "../../model/identity.ts";
 import { parseServerId } from "../../model/keys.ts";
@@ -13,9 +13,9 @@ import {
   type Member,
   type SignedServerRecord,
 } from "../../model/server-record.ts";
-import { known } from "../../plan/managed-file.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import type { Row, StoreClient, SubscriptionEvent } from "../../store/store.ts";
+import { known } from "../../model/reading.ts";
 import type { Clock, Files, Log } from "../../system/host.ts";
 import { OnceLog } from "../log.ts";
 import { TokenBucket } from "../../model/token-bucket.ts";
@@ -147,7 +147,7 @@ export class MemberWatch {
   async #lookOnce(): Promise<void> {
     this.#hasNewRows = false;
     this.#rows = this.#stored?.byId();
-    this.#known = known(await readMembers(this.#options.files), PATHS.members) ?? EMPTY_MEMBERS;
+    this.#known = known(await loadMembers(this.#options.files), PATHS.members) ?? EMPTY_MEMBERS;
     this.#show();
     await this.#freeNumbers();
     await this.#learn();

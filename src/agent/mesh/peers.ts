@@ -40,7 +40,7 @@ async function run<Action>(
   const context: ApplyContext = {
     host,
     goal,
-    manifest: () => EMPTY_MANIFEST,
+    before: () => undefined,
     remember: neverRemembered,
     forget: neverRemembered,
     progress: (line) => log.info(`peers: ${line}`),

@@ -25,10 +25,9 @@ function dockerHost(options: { readonly isUp: boolean }): FakeHost {
 
 async function restart(host: FakeHost): Promise<unknown> {
   const before = { file: { content: BEFORE, mode: 0o644, owner: "root", group: "root" }, madeFolders: [] };
-  const entries = [{ kind: ENGINE_DNS_KIND, target: PATHS.dockerDaemon, before }];
   const context = {
     host,
-    manifest: () => ({ version: 1, entries }),
+    before: (target: string) => (target === PATHS.dockerDaemon ? before : undefined),
     remember: async () => undefined,
     forget: async () => undefined,
     progress: () => undefined,

@@ -1,28 +1,26 @@
 import { join } from "node:path";
 import { serverAddress } from "../../model/cluster.ts";
 import { JijiError } from "../../model/errors.ts";
-import type { EngineKind } from "../../model/node-spec.ts";
 import { PATHS } from "../../model/paths.ts";
-import { ABSENT, found, type Reading } from "../../model/reading.ts";
+import { ABSENT, found, known, type Reading } from "../../model/reading.ts";
 import {
   DNS_FILES,
   DOCKER_UNIT,
   ENGINE_DNS_KIND,
-  engineDnsFile,
   engineDnsNotes,
   planEngineDns,
-  withdrawn,
   type EngineDnsAction,
   type EngineDnsObserved,
 } from "../../plan/kinds/engine-dns.ts";
 import type { NodeGoal } from "../../plan/goal.ts";
 import { manifestEntry, type Manifest } from "../../plan/manifest.ts";
+import type { ManagedFileAction } from "../../plan/managed-file.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Host } from "../../system/host.ts";
 import { finishRestart, observeDaemon, releaseEngine, restartDocker } from "../docker-restart.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { restoreManaged, seeFile, stateBefore, writeManaged } from "../managed-file.ts";
-import { runChecked } from "../run-checked.ts";
+import { rememberFile, restoreBefore, seeFile } from "../managed-file.ts";
+import { runChecked } from "../programs.ts";
 
 /**
  * Under /run, so that it is gone after a boot, when Docker has just read its file; it names a start of the daemon, so
@@ -38,6 +36,7 @@ export const engineDnsKind: ResourceKind<EngineDnsObserved, EngineDnsAction> = {
   observe,
   plan: planEngineDns,
   execute,
+  aroundFile,
   notes: engineDnsNotes,
 };
 
@@ -68,13 +67,13 @@ async function observeHostSearches(host: Host): Promise<Reading<readonly string[
 }
 
 async function execute({ action }: Step<EngineDnsAction>, context: ApplyContext): Promise<void> {
+  const { host } = context;
   switch (action.op) {
-    case "write":
-      return write(context);
-    case "restore":
-      return restore(context, action.path);
-    case "withdraw":
-      return withdraw(context, action.path);
+    case "withdraw": {
+      const { path, content, owner } = action;
+      await changing(host, path, () => host.files.write(path, content.reveal(), owner));
+      return context.forget(path);
+    }
     case "restart-docker":
       return restart(context);
     case "finish-restart":
@@ -82,71 +81,45 @@ async function execute({ action }: Step<EngineDnsAction>, context: ApplyContext)
   }
 }
 
-async function write(context: ApplyContext): Promise<void> {
+/** The manifest keeps the address that is put in, so that teardown can tell it from other resolvers. */
+async function aroundFile(
+  { op, path }: ManagedFileAction,
+  change: () => Promise<void>,
+  context: ApplyContext,
+): Promise<void> {
   const { host, goal } = context;
-  if (goal.phase !== "join") return;
-  const { cluster, subnet, engine } = goal.spec;
-  const file = engineDnsFile(goal, await observe(host, goal, context.manifest()));
-  const before = await stateBefore(host.files, file.path);
-  await context.remember(file.path, { ...before, address: serverAddress(cluster.cidr, subnet) });
-  await changing(host, engine, () => writeManaged(context, file));
+  if (op === "write-file" && goal.phase === "join") {
+    const { cluster, subnet } = goal.spec;
+    await rememberFile(context, path, { address: serverAddress(cluster.cidr, subnet) });
+  }
+  await changing(host, path, change);
 }
 
-/** Around a change of an engine's file: Docker's running daemon has not read it, Podman's service is told. */
-async function changing(host: Host, engine: EngineKind, change: () => Promise<void>): Promise<void> {
-  if (engine === "docker") {
-    const daemon = await observeDaemon(host);
-    if (daemon.state === "found") await host.files.write(STALE_MARKER, daemon.value.invocation, { mode: 0o600 });
-    await change();
-    return;
+/** Changes an engine's file: notes that Docker's running daemon has not read it, or tells Podman's service. */
+async function changing(host: Host, path: string, change: () => Promise<void>): Promise<void> {
+  if (path === PATHS.dockerDaemon) {
+    const daemon = known(await observeDaemon(host), DOCKER_UNIT);
+    if (daemon !== undefined) await host.files.write(STALE_MARKER, daemon.invocation, { mode: 0o600 });
+    return change();
   }
   await change();
   await releaseEngine(host);
   await runChecked(host, ["systemctl", "try-restart", "podman.service"]);
 }
 
-async function restore(context: ApplyContext, path: string): Promise<void> {
-  const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, path);
-  if (entry !== undefined) {
-    await changing(context.host, engineOf(path), () => restoreManaged(context.host, path, entry.before));
-  }
-  await context.forget(path);
-}
-
-async function withdraw(context: ApplyContext, path: string): Promise<void> {
-  const { host } = context;
-  const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, path);
-  const seen = await seeFile(host.files, path);
-  if (entry !== undefined && seen.content.state === "found" && seen.stat.state === "found") {
-    const content = withdrawn(engineOf(path), entry, seen.content.value);
-    if (content === undefined) {
-      throw new JijiError("conflict", `${path} has a form that jiji cannot edit`, {
-        hint: `remove jiji's resolver and the search domain "jiji" from it by hand, then run the command again`,
-      });
-    }
-    const owner = seen.stat.value;
-    await changing(host, engineOf(path), () => host.files.write(path, content, owner));
-  }
-  await context.forget(path);
-}
-
-function engineOf(path: string): EngineKind {
-  return path === DNS_FILES.docker.path ? "docker" : "podman";
-}
-
 /**
- * If Docker does not come up, its file from before is put back, and it is started with that: a server without its engine
- * would be worse than one without names.
+ * If Docker does not come up, puts its file from before back and starts it with that: a server without its engine is worse
+ * than one without names.
  */
 async function restart(context: ApplyContext): Promise<void> {
   const { host } = context;
   try {
     await restartDocker(context);
   } catch (error) {
-    const entry = manifestEntry(context.manifest(), ENGINE_DNS_KIND, PATHS.dockerDaemon);
-    if (entry !== undefined) {
-      await restoreManaged(host, PATHS.dockerDaemon, entry.before);
-      // One that runs was not stopped, or is up again, whether it answers or not: what runs in it would end.
+    const before = context.before(PATHS.dockerDaemon);
+    if (before !== undefined) {
+      await restoreBefore(host.files, PATHS.dockerDaemon, before);
+      // A Docker that runs is left alone, whether it answers or not: a restart now would end its containers.
       if ((await observeDaemon(host)).state === "absent") {
         await host.programs.run(["systemctl", "reset-failed", DOCKER_UNIT]);
         await host.programs.run(["systemctl", "restart", DOCKER_UNIT], { timeoutMs: RESTART_TIMEOUT_MS });

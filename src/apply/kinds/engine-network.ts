@@ -1,5 +1,5 @@
 import type { EngineKind } from "../../model/node-spec.ts";
-import { ABSENT, type Reading } from "../../model/reading.ts";
+import { ABSENT, known, type Reading } from "../../model/reading.ts";
 import {
   ENGINE_NETWORK_KIND,
   engineNetworkNotes,
@@ -12,6 +12,7 @@ import {
 } from "../../plan/kinds/engine-network.ts";
 import type { NodeGoal } from "../../plan/goal.ts";
 import { manifestEntry, type Manifest } from "../../plan/manifest.ts";
+import { unitStateSchema } from "../../plan/kinds/unit.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Host } from "../../system/host.ts";
 import {
@@ -27,8 +28,8 @@ import {
   PODMAN_NETWORK_FOLDER,
   removePodmanNetwork,
 } from "../podman-network.ts";
-import { runChecked } from "../run-checked.ts";
-import { observeUnit } from "../unit-state.ts";
+import { runChecked } from "../programs.ts";
+import { observeUnit } from "../units.ts";
 
 /** The containers' network in Docker or Podman, and Podman's API socket. */
 export const engineNetworkKind: ResourceKind<EngineNetworkObserved, EngineNetworkAction> = {
@@ -59,15 +60,17 @@ async function execute({ action }: Step<EngineNetworkAction>, context: ApplyCont
   switch (action.op) {
     case "create": {
       const { network } = action;
-      const folder = await host.files.stat(PODMAN_NETWORK_FOLDER);
-      const before = network.engine === "podman" && folder.state === "absent" ? { madeFolder: true } : null;
+      const folder = known(await host.files.stat(PODMAN_NETWORK_FOLDER), PODMAN_NETWORK_FOLDER);
+      const before = network.engine === "podman" && folder === undefined ? { madeFolder: true } : null;
       await context.remember(networkTarget(network.engine), before);
       return network.engine === "docker" ? createDockerNetwork(host, network) : createPodmanNetwork(host, network);
     }
     case "remove":
       return remove(context, action.engine);
     case "enable-socket":
-      return enableSocket(context);
+      await context.remember(PODMAN_SOCKET, action.before);
+      await runChecked(host, ["systemctl", "enable", "--now", PODMAN_SOCKET]);
+      return;
     case "restore-socket":
       return restoreSocket(context);
   }
@@ -77,29 +80,19 @@ async function execute({ action }: Step<EngineNetworkAction>, context: ApplyCont
 async function remove(context: ApplyContext, engine: EngineKind): Promise<void> {
   const { host } = context;
   await (engine === "docker" ? removeDockerNetwork(host) : removePodmanNetwork(host));
-  const entry = manifestEntry(context.manifest(), ENGINE_NETWORK_KIND, networkTarget(engine));
-  if (engine === "podman" && entry?.before !== null) {
+  if (engine === "podman" && context.before(networkTarget(engine)) !== null) {
     const left = await host.files.list(PODMAN_NETWORK_FOLDER);
     if (left.state === "found" && left.value.length === 0) await host.files.remove(PODMAN_NETWORK_FOLDER);
   }
   await context.forget(networkTarget(engine));
 }
 
-async function enableSocket(context: ApplyContext): Promise<void> {
-  const { host } = context;
-  const before = await observeUnit(host, PODMAN_SOCKET);
-  await context.remember(PODMAN_SOCKET, before.state === "found" ? before.value : null);
-  await runChecked(host, ["systemctl", "enable", "--now", PODMAN_SOCKET]);
-}
-
 async function restoreSocket(context: ApplyContext): Promise<void> {
   const { host } = context;
-  const before: unknown = manifestEntry(context.manifest(), ENGINE_NETWORK_KIND, PODMAN_SOCKET)?.before;
-  const was = (key: "enabled" | "active"): boolean =>
-    typeof before === "object" && before !== null && (before as Record<string, unknown>)[key] === true;
-  if ((await observeUnit(host, PODMAN_SOCKET)).state === "found") {
-    if (!was("enabled")) await runChecked(host, ["systemctl", "disable", PODMAN_SOCKET]);
-    if (!was("active")) await runChecked(host, ["systemctl", "stop", PODMAN_SOCKET, "podman.service"]);
+  const before = unitStateSchema.nullish().parse(context.before(PODMAN_SOCKET));
+  if (known(await observeUnit(host, PODMAN_SOCKET), PODMAN_SOCKET) !== undefined) {
+    if (before?.enabled !== true) await runChecked(host, ["systemctl", "disable", PODMAN_SOCKET]);
+    if (before?.active !== true) await runChecked(host, ["systemctl", "stop", PODMAN_SOCKET, "podman.service"]);
   }
   await context.forget(PODMAN_SOCKET);
 }

@@ -5,24 +5,24 @@ import { ABSENT, found, unknown, type Reading } from "../../model/reading.ts";
 import {
   desiredExecutables,
   EXECUTABLE_KIND,
-  planExecutables,
+  planExecutable,
   type ExecutableAction,
-  type ObservedExecutables,
+  type ExecutableObserved,
 } from "../../plan/kinds/executable.ts";
 import type { NodeGoal } from "../../plan/goal.ts";
 import type { Step } from "../../plan/step.ts";
 import type { FileStat, Host } from "../../system/host.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
 
-/** The programs that setup uploads. They wait under their hash, and are replaced by rename, so that a running one goes on. */
-export const executableKind: ResourceKind<ObservedExecutables, ExecutableAction> = {
+/** The programs that setup uploads. They wait under their hash and are put in place by rename, so that a running one goes on. */
+export const executableKind: ResourceKind<ExecutableObserved, ExecutableAction> = {
   kind: EXECUTABLE_KIND,
   observe,
-  plan: planExecutables,
+  plan: planExecutable,
   execute,
 };
 
-async function observe(host: Host, goal: NodeGoal): Promise<ObservedExecutables> {
+async function observe(host: Host, goal: NodeGoal): Promise<ExecutableObserved> {
   const hashes = new Map<string, Reading<string>>();
   const stats = new Map<string, Reading<FileStat>>();
   let installedVersion: Reading<string> = ABSENT;

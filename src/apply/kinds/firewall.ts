@@ -4,25 +4,23 @@ import { unitFile, UNITS } from "../../model/units.ts";
 import {
   FIREWALL_KIND,
   FIREWALL_TARGETS,
-  firewallChains,
-  firewallFiles,
   planFirewall,
   type FirewallAction,
   type FirewallObserved,
 } from "../../plan/kinds/firewall.ts";
 import { OWN_CHAINS, strayHooks, type DesiredChains } from "../../plan/firewall-hooks.ts";
 import { hookState, targetOf, type FilterTable } from "../../plan/iptables-filter.ts";
-import { known } from "../../plan/managed-file.ts";
-import { manifestEntry } from "../../plan/manifest.ts";
+import type { ManagedFileAction } from "../../plan/managed-file.ts";
 import type { Step } from "../../plan/step.ts";
 import { GUARD_METRIC, guardRoute, guardRules } from "../../render/guard-routes.ts";
 import { renderIptablesChains } from "../../render/iptables-chains.ts";
 import { FILTER_TABLE } from "../../render/packet-filter.ts";
 import type { Host } from "../../system/host.ts";
-import { observeFilter, observeFirewall } from "../firewall-live.ts";
+import { known } from "../../model/reading.ts";
+import { observeFilter, observeFirewall, observeGuardRoutes, observeGuardRules } from "../firewall-live.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { restoreManaged, writeManaged } from "../managed-file.ts";
-import { runChecked } from "../run-checked.ts";
+import { runChecked } from "../programs.ts";
+import { reloadUnits } from "../units.ts";
 
 /**
  * The packet filter: our own nftables table, our own chains where iptables may drop, the routes that guard the cluster
@@ -33,6 +31,7 @@ export const firewallKind: ResourceKind<FirewallObserved, FirewallAction> = {
   observe: observeFirewall,
   plan: planFirewall,
   execute,
+  aroundFile,
 };
 
 async function execute({ action }: Step<FirewallAction>, context: ApplyContext): Promise<void> {
@@ -42,10 +41,6 @@ async function execute({ action }: Step<FirewallAction>, context: ApplyContext):
       return guard(context, action.cluster);
     case "unguard":
       return unguard(context);
-    case "write":
-      return write(context, action.path);
-    case "restore":
-      return restore(context, action.path);
     case "load":
       await context.remember(action.what === "packets" ? FIREWALL_TARGETS.table : FIREWALL_TARGETS.frames, null);
       await runChecked(host, ["nft", "-f", action.what === "packets" ? PATHS.firewall : PATHS.firewallFrames]);
@@ -53,10 +48,10 @@ async function execute({ action }: Step<FirewallAction>, context: ApplyContext):
     case "unload":
       return unload(context, action.what);
     case "chains":
-      return setChains(context, action.family);
+      return setChains(context, action.family, action.wanted);
     case "start":
       await context.remember(UNITS.firewall, null);
-      await runChecked(host, ["systemctl", "daemon-reload"]);
+      await reloadUnits(host);
       await runChecked(host, ["systemctl", "enable", "--now", UNITS.firewall], {
         hint: `journalctl -u ${UNITS.firewall} -n 50`,
       });
@@ -67,12 +62,21 @@ async function execute({ action }: Step<FirewallAction>, context: ApplyContext):
   }
 }
 
+/** The reload of all other unit files is a step of the file kind, which came before. */
+async function aroundFile(
+  { path }: ManagedFileAction,
+  change: () => Promise<void>,
+  { host }: ApplyContext,
+): Promise<void> {
+  await change();
+  if (path === unitFile(UNITS.firewall)) await reloadUnits(host);
+}
+
 async function guard(context: ApplyContext, cluster: ClusterCidr): Promise<void> {
   const { host } = context;
-  const before = manifestEntry(context.manifest(), FIREWALL_KIND, FIREWALL_TARGETS.guard);
+  const other = guardedCluster(context);
   await context.remember(FIREWALL_TARGETS.guard, { cluster });
   await runChecked(host, ["ip", "route", "replace", ...guardRoute(cluster)]);
-  const other = guardedCluster(before?.before);
   await clearGuardRules(host);
   for (const rule of guardRules(cluster)) await runChecked(host, ["ip", "rule", "add", ...rule.args]);
   if (other !== undefined && other !== cluster) await removeGuardRoute(host, other);
@@ -81,44 +85,27 @@ async function guard(context: ApplyContext, cluster: ClusterCidr): Promise<void>
 async function unguard(context: ApplyContext): Promise<void> {
   const { host } = context;
   await clearGuardRules(host);
-  const entry = manifestEntry(context.manifest(), FIREWALL_KIND, FIREWALL_TARGETS.guard);
-  const cluster = guardedCluster(entry?.before);
+  const cluster = guardedCluster(context);
   if (cluster !== undefined) await removeGuardRoute(host, cluster);
   await context.forget(FIREWALL_TARGETS.guard);
 }
 
-function guardedCluster(before: unknown): ClusterCidr | undefined {
-  const value = typeof before === "object" && before !== null && "cluster" in before ? before.cluster : undefined;
+function guardedCluster({ before }: ApplyContext): ClusterCidr | undefined {
+  const entry = before(FIREWALL_TARGETS.guard);
+  const value = typeof entry === "object" && entry !== null && "cluster" in entry ? entry.cluster : undefined;
   return typeof value === "string" ? parseClusterCidr(value) : undefined;
 }
 
 async function clearGuardRules(host: Host): Promise<void> {
-  const { guardRules: rules } = await observeFirewall(host, { phase: "teardown" });
-  for (const { preference } of known(rules, "the routing rules") ?? []) {
+  for (const { preference } of known(await observeGuardRules(host), "the routing rules") ?? []) {
     await runChecked(host, ["ip", "rule", "del", "pref", String(preference)]);
   }
 }
 
 async function removeGuardRoute(host: Host, cluster: ClusterCidr): Promise<void> {
-  const { guardedClusters } = await observeFirewall(host, { phase: "teardown" });
-  if (!(known(guardedClusters, "the routes") ?? []).includes(cluster)) return;
+  const guarded = known(await observeGuardRoutes(host), "the routes") ?? [];
+  if (!guarded.includes(cluster)) return;
   await runChecked(host, ["ip", "route", "del", "unreachable", cluster, "metric", String(GUARD_METRIC)]);
-}
-
-async function write(context: ApplyContext, path: string): Promise<void> {
-  const { goal, host } = context;
-  if (goal.phase !== "join") return;
-  const file = firewallFiles(goal.spec, await observeFirewall(host, goal)).find((each) => each.path === path);
-  if (file === undefined) throw new Error(`${path} is not desired`);
-  await writeManaged(context, file);
-  if (path === unitFile(UNITS.firewall)) await runChecked(host, ["systemctl", "daemon-reload"]);
-}
-
-async function restore(context: ApplyContext, path: string): Promise<void> {
-  const entry = manifestEntry(context.manifest(), FIREWALL_KIND, path);
-  if (entry !== undefined) await restoreManaged(context.host, path, entry.before);
-  if (path === unitFile(UNITS.firewall)) await runChecked(context.host, ["systemctl", "daemon-reload"]);
-  await context.forget(path);
 }
 
 async function unload(context: ApplyContext, what: "packets" | "frames"): Promise<void> {
@@ -129,29 +116,24 @@ async function unload(context: ApplyContext, what: "packets" | "frames"): Promis
   await context.forget(what === "packets" ? FIREWALL_TARGETS.table : FIREWALL_TARGETS.frames);
 }
 
-/** Brings our chains of one family to what the goal wants; at teardown, nothing. */
-async function setChains(context: ApplyContext, family: 4 | 6): Promise<void> {
+async function setChains(context: ApplyContext, family: 4 | 6, wanted: DesiredChains): Promise<void> {
   const { host, goal } = context;
   const target = family === 4 ? FIREWALL_TARGETS.chains4 : FIREWALL_TARGETS.chains6;
   const table = known(await observeFilter(host, family), target);
-  const wanted: DesiredChains =
-    goal.phase === "join"
-      ? firewallChains(goal.spec, await observeFirewall(host, goal))[family]
-      : { chains: [], hooks: [] };
   const makesDockerUser = table !== undefined && wanted.hooks.some(({ from }) => isMissingDockerUser(table, from));
   await context.remember(target, makesDockerUser ? { made: DOCKER_USER } : null);
   if (table !== undefined) {
     const iptables = family === 4 ? "iptables" : "ip6tables";
     await changeChains(host, iptables, table, wanted);
-    const entry = manifestEntry(context.manifest(), FIREWALL_KIND, target);
-    if (goal.phase === "teardown" && hasMadeDockerUser(entry?.before)) await removeUnusedDockerUser(host, iptables);
+    const hasMade = hasMadeDockerUser(context.before(target));
+    if (goal.phase === "teardown" && hasMade) await removeUnusedDockerUser(host, iptables);
   }
   if (goal.phase === "teardown") await context.forget(target);
 }
 
 const DOCKER_USER = "DOCKER-USER";
 
-/** Docker is installed and has not run since the boot: its chain is made for it, and it keeps what it finds. */
+/** Docker is installed and has not run since the boot. We make its chain; Docker keeps a chain that it finds. */
 function isMissingDockerUser(table: FilterTable, from: string): boolean {
   return from === DOCKER_USER && !table.rules.has(from);
 }
@@ -160,7 +142,7 @@ function hasMadeDockerUser(before: unknown): boolean {
   return typeof before === "object" && before !== null && "made" in before && before.made === DOCKER_USER;
 }
 
-/** Once Docker has started it calls the chain, which then is its own. */
+/** Once Docker has started, it calls the chain, and the chain is Docker's own. */
 async function removeUnusedDockerUser(host: Host, iptables: "iptables" | "ip6tables"): Promise<void> {
   const table = known(await observeFilter(host, iptables === "iptables" ? 4 : 6), DOCKER_USER);
   if (table?.rules.get(DOCKER_USER)?.length !== 0) return;

@@ -1,43 +1,38 @@
-import { JijiError } from "../../model/errors.ts";
-import type { Reading } from "../../model/reading.ts";
-import { desiredFolders, FOLDER_KIND, OUTLIVING, planFolders, type FolderAction } from "../../plan/kinds/folder.ts";
 import type { NodeGoal } from "../../plan/goal.ts";
-import { manifestEntry } from "../../plan/manifest.ts";
+import {
+  desiredFolders,
+  FOLDER_KIND,
+  OUTLIVING,
+  planFolder,
+  type FolderAction,
+  type FolderObserved,
+} from "../../plan/kinds/folder.ts";
 import type { Step } from "../../plan/step.ts";
-import type { FileStat, Host } from "../../system/host.ts";
+import type { Host } from "../../system/host.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
 
-type ObservedFolders = ReadonlyMap<string, Reading<FileStat>>;
-
 /** jiji's folders. */
-export const folderKind: ResourceKind<ObservedFolders, FolderAction> = {
+export const folderKind: ResourceKind<FolderObserved, FolderAction> = {
   kind: FOLDER_KIND,
   observe,
-  plan: planFolders,
+  plan: planFolder,
   execute,
 };
 
-async function observe(host: Host, goal: NodeGoal): Promise<ObservedFolders> {
-  const seen = new Map<string, Reading<FileStat>>();
-  for (const { path } of desiredFolders(goal)) seen.set(path, await host.files.stat(path));
-  return seen;
+async function observe(host: Host, goal: NodeGoal): Promise<FolderObserved> {
+  const paths = desiredFolders(goal).map(({ path }) => path);
+  return new Map(await Promise.all(paths.map(async (path) => [path, await host.files.stat(path)] as const)));
 }
 
-async function execute({ action }: Step<FolderAction>, context: ApplyContext): Promise<void> {
-  const { files } = context.host;
-  const { path } = action;
+async function execute(
+  { action }: Step<FolderAction>,
+  { host, before, remember, forget }: ApplyContext,
+): Promise<void> {
   if (action.op === "remove") {
-    const entry = manifestEntry(context.manifest(), FOLDER_KIND, path);
-    if (entry?.before === null) await files.remove(path);
-    await context.forget(path);
-    return;
+    if (before(action.path) === null) await host.files.remove(action.path);
+    return forget(action.path);
   }
-  const folder = desiredFolders(context.goal).find((desired) => desired.path === path);
-  if (folder === undefined) throw new Error(`${path} is not desired`);
-  const stat = await files.stat(path);
-  if (stat.state === "found" && stat.value.type !== "folder") {
-    throw new JijiError("conflict", `${path} is not a folder`, { hint: "move it away, then run the command again" });
-  }
-  if (!OUTLIVING.includes(path)) await context.remember(path, stat.state === "absent" ? null : "there");
-  await files.makeFolder(path, folder);
+  const { folder, isThere } = action;
+  if (!OUTLIVING.includes(folder.path)) await remember(folder.path, isThere ? "there" : null);
+  return host.files.makeFolder(folder.path, folder);
 }

@@ -1,22 +1,23 @@
+import { known } from "../../model/reading.ts";
 import {
   NEEDED_PROGRAMS,
   PACKAGE_KIND,
-  planPackages,
+  planPackage,
   POLICY,
-  type ObservedPackages,
+  type PackageObserved,
   type PackageAction,
   type PackageManager,
 } from "../../plan/kinds/package.ts";
 import type { Step } from "../../plan/step.ts";
 import { ProgramMissing, type Host } from "../../system/host.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { runChecked } from "../run-checked.ts";
+import { runChecked } from "../programs.ts";
 
 /** Programs that the distribution brings; removed at teardown exactly when setup installed them. */
-export const packageKind: ResourceKind<ObservedPackages, PackageAction> = {
+export const packageKind: ResourceKind<PackageObserved, PackageAction> = {
   kind: PACKAGE_KIND,
   observe,
-  plan: planPackages,
+  plan: planPackage,
   execute,
 };
 
@@ -28,7 +29,7 @@ const MANAGERS: readonly (readonly [PackageManager, string])[] = [
   ["zypper", "/usr/bin/zypper"],
 ];
 
-async function observe(host: Host): Promise<ObservedPackages> {
+async function observe(host: Host): Promise<PackageObserved> {
   const missing: string[] = [];
   for (const needed of NEEDED_PROGRAMS) if (await isMissing(host, needed.program)) missing.push(needed.package);
   return { missing, manager: await packageManager(host) };
@@ -65,7 +66,7 @@ async function execute({ action }: Step<PackageAction>, context: ApplyContext): 
 
 async function installWithApt(packages: readonly string[], context: ApplyContext): Promise<void> {
   const { host } = context;
-  // what comes along is known before anything changes, so that teardown after a crash knows it too
+  // all new packages are remembered before anything changes, so that teardown after a crash knows them too
   let added = await simulateApt(host, packages);
   if (added === undefined) {
     context.progress("apt-get update");
@@ -74,7 +75,7 @@ async function installWithApt(packages: readonly string[], context: ApplyContext
   }
   if (added === undefined) await runChecked(host, apt("install", "--simulate", ...packages));
   for (const name of added ?? []) await context.remember(name, { manager: "apt" });
-  const hasPolicy = (await host.files.stat(POLICY)).state !== "absent";
+  const hasPolicy = known(await host.files.stat(POLICY), POLICY) !== undefined;
   if (!hasPolicy) {
     await context.remember(POLICY, null);
     await host.files.write(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
@@ -131,10 +132,7 @@ async function rpmNames(host: Host): Promise<ReadonlySet<string>> {
   return new Set(stdout.split("\n").filter((name) => name !== ""));
 }
 
-/**
- * Removes with the low-level tool, which never takes along a package that others need by now: such a package stays, and
- * that is said.
- */
+/** Removes with the low-level tool, which refuses to remove a package that others need by now: it stays, and a line says so. */
 async function remove(manager: PackageManager, packages: readonly string[], context: ApplyContext): Promise<void> {
   const { host } = context;
   const present = await installedOf(host, manager, packages);

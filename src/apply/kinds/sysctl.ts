@@ -1,20 +1,18 @@
 import { PATHS } from "../../model/paths.ts";
 import { BRIDGE, INTERFACE } from "../../model/ports.ts";
 import { found, type Reading } from "../../model/reading.ts";
-import { manifestEntry } from "../../plan/manifest.ts";
 import type { Step } from "../../plan/step.ts";
 import {
   planSysctl,
   RESERVED_PORTS,
   SYSCTL_KIND,
-  sysctlFile,
   type SysctlAction,
   type SysctlObserved,
 } from "../../plan/kinds/sysctl.ts";
 import type { Host } from "../../system/host.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { restoreManaged, seeFile, writeManaged } from "../managed-file.ts";
-import { runChecked } from "../run-checked.ts";
+import { seeFile } from "../managed-file.ts";
+import { runChecked } from "../programs.ts";
 
 const RESERVED_PATH = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
@@ -46,18 +44,9 @@ async function forwarding(host: Host, name: typeof INTERFACE | typeof BRIDGE): P
 async function execute({ action }: Step<SysctlAction>, context: ApplyContext): Promise<void> {
   const { host } = context;
   switch (action.op) {
-    case "write":
-      return writeManaged(context, sysctlFile(await observe(host)));
-    case "restore": {
-      const entry = manifestEntry(context.manifest(), SYSCTL_KIND, action.path);
-      if (entry !== undefined) await restoreManaged(host, action.path, entry.before);
-      return context.forget(action.path);
-    }
-    case "reserve": {
-      const before = await host.files.read(RESERVED_PATH);
-      await context.remember(RESERVED_PORTS, before.state === "found" ? before.value.trim() : "");
+    case "reserve":
+      await context.remember(RESERVED_PORTS, action.before);
       return setKernelValue(host, RESERVED_PATH, action.value);
-    }
     case "release":
       await setKernelValue(host, RESERVED_PATH, action.value);
       return context.forget(RESERVED_PORTS);

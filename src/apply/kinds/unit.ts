@@ -1,34 +1,32 @@
 import { JijiError } from "../../model/errors.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import { UNITS } from "../../model/units.ts";
 import type { NodeGoal } from "../../plan/goal.ts";
-import { known } from "../../plan/managed-file.ts";
 import type { Manifest } from "../../plan/manifest.ts";
 import {
   AGENT_UNITS,
   DNS_UNITS,
   planRetired,
-  planUnits,
+  planUnit,
   STORE_UNITS,
   UNIT_KIND,
-  type ObservedUnits,
+  type UnitObserved,
   type UnitAction,
   type UnitGroup,
+  type UnitState,
 } from "../../plan/kinds/unit.ts";
-import type { UnitState } from "../../plan/unit-state.ts";
 import type { Host } from "../../system/host.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { clearPending, markPending, observePending } from "../pending-restart.ts";
-import type { Probes } from "../probes.ts";
-import { runChecked } from "../run-checked.ts";
-import { observeUnit } from "../unit-state.ts";
+import { runChecked } from "../programs.ts";
+import { clearPending, markPending, observePending, observeUnit } from "../units.ts";
+import type { Probes } from "../service-probes.ts";
 
-type UnitKind = ResourceKind<ObservedUnits, UnitAction>;
+type UnitKind = ResourceKind<UnitObserved, UnitAction>;
 
 const GROUPS = [STORE_UNITS, AGENT_UNITS, DNS_UNITS] as const;
 
-/** Services that this release would not start here any more; comes before the files of units. */
+/** Stops services that this server no longer needs; comes before their unit files are removed. */
 export const retiredUnitKind: ResourceKind<undefined, UnitAction> = {
   kind: UNIT_KIND,
   observe: async () => undefined,
@@ -44,31 +42,28 @@ function unitKind(group: UnitGroup, probes: Probes): UnitKind {
   return {
     kind: UNIT_KIND,
     observe: (host, goal) => observe(group, host, goal),
-    plan: (goal, observed, manifest: Manifest, earlier) => planUnits(group, goal, observed, manifest, earlier),
+    plan: (goal, observed, manifest: Manifest, earlier) => planUnit(group, goal, observed, manifest, earlier),
     execute: ({ action }, context) => execute(action, context, probes),
   };
 }
 
-async function observe(group: UnitGroup, host: Host, goal: NodeGoal): Promise<ObservedUnits> {
+async function observe(group: UnitGroup, host: Host, goal: NodeGoal): Promise<UnitObserved> {
   const states = new Map<string, Reading<UnitState>>();
   for (const unit of group.desired(goal)) states.set(unit, await observeUnit(host, unit));
   return { states, pending: known(await observePending(host.files), PATHS.pendingRestarts) ?? new Set() };
 }
 
-async function execute({ op, unit }: UnitAction, context: ApplyContext, probes: Probes): Promise<void> {
+async function execute(action: UnitAction, context: ApplyContext, probes: Probes): Promise<void> {
   const { host } = context;
-  if (op === "retire") {
-    await retire(unit, context);
-    return;
-  }
-  const before = known(await observeUnit(host, unit), unit);
-  await context.remember(unit, before ?? null);
-  if (op === "enable") {
+  const { unit } = action;
+  if (action.op === "retire") return retire(unit, context);
+  await context.remember(unit, action.before);
+  if (action.op === "enable") {
     await runChecked(host, ["systemctl", "enable", unit]);
     return;
   }
   await markPending(host.files, unit);
-  // both at once, for a question would start the service again as long as its socket is there
+  // both at once: while the socket is there, a question starts the service again
   if (unit === UNITS.dnsSocket) await runChecked(host, ["systemctl", "stop", UNITS.dnsSocket, UNITS.dns]);
   await host.programs.run(["systemctl", "reset-failed", unit]);
   const started = await host.programs.run(["systemctl", "restart", unit], { timeoutMs: 150_000 });
@@ -77,7 +72,7 @@ async function execute({ op, unit }: UnitAction, context: ApplyContext, probes: 
   await clearPending(host.files, unit);
 }
 
-/** Undefined when the service answers as it should; a unit that nobody asks is taken at systemd's word. */
+/** Undefined when the service answers as it should; for a unit without a probe systemd's word counts. */
 async function ask(unit: string, goal: NodeGoal, probes: Probes): Promise<string | undefined> {
   if (goal.phase !== "join") return undefined;
   if (unit === UNITS.corrosion || unit === UNITS.store) return probes.store(goal.spec);

@@ -1,31 +1,29 @@
 import { PATHS } from "../../model/paths.ts";
-import { known } from "../../plan/managed-file.ts";
-import { manifestEntry } from "../../plan/manifest.ts";
 import type { Step } from "../../plan/step.ts";
 import {
   ACCOUNTS,
   ACCOUNTS_IN_CHANGE,
   accountsBeforeSchema,
   GROUPS,
-  planUsers,
-  SYSUSERS_FILE,
+  planUser,
   USER_KIND,
   USERS,
   type AccountsBefore,
-  type ObservedUsers,
+  type UserObserved,
   type UserAction,
 } from "../../plan/kinds/user.ts";
 import type { NodeGoal } from "../../plan/goal.ts";
 import type { Host } from "../../system/host.ts";
+import { known } from "../../model/reading.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { restoreManaged, seeFile, writeManaged } from "../managed-file.ts";
-import { runChecked } from "../run-checked.ts";
+import { seeFile } from "../managed-file.ts";
+import { runChecked } from "../programs.ts";
 
 /** The system users of the services. After teardown the user database is byte for byte as it was. */
-export const userKind: ResourceKind<ObservedUsers, UserAction> = {
+export const userKind: ResourceKind<UserObserved, UserAction> = {
   kind: USER_KIND,
   observe,
-  plan: planUsers,
+  plan: planUser,
   execute,
 };
 
@@ -41,7 +39,7 @@ function aside(backup: string): string {
   return `${backup.replace("/etc/", "/etc/.")}.jiji-aside`;
 }
 
-async function observe(host: Host, goal: NodeGoal): Promise<ObservedUsers> {
+async function observe(host: Host, goal: NodeGoal): Promise<UserObserved> {
   const sysusers = await seeFile(host.files, PATHS.sysusers);
   if (goal.phase === "teardown") return { missing: [], sysusers };
   const { users, groups } = await accountNames(host);
@@ -57,25 +55,8 @@ async function accountNames(host: Host): Promise<{ readonly users: Set<string>; 
   return { users: await names("/etc/passwd"), groups: await names("/etc/group") };
 }
 
-async function execute({ action }: Step<UserAction>, context: ApplyContext): Promise<void> {
-  const { host } = context;
-  switch (action.op) {
-    case "write":
-      await writeManaged(context, SYSUSERS_FILE);
-      return;
-    case "restore": {
-      const entry = manifestEntry(context.manifest(), USER_KIND, action.path);
-      if (entry !== undefined) await restoreManaged(host, action.path, entry.before);
-      await context.forget(action.path);
-      return;
-    }
-    case "create":
-      await create(context);
-      return;
-    case "remove":
-      await remove(context);
-      return;
-  }
+function execute({ action }: Step<UserAction>, context: ApplyContext): Promise<void> {
+  return action.op === "create" ? create(context) : remove(context);
 }
 
 async function create(context: ApplyContext): Promise<void> {
@@ -106,34 +87,37 @@ async function remove(context: ApplyContext): Promise<void> {
 }
 
 function accountsBefore(context: ApplyContext, target: string): AccountsBefore {
-  const entry = manifestEntry(context.manifest(), USER_KIND, target);
-  return accountsBeforeSchema.parse(entry?.before ?? { existing: [], absentFiles: [] });
+  return accountsBeforeSchema.parse(context.before(target) ?? { existing: [], absentFiles: [] });
+}
+
+async function isThere({ files }: Host, path: string): Promise<boolean> {
+  return known(await files.stat(path), path) !== undefined;
 }
 
 async function absentByProducts(host: Host): Promise<string[]> {
   const absent: string[] = [];
-  for (const path of [...BACKUPS, LOCK_FILE]) if ((await host.files.stat(path)).state === "absent") absent.push(path);
+  for (const path of [...BACKUPS, LOCK_FILE]) if (!(await isThere(host, path))) absent.push(path);
   return absent;
 }
 
 /**
- * Does the work with the backups of the user database out of the way, so that they hold afterwards what they held before
- * instead of jiji's own changes; what was not there before is removed. Their content is not read: it holds the hashes of
+ * Moves the backups of the user database aside, does the work, and moves them back: the programs would fill them with jiji's own
+ * changes. Backups that were not there before are removed. Their content is never read, since it holds the hashes of
  * passwords. After a crash the next call finds them where this one put them.
  */
 async function keepingBackups(context: ApplyContext, work: () => Promise<void>): Promise<void> {
-  const { files } = context.host;
-  await context.remember(ACCOUNTS_IN_CHANGE, { existing: [], absentFiles: await absentByProducts(context.host) });
+  const { host } = context;
+  await context.remember(ACCOUNTS_IN_CHANGE, { existing: [], absentFiles: await absentByProducts(host) });
   const { absentFiles } = accountsBefore(context, ACCOUNTS_IN_CHANGE);
   for (const path of BACKUPS) {
     if (absentFiles.includes(path)) continue;
-    const isAside = (await files.stat(aside(path))).state === "found";
-    if (!isAside && (await files.stat(path)).state === "found") await files.move(path, aside(path));
+    const isAside = await isThere(host, aside(path));
+    if (!isAside && (await isThere(host, path))) await host.files.move(path, aside(path));
   }
   await work();
   for (const path of BACKUPS) {
-    if (absentFiles.includes(path)) await files.remove(path);
-    else if ((await files.stat(aside(path))).state === "found") await files.move(aside(path), path);
+    if (absentFiles.includes(path)) await host.files.remove(path);
+    else if (await isThere(host, aside(path))) await host.files.move(aside(path), path);
   }
   await context.forget(ACCOUNTS_IN_CHANGE);
 }

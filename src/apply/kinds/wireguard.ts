@@ -1,24 +1,24 @@
 import { PATHS } from "../../model/paths.ts";
 import { INTERFACE, PORTS } from "../../model/ports.ts";
+import { known } from "../../model/reading.ts";
 import { UNITS } from "../../model/units.ts";
+import type { UnitState } from "../../plan/kinds/unit.ts";
 import {
   planWireguard,
   WIREGUARD_KIND,
-  wireguardConfigFile,
   wireguardNotes,
   type PeerChange,
   type WireguardAction,
   type WireguardObserved,
 } from "../../plan/kinds/wireguard.ts";
-import { manifestEntry } from "../../plan/manifest.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Host } from "../../system/host.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { restoreManaged, seeFile, writeManaged } from "../managed-file.ts";
-import { runChecked } from "../run-checked.ts";
-import { observeUnit } from "../unit-state.ts";
+import { seeFile } from "../managed-file.ts";
 import { loadWireGuardPublicKey } from "../wireguard-key.ts";
 import { observeTunnel } from "../wireguard-tunnel.ts";
+import { runChecked } from "../programs.ts";
+import { observeUnit } from "../units.ts";
 
 /**
  * The tunnel: jiji0.conf, wg-quick's unit and the peers of the running interface. A tunnel that is up is never
@@ -43,13 +43,10 @@ async function observe(host: Host): Promise<WireguardObserved> {
 }
 
 async function execute({ action }: Step<WireguardAction>, context: ApplyContext): Promise<void> {
-  const { host, goal } = context;
+  const { host } = context;
   switch (action.op) {
-    case "write":
-      if (goal.phase === "join") await writeManaged(context, wireguardConfigFile(goal));
-      return;
     case "start":
-      return start(context);
+      return start(action.before, context);
     case "set-key":
       await runChecked(host, ["wg", "set", INTERFACE, "private-key", PATHS.wireguardKey]);
       return;
@@ -68,22 +65,19 @@ async function execute({ action }: Step<WireguardAction>, context: ApplyContext)
       throw new Error("a peer without a key cannot be added");
     case "stop":
       return stop(context);
-    case "restore":
-      return restore(context, action.path);
   }
 }
 
 /**
- * Enables the unit, and starts it when there is no interface. One that still counts as active although its interface
- * was deleted is restarted, as nothing is up that this could take down.
+ * Enables the unit, and starts it when there is no interface. It restarts, since systemd may still count a unit as active whose
+ * interface was deleted; without an interface there is no tunnel that a restart could take down.
  */
-async function start(context: ApplyContext): Promise<void> {
+async function start(before: UnitState | null, context: ApplyContext): Promise<void> {
   const { host } = context;
-  const before = await observeUnit(host, UNITS.tunnel);
-  await context.remember(UNITS.tunnel, before.state === "found" ? before.value : null);
+  const tunnel = known(await observeTunnel(host), INTERFACE);
+  await context.remember(UNITS.tunnel, before);
   await runChecked(host, ["systemctl", "enable", UNITS.tunnel]);
-  const tunnel = await observeTunnel(host);
-  if (tunnel.state !== "absent") return;
+  if (tunnel !== undefined) return;
   await runChecked(host, ["systemctl", "restart", UNITS.tunnel], { hint: `journalctl -u ${UNITS.tunnel} -n 50` });
 }
 
@@ -100,17 +94,11 @@ async function setPeer(host: Host, change: PeerChange): Promise<void> {
   ]);
 }
 
-/** Takes the tunnel down by its unit, which also removes its routes; and by hand if somebody else had brought it up. */
+/** Takes the tunnel down through its unit, which also removes its routes, and by hand if somebody else brought it up. */
 async function stop(context: ApplyContext): Promise<void> {
   const { host } = context;
   await runChecked(host, ["systemctl", "disable", "--now", UNITS.tunnel]);
-  const tunnel = await observeTunnel(host);
-  if (tunnel.state === "found") await runChecked(host, ["ip", "link", "delete", "dev", INTERFACE]);
+  const tunnel = known(await observeTunnel(host), INTERFACE);
+  if (tunnel !== undefined) await runChecked(host, ["ip", "link", "delete", "dev", INTERFACE]);
   await context.forget(UNITS.tunnel);
-}
-
-async function restore(context: ApplyContext, path: string): Promise<void> {
-  const entry = manifestEntry(context.manifest(), WIREGUARD_KIND, path);
-  if (entry !== undefined) await restoreManaged(context.host, path, entry.before);
-  await context.forget(path);
 }

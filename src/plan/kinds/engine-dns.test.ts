@@ -100,17 +100,17 @@ describe("the settings", () => {
 
 describe("Docker", () => {
   test("is restarted on its own when nothing runs in it", () => {
-    expect(plan(docker, world())).toEqual(["write", "restart-docker"]);
+    expect(plan(docker, world())).toEqual(["write-file", "restart-docker"]);
     expect(plan(docker, world({ daemon: found({ ...busy, hasLiveRestore: true }) }))).toEqual([
-      "write",
+      "write-file",
       "restart-docker",
     ]);
   });
 
   test("waits for the operator while containers run", () => {
     const seen = world({ daemon: found(busy) });
-    expect(plan(docker, seen)).toEqual(["write"]);
-    expect(plan({ ...docker, restartEngine: true }, seen)).toEqual(["write", "restart-docker"]);
+    expect(plan(docker, seen)).toEqual(["write-file"]);
+    expect(plan({ ...docker, restartEngine: true }, seen)).toEqual(["write-file", "restart-docker"]);
   });
 
   test("is remembered to wait, and restarted when it may", () => {
@@ -126,7 +126,7 @@ describe("Docker", () => {
   });
 
   test("is not restarted when it does not run", () => {
-    expect(plan(docker, world({ daemon: ABSENT }))).toEqual(["write"]);
+    expect(plan(docker, world({ daemon: ABSENT }))).toEqual(["write-file"]);
   });
 
   test("cannot be seen: nothing is done", () => {
@@ -141,11 +141,11 @@ describe("Docker", () => {
 });
 
 test("Podman reads its file for each container, so nothing is restarted", () => {
-  expect(plan(podman, world({ daemon: ABSENT }))).toEqual(["write"]);
+  expect(plan(podman, world({ daemon: ABSENT }))).toEqual(["write-file"]);
 });
 
 test("a change of the engine takes the other's settings back", () => {
-  expect(plan(podman, settled(), manifestOf(null))).toEqual(["restore", "write", "restart-docker"]);
+  expect(plan(podman, settled(), manifestOf(null))).toEqual(["restore-file", "write-file", "restart-docker"]);
 });
 
 describe("teardown", () => {
@@ -154,7 +154,7 @@ describe("teardown", () => {
       const manifest = manifestOf(before);
       const then = world({ files: { docker: before === null ? NO_FILE : file(before), podman: NO_FILE } });
       const seen = world({ files: { docker: file(engineDnsFile(docker, then).content ?? ""), podman: NO_FILE } });
-      expect(plan(TEARDOWN, seen, manifest)).toEqual(["restore", "restart-docker"]);
+      expect(plan(TEARDOWN, seen, manifest)).toEqual(["restore-file", "restart-docker"]);
     }
   });
 
@@ -172,8 +172,8 @@ describe("teardown", () => {
 
   test("restarts Docker also under running containers, which it keeps; not in a swarm", () => {
     const seen = (daemon: DockerDaemon): EngineDnsObserved => settled({ daemon: found(daemon) });
-    expect(plan(TEARDOWN, seen(busy), manifestOf(null))).toEqual(["restore", "restart-docker"]);
-    expect(plan(TEARDOWN, seen({ ...busy, isSwarm: true }), manifestOf(null))).toEqual(["restore"]);
+    expect(plan(TEARDOWN, seen(busy), manifestOf(null))).toEqual(["restore-file", "restart-docker"]);
+    expect(plan(TEARDOWN, seen({ ...busy, isSwarm: true }), manifestOf(null))).toEqual(["restore-file"]);
   });
 
   test("does nothing that the manifest does not name", () => expect(plan(TEARDOWN, settled())).toEqual([]));

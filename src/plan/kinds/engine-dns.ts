@@ -5,23 +5,23 @@ import { JijiError } from "../../model/errors.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
 import type { EngineKind } from "../../model/node-spec.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import { containersConf } from "../../render/containers-conf.ts";
 import { daemonJson } from "../../render/daemon-json.ts";
 import type { DnsFileFormat, DnsKeys } from "../../render/dns-keys.ts";
 import type { JoinGoal, NodeGoal } from "../goal.ts";
 import {
   fileBeforeSchema,
-  known,
-  planFile,
+  planManagedFile,
   planRestore,
   type DesiredFile,
-  type RestoreFileAction,
+  type ManagedFileAction,
   type SeenFile,
-  type WriteFileAction,
 } from "../managed-file.ts";
+import type { FileOwner } from "../../system/host.ts";
+import { Secret } from "../../model/secret.ts";
 import { manifestEntry, type Manifest, type ManifestEntry } from "../manifest.ts";
-import type { Step } from "../step.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const ENGINE_DNS_KIND = "engine-dns";
 
@@ -52,14 +52,14 @@ export interface EngineDnsObserved {
 }
 
 export type EngineDnsAction =
-  | WriteFileAction
-  | RestoreFileAction
   /** puts back the settings only, since others have changed the rest of the file meanwhile */
-  | { readonly op: "withdraw"; readonly path: string }
+  | { readonly op: "withdraw"; readonly path: string; readonly content: Secret; readonly owner: FileOwner }
   | { readonly op: "restart-docker" }
   | { readonly op: "finish-restart" };
 
-type DnsStep = Step<EngineDnsAction>;
+type DnsStep = Step<EngineDnsAction | ManagedFileAction>;
+
+const step = stepsOf<EngineDnsAction>(ENGINE_DNS_KIND);
 
 export const DNS_FILES: Readonly<Record<EngineKind, { readonly path: string; readonly format: DnsFileFormat }>> = {
   docker: { path: PATHS.dockerDaemon, format: daemonJson },
@@ -70,10 +70,12 @@ export const DNS_FILES: Readonly<Record<EngineKind, { readonly path: string; rea
 export const dnsBeforeSchema = fileBeforeSchema.extend({ address: z.string() });
 
 /**
- * What containers ask for names: jiji-dns alone, since some libraries ask all servers at once and believe the first that
- * says no; and `jiji` before the other search domains. Docker reads its file only when it starts. Setup restarts it on its
- * own when nothing runs in it or it keeps containers anyway, else when the operator allows it; teardown always, for what
- * it would give to new containers is gone. Containers keep running, but in a swarm.
+ * Has containers ask jiji-dns alone, since some libraries ask all servers at once and believe the first that says no. The
+ * search domain `jiji` comes before the others.
+ *
+ * Docker reads its file only when it starts. Setup restarts Docker by itself when nothing runs in it or when it keeps
+ * containers anyway, otherwise only when the operator allows it. Teardown always restarts it, since the resolver that it
+ * gives to new containers is gone. Containers keep running, except in a swarm.
  */
 export function planEngineDns(goal: NodeGoal, observed: EngineDnsObserved, manifest: Manifest): readonly DnsStep[] {
   if (goal.phase === "prepare") return [];
@@ -85,31 +87,20 @@ export function planEngineDns(goal: NodeGoal, observed: EngineDnsObserved, manif
   const steps = [...planInterrupted(manifest), ...files];
   if (!isRestartDue(observed, changesDocker) || !mayRestart(goal, observed)) return steps;
   const summary = "restart Docker, which reads its DNS settings only then";
-  return [
-    ...steps,
-    { kind: ENGINE_DNS_KIND, target: DOCKER_UNIT, verb: "restart", summary, action: { op: "restart-docker" } },
-  ];
+  return [...steps, step("restart", DOCKER_UNIT, summary, { op: "restart-docker" })];
 }
 
 function planInterrupted(manifest: Manifest): readonly DnsStep[] {
   if (manifestEntry(manifest, ENGINE_DNS_KIND, INTERRUPTED_RESTART) === undefined) return [];
   const summary = `put back ${PATHS.dockerDaemon} after a restart that was interrupted`;
-  return [
-    {
-      kind: ENGINE_DNS_KIND,
-      target: INTERRUPTED_RESTART,
-      verb: "restore",
-      summary,
-      action: { op: "finish-restart" },
-    },
-  ];
+  return [step("restore", INTERRUPTED_RESTART, summary, { op: "finish-restart" })];
 }
 
 function planJoin(goal: JoinGoal, observed: EngineDnsObserved, manifest: Manifest): readonly DnsStep[] {
   const { engine } = goal.spec;
   const other: EngineKind = engine === "docker" ? "podman" : "docker";
-  const file = planFile(ENGINE_DNS_KIND, engineDnsFile(goal, observed), observed.files[engine]);
-  return [...planWithdrawal([other], observed, manifest), ...(file === undefined ? [] : [file])];
+  const file = planManagedFile(ENGINE_DNS_KIND, engineDnsFile(goal, observed), observed.files[engine]);
+  return [...planWithdrawal([other], observed, manifest), ...file];
 }
 
 /** The configured engine's file as it should be. Throws a conflict when what stands there cannot be edited. */
@@ -160,10 +151,18 @@ function planWithdrawal(
     const { path } = DNS_FILES[engine];
     const entry = manifestEntry(manifest, ENGINE_DNS_KIND, path);
     if (entry === undefined) return [];
-    const content = known(observed.files[engine].content, path) ?? null;
-    if (content === null || isOnlyOurs(engine, entry, content)) return [planRestore(ENGINE_DNS_KIND, entry)];
+    const seen = observed.files[engine];
+    const text = known(seen.content, path);
+    const owner = known(seen.stat, path);
+    if (text === undefined || owner === undefined || isOnlyOurs(engine, entry, text)) return [planRestore(entry)];
+    const content = withdrawn(engine, entry, text);
+    if (content === undefined) {
+      throw new JijiError("conflict", `${path} has a form that jiji cannot edit`, {
+        hint: `remove jiji's resolver and the search domain "jiji" from it by hand, then run the command again`,
+      });
+    }
     const summary = `take jiji's resolver out of ${path}, which others have changed since`;
-    return [{ kind: ENGINE_DNS_KIND, target: path, verb: "change", summary, action: { op: "withdraw", path } }];
+    return [step("change", path, summary, { op: "withdraw", path, content: new Secret(content), owner })];
   });
 }
 
@@ -191,7 +190,7 @@ export function withdrawn(engine: EngineKind, entry: ManifestEntry, content: str
   });
 }
 
-/** What no step will change: resolvers that are no longer asked, and a daemon that has not read its settings. */
+/** Names resolvers that are no longer asked, and a daemon that has not read its settings. */
 export function engineDnsNotes(goal: NodeGoal, observed: EngineDnsObserved, manifest: Manifest): readonly string[] {
   if (goal.phase === "prepare") return [];
   const isTeardown = goal.phase === "teardown";

@@ -3,12 +3,11 @@ import { serverAddress, subnetOf, type Cidr } from "../../model/cluster.ts";
 import { JijiError } from "../../model/errors.ts";
 import type { EngineKind, NodeSpec } from "../../model/node-spec.ts";
 import { BRIDGE, ENGINE_NETWORK, INTERFACE } from "../../model/ports.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import type { JoinGoal, NodeGoal } from "../goal.ts";
-import { known } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
-import type { UnitState } from "../unit-state.ts";
+import { stepsOf, type Step } from "../step.ts";
+import type { UnitState } from "./unit.ts";
 
 export const ENGINE_NETWORK_KIND = "engine-network";
 
@@ -61,10 +60,12 @@ export type EngineNetworkAction =
   | { readonly op: "create"; readonly network: DesiredNetwork }
   /** disconnects what is attached, then removes the network */
   | { readonly op: "remove"; readonly engine: EngineKind }
-  | { readonly op: "enable-socket" }
+  | { readonly op: "enable-socket"; readonly before: UnitState | null }
   | { readonly op: "restore-socket" };
 
 type NetworkStep = Step<EngineNetworkAction>;
+
+const step = stepsOf<EngineNetworkAction>(ENGINE_NETWORK_KIND);
 
 /** The manifest's target for the network in one engine. */
 export function networkTarget(engine: EngineKind): string {
@@ -85,16 +86,6 @@ export function planEngineNetwork(
   return goal.phase === "teardown" ? planTeardown(observed, manifest) : planJoin(goal, observed, manifest);
 }
 
-function step(
-  target: string,
-  verb: NetworkStep["verb"],
-  summary: string,
-  action: EngineNetworkAction,
-  details: readonly string[] = [],
-): NetworkStep {
-  return { kind: ENGINE_NETWORK_KIND, target, verb, summary, ...(details.length > 0 ? { details } : {}), action };
-}
-
 /** The network that a spec asks for. */
 export function desiredNetwork(spec: NodeSpec, dockerKnowsTrust: boolean): DesiredNetwork {
   return {
@@ -106,7 +97,7 @@ export function desiredNetwork(spec: NodeSpec, dockerKnowsTrust: boolean): Desir
   };
 }
 
-/** What of a network is not as desired, for people, e.g. `subnet 10.0.0.0/24 instead of 10.210.0.0/24`. */
+/** How a network differs from the desired one, for people, e.g. `subnet 10.0.0.0/24 instead of 10.210.0.0/24`. */
 export function networkDifferences(observed: ObservedNetwork, desired: DesiredNetwork): readonly string[] {
   const [first, ...others] = observed.subnets;
   const differences: string[] = [];
@@ -137,7 +128,10 @@ function planJoin(goal: JoinGoal, observed: EngineNetworkObserved, manifest: Man
   if (spec.engine !== "podman") return steps;
   const socket = known(observed.podmanSocket, PODMAN_SOCKET);
   if (socket?.enabled === true && socket.active) return steps;
-  return [...steps, step(PODMAN_SOCKET, "enable", `enable ${PODMAN_SOCKET}`, { op: "enable-socket" })];
+  return [
+    ...steps,
+    step("enable", PODMAN_SOCKET, `enable ${PODMAN_SOCKET}`, { op: "enable-socket", before: socket ?? null }),
+  ];
 }
 
 /** A network that an earlier setup made in the other engine holds the same addresses. */
@@ -149,7 +143,7 @@ function planOther(engine: EngineKind, observed: EngineNetworkObserved, manifest
   if (network !== undefined && network.attached.length > 0) {
     throw conflict(`the ${target} still has ${attachedNames(network)}`, `remove them, or keep engine: ${other}`);
   }
-  return [step(target, "remove", `remove the ${target}`, { op: "remove", engine: other })];
+  return [step("remove", target, `remove the ${target}`, { op: "remove", engine: other })];
 }
 
 function planNetwork(
@@ -160,8 +154,8 @@ function planNetwork(
   const { engine } = desired;
   const target = networkTarget(engine);
   const network = known(observed.networks[engine], `the ${target}`);
-  const facts = [`${desired.subnet}, gateway ${desired.gateway}, MTU ${desired.mtuBytes}`];
-  const create = step(target, "create", `create the ${target}`, { op: "create", network: desired }, facts);
+  const details = [`${desired.subnet}, gateway ${desired.gateway}, MTU ${desired.mtuBytes}`];
+  const create = step("create", target, `create the ${target}`, { op: "create", network: desired }, { details });
   if (network === undefined) return [create];
   const isOurs = network.isLabelled || manifestEntry(manifest, ENGINE_NETWORK_KIND, target) !== undefined;
   if (!isOurs) {
@@ -176,10 +170,10 @@ function planNetwork(
     );
   }
   const summary = `remove the ${target}, which nothing uses`;
-  return [step(target, "remove", summary, { op: "remove", engine }, differences), create];
+  return [step("remove", target, summary, { op: "remove", engine }, { details: differences }), create];
 }
 
-/** Docker was upgraded over a network in use; its containers cannot be reached from peers until it is made anew. */
+/** Docker was upgraded while the network was in use: peers cannot reach its containers until the network is made anew. */
 function needsOnlyTrust(network: ObservedNetwork, desired: DesiredNetwork): boolean {
   const differences = networkDifferences(network, desired);
   return network.attached.length > 0 && differences.length === 1 && differences[0] === trustMissing;
@@ -189,7 +183,7 @@ function attachedNames({ attached }: ObservedNetwork): string {
   return attached.map(({ name }) => name).join(", ");
 }
 
-/** Whoever says yes must have seen whom it costs something, also without asking for details. */
+/** Names the containers in the summary itself: whoever agrees must have seen them, also without asking for details. */
 function losingNames(attached: ObservedNetwork["attached"]): string {
   const names = attached.slice(0, 5).map(({ name }) => name);
   const more = attached.length - names.length;
@@ -211,11 +205,11 @@ function planTeardown(observed: EngineNetworkObserved, manifest: Manifest): read
       ({ name, isRunning }) => `${name} loses its network${isRunning ? " and keeps running" : ""}`,
     );
     const losing = losingNames(network?.attached ?? []);
-    steps.push(step(target, "remove", `remove the ${target}${losing}`, { op: "remove", engine }, details));
+    steps.push(step("remove", target, `remove the ${target}${losing}`, { op: "remove", engine }, { details }));
   }
   if (manifestEntry(manifest, ENGINE_NETWORK_KIND, PODMAN_SOCKET) !== undefined) {
     const summary = `put ${PODMAN_SOCKET} back as it was before jiji`;
-    steps.push(step(PODMAN_SOCKET, "restore", summary, { op: "restore-socket" }));
+    steps.push(step("restore", PODMAN_SOCKET, summary, { op: "restore-socket" }));
   }
   return steps;
 }

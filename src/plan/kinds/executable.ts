@@ -1,14 +1,13 @@
 import { JijiError } from "../../model/errors.ts";
 import type { Sha256 } from "../../model/keys.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import { UNITS } from "../../model/units.ts";
 import { isOlderVersion } from "../../model/version.ts";
 import type { FileStat } from "../../system/host.ts";
 import type { NodeGoal } from "../goal.ts";
-import { known } from "../managed-file.ts";
 import type { Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const EXECUTABLE_KIND = "executable";
 
@@ -20,7 +19,7 @@ export interface DesiredExecutable {
   readonly restarts: readonly string[];
 }
 
-export interface ObservedExecutables {
+export interface ExecutableObserved {
   /** SHA-256 of what stands at a path */
   readonly hashes: ReadonlyMap<string, Reading<string>>;
   readonly stats: ReadonlyMap<string, Reading<FileStat>>;
@@ -32,6 +31,8 @@ export type ExecutableAction =
   | { readonly op: "install"; readonly path: string; readonly sha256: Sha256 }
   | { readonly op: "link"; readonly path: string; readonly to: string }
   | { readonly op: "remove"; readonly path: string };
+
+const step = stepsOf<ExecutableAction>(EXECUTABLE_KIND);
 
 const MODE = 0o755;
 
@@ -52,9 +53,9 @@ export function desiredExecutables(goal: NodeGoal): readonly DesiredExecutable[]
 }
 
 /** Installs what is not there by content. Throws when a newer jiji is there: setup never takes a server back. */
-export function planExecutables(
+export function planExecutable(
   goal: NodeGoal,
-  observed: ObservedExecutables,
+  observed: ExecutableObserved,
   manifest: Manifest,
 ): readonly Step<ExecutableAction>[] {
   if (goal.phase === "prepare") return [];
@@ -70,7 +71,7 @@ export function planExecutables(
   return steps;
 }
 
-function planProgram(program: DesiredExecutable, observed: ObservedExecutables): readonly Step<ExecutableAction>[] {
+function planProgram(program: DesiredExecutable, observed: ExecutableObserved): readonly Step<ExecutableAction>[] {
   const { path, version, sha256, restarts } = program;
   const hash = known(observed.hashes.get(path) ?? { state: "absent" }, path);
   const stat = known(observed.stats.get(path) ?? { state: "absent" }, path);
@@ -79,7 +80,7 @@ function planProgram(program: DesiredExecutable, observed: ObservedExecutables):
   const verb = hash === undefined ? "install" : "change";
   const name = path === PATHS.executable ? "jiji" : "Corrosion";
   const summary = `${hash === undefined ? "install" : "replace"} ${path} (${name} ${version})`;
-  return [{ ...step(verb, path, summary, { op: "install", path, sha256 }), restarts }];
+  return [step(verb, path, summary, { op: "install", path, sha256 }, { restarts })];
 }
 
 function refuseDowngrade(installed: Reading<string>, wanted: string): void {
@@ -89,11 +90,7 @@ function refuseDowngrade(installed: Reading<string>, wanted: string): void {
   });
 }
 
-function isLinked({ stats }: ObservedExecutables): boolean {
+function isLinked({ stats }: ExecutableObserved): boolean {
   const stat = known(stats.get(DNS_LINK.path) ?? { state: "absent" }, DNS_LINK.path);
   return stat?.type === "link" && stat.target === DNS_LINK.to;
-}
-
-function step(verb: Step["verb"], target: string, summary: string, action: ExecutableAction): Step<ExecutableAction> {
-  return { kind: EXECUTABLE_KIND, target, verb, summary, action };
 }

@@ -1,27 +1,25 @@
 import { serverAddress, subnetOf, type ClusterCidr } from "../../model/cluster.ts";
 import type { NodeSpec } from "../../model/node-spec.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import { unitFile, UNITS } from "../../model/units.ts";
 import { renderFrameFilter, FILTER_TABLE, renderPacketFilter } from "../../render/packet-filter.ts";
 import { renderFirewallUnit } from "../../render/firewall-unit.ts";
 import { guardRules } from "../../render/guard-routes.ts";
 import { renderIptablesChains } from "../../render/iptables-chains.ts";
-import { chainDifferences, desiredChains, type DesiredChains } from "../firewall-hooks.ts";
+import { chainDifferences, desiredChains, NO_CHAINS, type DesiredChains } from "../firewall-hooks.ts";
 import type { JoinGoal, NodeGoal } from "../goal.ts";
 import type { FilterTable } from "../iptables-filter.ts";
 import {
-  known,
-  planFile,
-  planRestore,
+  planManagedFile,
+  planRestores,
   type DesiredFile,
-  type RestoreFileAction,
+  type ManagedFileAction,
   type SeenFile,
-  type WriteFileAction,
 } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
-import type { UnitState } from "../unit-state.ts";
+import { stepsOf, type Step } from "../step.ts";
+import type { UnitState } from "./unit.ts";
 
 export const FIREWALL_KIND = "firewall";
 
@@ -55,26 +53,23 @@ export interface FirewallObserved {
 }
 
 export type FirewallAction =
-  | WriteFileAction
-  | RestoreFileAction
   | { readonly op: "guard"; readonly cluster: ClusterCidr }
   | { readonly op: "unguard" }
   | { readonly op: "load"; readonly what: "packets" | "frames" }
   | { readonly op: "unload"; readonly what: "packets" | "frames" }
-  | { readonly op: "chains"; readonly family: 4 | 6 }
+  /** our chains of one family become these */
+  | { readonly op: "chains"; readonly family: 4 | 6; readonly wanted: DesiredChains }
   | { readonly op: "start" }
   | { readonly op: "stop" };
 
-type FirewallStep = Step<FirewallAction>;
+type FirewallStep = Step<FirewallAction | ManagedFileAction>;
+
+const step = stepsOf<FirewallAction>(FIREWALL_KIND);
 
 /** Own table, own chains where a drop may come, guarding routes, and the unit that loads them at boot. */
 export function planFirewall(goal: NodeGoal, observed: FirewallObserved, manifest: Manifest): readonly FirewallStep[] {
   if (goal.phase === "prepare") return [];
   return goal.phase === "teardown" ? planTeardown(observed, manifest) : planJoin(goal, observed, manifest);
-}
-
-function step(target: string, verb: FirewallStep["verb"], summary: string, action: FirewallAction): FirewallStep {
-  return { kind: FIREWALL_KIND, target, verb, summary, action };
 }
 
 /** rules.nft as it should be: a function of the spec alone. */
@@ -134,13 +129,10 @@ export function firewallFiles(spec: NodeSpec, observed: FirewallObserved): reado
 function planJoin({ spec }: JoinGoal, observed: FirewallObserved, manifest: Manifest): readonly FirewallStep[] {
   const files = firewallFiles(spec, observed);
   const paths = new Set(files.map(({ path }) => path));
-  const surplus = manifest.entries.filter(
-    ({ kind, target }) => kind === FIREWALL_KIND && target.startsWith("/") && !paths.has(target),
-  );
   return [
     ...planGuard(spec, observed),
-    ...files.flatMap((file) => planFile(FIREWALL_KIND, file, seen(observed, file.path)) ?? []),
-    ...surplus.map((entry) => planRestore(FIREWALL_KIND, entry)),
+    ...files.flatMap((file) => planManagedFile(FIREWALL_KIND, file, seen(observed, file.path))),
+    ...planRestores(FIREWALL_KIND, manifest, paths),
     ...planTable("packets", observed.table, observed.tableWanted),
     ...(observed.framesWanted.state === "absent" ? [] : planTable("frames", observed.frames, observed.framesWanted)),
     ...planChains(spec, observed),
@@ -160,7 +152,7 @@ function planGuard(spec: NodeSpec, observed: FirewallObserved): readonly Firewal
   const isSame = live.map(({ preference, shown }) => `${preference}: ${shown}`).join("\n") === wanted.join("\n");
   if (clusters.includes(cidr) && isSame) return [];
   const summary = `make ${cidr} unreachable but through the tunnel`;
-  return [step(FIREWALL_TARGETS.guard, "create", summary, { op: "guard", cluster: cidr })];
+  return [step("create", FIREWALL_TARGETS.guard, summary, { op: "guard", cluster: cidr })];
 }
 
 function planTable(
@@ -171,9 +163,9 @@ function planTable(
   const [target, path] =
     what === "packets" ? [FIREWALL_TARGETS.table, PATHS.firewall] : [FIREWALL_TARGETS.frames, PATHS.firewallFrames];
   const text = known(live, target);
-  if (text === undefined) return [step(target, "create", `load ${path}`, { op: "load", what })];
+  if (text === undefined) return [step("create", target, `load ${path}`, { op: "load", what })];
   if (text === known(wanted, path)) return [];
-  return [step(target, "change", `load ${path} again`, { op: "load", what })];
+  return [step("change", target, `load ${path} again`, { op: "load", what })];
 }
 
 function planChains(spec: NodeSpec, observed: FirewallObserved): readonly FirewallStep[] {
@@ -183,40 +175,36 @@ function planChains(spec: NodeSpec, observed: FirewallObserved): readonly Firewa
     const details = chainDifferences(known(observed.filter[family], name), wanted[family]);
     if (details.length === 0) return [];
     const summary = `let the mesh pass where ${name} may drop`;
-    return [{ ...step(name, "change", summary, { op: "chains", family }), details }];
+    return [step("change", name, summary, { op: "chains", family, wanted: wanted[family] }, { details })];
   });
 }
 
 function planUnit(observed: FirewallObserved): readonly FirewallStep[] {
   const unit = known(observed.unit, UNITS.firewall);
   if (unit?.enabled === true && unit.active) return [];
-  return [step(UNITS.firewall, "enable", "load the packet filter at boot", { op: "start" })];
+  return [step("enable", UNITS.firewall, "load the packet filter at boot", { op: "start" })];
 }
 
 function planTeardown(observed: FirewallObserved, manifest: Manifest): readonly FirewallStep[] {
   const has = (target: string): boolean => manifestEntry(manifest, FIREWALL_KIND, target) !== undefined;
   const steps: FirewallStep[] = [];
   if (has(UNITS.firewall)) {
-    steps.push(step(UNITS.firewall, "disable", "no longer load the packet filter at boot", { op: "stop" }));
+    steps.push(step("disable", UNITS.firewall, "no longer load the packet filter at boot", { op: "stop" }));
   }
   for (const family of [4, 6] as const) {
     const name = filterName(family);
     if (!has(name)) continue;
     known(observed.filter[family], name);
-    steps.push(step(name, "remove", `remove jiji's chains from ${name}`, { op: "chains", family }));
+    steps.push(step("remove", name, `remove jiji's chains from ${name}`, { op: "chains", family, wanted: NO_CHAINS }));
   }
   for (const [target, what] of [
     [FIREWALL_TARGETS.frames, "frames"],
     [FIREWALL_TARGETS.table, "packets"],
   ] as const) {
-    if (has(target)) steps.push(step(target, "remove", `remove ${target}`, { op: "unload", what }));
+    if (has(target)) steps.push(step("remove", target, `remove ${target}`, { op: "unload", what }));
   }
   if (has(FIREWALL_TARGETS.guard)) {
-    steps.push(step(FIREWALL_TARGETS.guard, "remove", `remove the ${FIREWALL_TARGETS.guard}`, { op: "unguard" }));
+    steps.push(step("remove", FIREWALL_TARGETS.guard, `remove the ${FIREWALL_TARGETS.guard}`, { op: "unguard" }));
   }
-  // the last one first, since the first one knows of the folder that was made for all
-  for (const entry of manifest.entries.toReversed()) {
-    if (entry.kind === FIREWALL_KIND && entry.target.startsWith("/")) steps.push(planRestore(FIREWALL_KIND, entry));
-  }
-  return steps;
+  return [...steps, ...planRestores(FIREWALL_KIND, manifest)];
 }

@@ -1,11 +1,11 @@
 import { dirname } from "node:path";
+import { JijiError } from "../../model/errors.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { Reading } from "../../model/reading.ts";
+import { ABSENT, known, type Reading } from "../../model/reading.ts";
 import type { FileOwner, FileStat } from "../../system/host.ts";
 import type { NodeGoal } from "../goal.ts";
-import { known } from "../managed-file.ts";
-import type { Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
+import { entriesOf, type Manifest } from "../manifest.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const FOLDER_KIND = "folder";
 
@@ -16,10 +16,13 @@ export interface DesiredFolder extends FileOwner {
   readonly path: string;
 }
 
-export interface FolderAction {
-  readonly op: "make" | "remove";
-  readonly path: string;
-}
+export type FolderObserved = ReadonlyMap<string, Reading<FileStat>>;
+
+export type FolderAction =
+  | { readonly op: "make"; readonly folder: DesiredFolder; readonly isThere: boolean }
+  | { readonly op: "remove"; readonly path: string };
+
+const step = stepsOf<FolderAction>(FOLDER_KIND);
 
 /** Every folder of a member; those of services belong to the users of the services. */
 export function desiredFolders(goal: NodeGoal): readonly DesiredFolder[] {
@@ -45,35 +48,28 @@ export function desiredFolders(goal: NodeGoal): readonly DesiredFolder[] {
 export const OUTLIVING: readonly string[] = [HOME, PATHS.run];
 
 /** Makes folders and corrects their owners; folders that jiji made and no longer wants are removed with all they hold. */
-export function planFolders(
+export function planFolder(
   goal: NodeGoal,
-  observed: ReadonlyMap<string, Reading<FileStat>>,
+  observed: FolderObserved,
   manifest: Manifest,
 ): readonly Step<FolderAction>[] {
   const desired = desiredFolders(goal);
   const wanted = new Set(desired.map(({ path }) => path));
-  const removals = manifest.entries
-    .filter(({ kind, target }) => kind === FOLDER_KIND && !wanted.has(target))
-    .toReversed()
-    .map(({ target }) => step("remove", target, `remove ${target} and all it holds`));
-  return [...removals, ...desired.flatMap((folder) => planFolder(folder, observed.get(folder.path)))];
+  const removals = entriesOf(manifest, FOLDER_KIND)
+    .filter(({ target }) => !wanted.has(target))
+    .map(({ target: path }) => step("remove", path, `remove ${path} and all it holds`, { op: "remove", path }));
+  return [...removals, ...desired.flatMap((folder) => planOne(folder, observed.get(folder.path) ?? ABSENT))];
 }
 
-function planFolder(folder: DesiredFolder, seen: Reading<FileStat> | undefined): readonly Step<FolderAction>[] {
+function planOne(folder: DesiredFolder, seen: Reading<FileStat>): readonly Step<FolderAction>[] {
   const { path, mode, owner = "root", group = "root" } = folder;
-  const stat = seen === undefined ? undefined : known(seen, path);
-  if (stat?.type !== "folder") return [step("create", path, `make ${path}`)];
+  const stat = known(seen, path);
+  if (stat === undefined) return [step("create", path, `make ${path}`, { op: "make", folder, isThere: false })];
+  if (stat.type !== "folder") {
+    throw new JijiError("conflict", `${path} is not a folder`, { hint: "move it away, then run the command again" });
+  }
   if (stat.mode === mode && stat.owner === owner && stat.group === group) return [];
   const is = `${mode.toString(8)} ${owner}:${group}`;
-  return [step("change", path, `make ${path} ${is} (was ${stat.mode.toString(8)} ${stat.owner}:${stat.group})`)];
-}
-
-function step(verb: "create" | "change" | "remove", path: string, summary: string): Step<FolderAction> {
-  return {
-    kind: FOLDER_KIND,
-    target: path,
-    verb,
-    summary,
-    action: { op: verb === "remove" ? "remove" : "make", path },
-  };
+  const summary = `make ${path} ${is} (was ${stat.mode.toString(8)} ${stat.owner}:${stat.group})`;
+  return [step("change", path, summary, { op: "make", folder, isThere: true })];
 }

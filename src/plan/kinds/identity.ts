@@ -2,38 +2,38 @@ import { JijiError } from "../../model/errors.ts";
 import type { Identity } from "../../model/identity.ts";
 import type { WireGuardPublicKey } from "../../model/keys.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import type { NodeGoal } from "../goal.ts";
-import { known, planRestore, type RestoreFileAction } from "../managed-file.ts";
+import { planRestores, type ManagedFileAction } from "../managed-file.ts";
 import type { Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const IDENTITY_KIND = "identity";
 
-export interface ObservedIdentity {
+export interface IdentityObserved {
   readonly identity: Reading<Identity>;
   readonly publicKey: Reading<WireGuardPublicKey>;
 }
 
-export type IdentityAction = RestoreFileAction | { readonly op: "make-identity" } | { readonly op: "make-key" };
+export type IdentityAction =
+  | { readonly op: "make-identity"; readonly name: string; readonly subnet: number }
+  | { readonly op: "make-key" };
+
+const step = stepsOf<IdentityAction>(IDENTITY_KIND);
 
 /** Makes what is not there; what is there is never made again. Throws when it belongs to another name or number. */
 export function planIdentity(
   goal: NodeGoal,
-  observed: ObservedIdentity,
+  observed: IdentityObserved,
   manifest: Manifest,
-): readonly Step<IdentityAction>[] {
-  if (goal.phase === "teardown") {
-    return manifest.entries
-      .filter(({ kind }) => kind === IDENTITY_KIND)
-      .toReversed()
-      .map((entry) => planRestore(IDENTITY_KIND, entry));
-  }
+): readonly Step<IdentityAction | ManagedFileAction>[] {
+  if (goal.phase === "teardown") return planRestores(IDENTITY_KIND, manifest);
   const { name, subnet } = goal.spec;
   const identity = known(observed.identity, PATHS.identity);
   const steps: Step<IdentityAction>[] = [];
   if (identity === undefined) {
-    steps.push(make(PATHS.identity, `identity: made on the server, as ${name}, number ${subnet}`, "make-identity"));
+    const summary = `identity: made on the server, as ${name}, number ${subnet}`;
+    steps.push(step("create", PATHS.identity, summary, { op: "make-identity", name, subnet }));
   } else if (identity.name !== name || identity.subnet !== subnet) {
     const is = `${identity.name}, number ${identity.subnet}`;
     throw new JijiError("conflict", `this server is ${is}, and cannot become ${name}, number ${subnet}`, {
@@ -41,11 +41,7 @@ export function planIdentity(
     });
   }
   if (known(observed.publicKey, PATHS.wireguardKey) === undefined) {
-    steps.push(make(PATHS.wireguardKey, "key: made on the server", "make-key"));
+    steps.push(step("create", PATHS.wireguardKey, "key: made on the server", { op: "make-key" }));
   }
   return steps;
-}
-
-function make(target: string, summary: string, op: "make-identity" | "make-key"): Step<IdentityAction> {
-  return { kind: IDENTITY_KIND, target, verb: "create", summary, action: { op } };
 }

@@ -6,22 +6,28 @@ import { EMPTY_MEMBERS, encodeMembersFile, type MembersFile } from "../../model/
 import { admitRecords, verifiedMembers } from "../../model/membership.ts";
 import type { NodeSpec } from "../../model/node-spec.ts";
 import { PATHS } from "../../model/paths.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import type { ServerRecord, SignedServerRecord } from "../../model/server-record.ts";
 import type { NodeGoal } from "../goal.ts";
-import { known, planRestore, type RestoreFileAction } from "../managed-file.ts";
+import { planRestores, type ManagedFileAction } from "../managed-file.ts";
 import type { Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const MEMBERS_KIND = "members";
 
-export interface ObservedMembers {
+export interface MembersObserved {
   readonly file: Reading<MembersFile>;
   readonly identity: Reading<Identity>;
   readonly publicKey: Reading<WireGuardPublicKey>;
 }
 
-export type MembersAction = RestoreFileAction | { readonly op: "write" };
+export interface MembersAction {
+  readonly op: "merge";
+  readonly brought: readonly SignedServerRecord[];
+  readonly spec: NodeSpec;
+}
+
+const step = stepsOf<MembersAction>(MEMBERS_KIND);
 
 /**
  * What is known, and what an operator brings over SSH. Records that are not newer than what is known change nothing.
@@ -70,24 +76,21 @@ export function isOwnRecordCurrent(file: MembersFile, identity: Identity, now: O
 /** Keeps members.json: this server's own signed record, and everybody's that a run brings. */
 export function planMembers(
   goal: NodeGoal,
-  observed: ObservedMembers,
+  observed: MembersObserved,
   manifest: Manifest,
-): readonly Step<MembersAction>[] {
-  if (goal.phase === "teardown") {
-    return manifest.entries
-      .filter(({ kind }) => kind === MEMBERS_KIND)
-      .map((entry) => planRestore(MEMBERS_KIND, entry));
-  }
+): readonly Step<MembersAction | ManagedFileAction>[] {
+  if (goal.phase === "teardown") return planRestores(MEMBERS_KIND, manifest);
+  const { spec } = goal;
   const file = known(observed.file, PATHS.members);
   const before = file ?? EMPTY_MEMBERS;
   const brought = goal.phase === "join" ? (goal.brought ?? []) : [];
-  const merged = mergeMembers(before, brought, goal.spec.cluster.cidr);
+  const merged = mergeMembers(before, brought, spec.cluster.cidr);
   const identity = known(observed.identity, PATHS.identity);
   const publicKey = known(observed.publicKey, PATHS.wireguardKey);
   const isCurrent =
     identity !== undefined &&
     publicKey !== undefined &&
-    isOwnRecordCurrent(merged, identity, ownRecord(goal.spec, identity, publicKey));
+    isOwnRecordCurrent(merged, identity, ownRecord(spec, identity, publicKey));
   if (isCurrent && encodeMembersFile(merged) === encodeMembersFile(before)) return [];
   const knownIds = new Set<string>(before.members.map(({ id }) => id));
   const details = [
@@ -96,7 +99,6 @@ export function planMembers(
       .filter(({ id }) => !knownIds.has(id))
       .map(({ name, subnet }) => `learn ${name}, number ${subnet}`),
   ];
-  const verb = file === undefined ? "create" : "change";
-  const summary = `${verb === "create" ? "write" : "change"} ${PATHS.members}`;
-  return [{ kind: MEMBERS_KIND, target: PATHS.members, verb, summary, details, action: { op: "write" } }];
+  const [verb, word] = file === undefined ? (["create", "write"] as const) : (["change", "change"] as const);
+  return [step(verb, PATHS.members, `${word} ${PATHS.members}`, { op: "merge", brought, spec }, { details })];
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { JijiError } from "../../model/errors.ts";
 import type { NodeGoal } from "../goal.ts";
 import type { Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const PACKAGE_KIND = "package";
 
@@ -20,7 +20,7 @@ export const POLICY = "/usr/sbin/policy-rc.d";
 /** How the manifest says that a package was not there. */
 export const packageBeforeSchema = z.object({ manager: z.enum(["apt", "dnf", "zypper"]) });
 
-export interface ObservedPackages {
+export interface PackageObserved {
   /** packages whose program is not there */
   readonly missing: readonly string[];
   readonly manager: PackageManager | undefined;
@@ -31,15 +31,19 @@ export type PackageAction =
   | { readonly op: "remove"; readonly manager: PackageManager; readonly packages: readonly string[] }
   | { readonly op: "remove-policy" };
 
+const step = stepsOf<PackageAction>(PACKAGE_KIND);
+
 /** One step that installs all that is missing; at teardown one that removes what was installed for jiji. */
-export function planPackages(
+export function planPackage(
   goal: NodeGoal,
-  observed: ObservedPackages,
+  observed: PackageObserved,
   manifest: Manifest,
 ): readonly Step<PackageAction>[] {
   const entries = manifest.entries.filter(({ kind }) => kind === PACKAGE_KIND);
   const steps: Step<PackageAction>[] = [];
-  if (entries.some(({ target }) => target === POLICY)) steps.push(REMOVE_POLICY);
+  if (entries.some(({ target }) => target === POLICY)) {
+    steps.push(step("remove", POLICY, `remove ${POLICY}, which an interrupted setup left`, { op: "remove-policy" }));
+  }
   if (goal.phase === "teardown") {
     const recorded = entries.filter(({ target }) => target !== POLICY);
     const [first] = recorded;
@@ -47,8 +51,7 @@ export function planPackages(
     const { manager } = packageBeforeSchema.parse(first.before);
     const packages = recorded.map(({ target }) => target);
     const summary = `remove ${packages.join(", ")} with ${manager}, which setup installed`;
-    const action: PackageAction = { op: "remove", manager, packages };
-    return [...steps, { kind: PACKAGE_KIND, target: packages.join(" "), verb: "remove", summary, action }];
+    return [...steps, step("remove", packages.join(" "), summary, { op: "remove", manager, packages })];
   }
   const { missing: packages, manager } = observed;
   if (packages.length === 0) return steps;
@@ -58,14 +61,5 @@ export function planPackages(
     });
   }
   const summary = `install ${packages.join(", ")} with ${manager}`;
-  const action: PackageAction = { op: "install", manager, packages };
-  return [...steps, { kind: PACKAGE_KIND, target: packages.join(" "), verb: "install", summary, action }];
+  return [...steps, step("install", packages.join(" "), summary, { op: "install", manager, packages })];
 }
-
-const REMOVE_POLICY: Step<PackageAction> = {
-  kind: PACKAGE_KIND,
-  target: POLICY,
-  verb: "remove",
-  summary: `remove ${POLICY}, which an interrupted setup left`,
-  action: { op: "remove-policy" },
-};

@@ -1,10 +1,9 @@
 import type { Cidr } from "../../model/cluster.ts";
 import { INTERFACE } from "../../model/ports.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import type { NodeGoal } from "../goal.ts";
-import { known } from "../managed-file.ts";
 import { desiredPeers } from "../peers.ts";
-import type { Step } from "../step.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const ROUTE_KIND = "route";
 
@@ -19,7 +18,7 @@ export interface ObservedRoute {
   readonly metric: number;
 }
 
-export interface RoutesObserved {
+export interface RouteObserved {
   readonly hasTunnel: Reading<boolean>;
   readonly routes: Reading<readonly ObservedRoute[]>;
 }
@@ -29,22 +28,20 @@ export interface RouteAction {
   readonly dst: Cidr;
 }
 
+const step = stepsOf<RouteAction>(ROUTE_KIND);
+
 /**
  * One route into the tunnel for each peer's /24. Without an interface there is nothing to do: jiji0.conf makes the routes
  * together with it, and they go with it. Routes that no member asks for are left alone.
  */
-export function planRoutes(goal: NodeGoal, observed: RoutesObserved): readonly Step<RouteAction>[] {
+export function planRoute(goal: NodeGoal, observed: RouteObserved): readonly Step<RouteAction>[] {
   if (goal.phase !== "join" || known(observed.hasTunnel, INTERFACE) !== true) return [];
   const routes = known(observed.routes, "the routes") ?? [];
   return desiredPeers(goal.spec, goal.members)
     .filter(({ allowedIps }) => !routes.some((route) => leadsIntoTunnel(route, allowedIps)))
-    .map(({ name, allowedIps }) => ({
-      kind: ROUTE_KIND,
-      target: allowedIps,
-      verb: "create",
-      summary: `route ${allowedIps} of ${name} through ${INTERFACE}`,
-      action: { op: "replace", dst: allowedIps },
-    }));
+    .map(({ name, allowedIps: dst }) =>
+      step("create", dst, `route ${dst} of ${name} through ${INTERFACE}`, { op: "replace", dst }),
+    );
 }
 
 function leadsIntoTunnel(route: ObservedRoute, dst: Cidr): boolean {

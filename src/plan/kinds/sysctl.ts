@@ -8,20 +8,18 @@ import {
   type PortRange,
 } from "../../model/port-ranges.ts";
 import { BRIDGE, INTERFACE, PORTS, TRUSTING_PORTS } from "../../model/ports.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import { renderSysctl } from "../../render/system-files.ts";
 import type { NodeGoal } from "../goal.ts";
 import {
-  known,
-  planFile,
-  planRestore,
+  planManagedFile,
+  planRestores,
   type DesiredFile,
-  type RestoreFileAction,
+  type ManagedFileAction,
   type SeenFile,
-  type WriteFileAction,
 } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const SYSCTL_KIND = "sysctl";
 
@@ -39,56 +37,36 @@ export interface SysctlObserved {
 }
 
 export type SysctlAction =
-  | WriteFileAction
-  | RestoreFileAction
-  | { readonly op: "reserve"; readonly value: string }
+  | { readonly op: "reserve"; readonly value: string; readonly before: string }
   /** puts the value back and forgets what it was */
   | { readonly op: "release"; readonly value: string }
   | { readonly op: "forward"; readonly interface: typeof INTERFACE | typeof BRIDGE };
+
+const step = stepsOf<SysctlAction>(SYSCTL_KIND);
 
 /** Kernel settings. Ports that others have reserved stay reserved, now and after teardown. */
 export function planSysctl(
   goal: NodeGoal,
   observed: SysctlObserved,
   manifest: Manifest,
-): readonly Step<SysctlAction>[] {
+): readonly Step<SysctlAction | ManagedFileAction>[] {
   if (goal.phase === "prepare") return [];
-  if (goal.phase === "teardown") return planTeardown(observed, manifest);
+  if (goal.phase === "teardown") return [...planRestores(SYSCTL_KIND, manifest), ...planRelease(observed, manifest)];
   const live = liveRanges(observed);
-  const file = planFile(SYSCTL_KIND, sysctlFile(observed), observed.file);
-  const steps: Step<SysctlAction>[] = file === undefined ? [] : [file];
-  const value = wanted(live);
-  if (value !== formatPortRanges(live)) {
-    const summary = `reserve the ports ${formatPortRanges(KEPT_PORTS)}`;
-    steps.push({
-      kind: SYSCTL_KIND,
-      target: RESERVED_PORTS,
-      verb: "change",
-      summary,
-      action: { op: "reserve", value },
-    });
-  }
-  for (const name of [INTERFACE, BRIDGE] as const) {
-    if (known(observed.forwarding[name], `forwarding of ${name}`) !== false) continue;
-    const summary = `forward what comes in by ${name}`;
-    steps.push({
-      kind: SYSCTL_KIND,
-      target: `net.ipv4.conf.${name}.forwarding`,
-      verb: "change",
-      summary,
-      action: { op: "forward", interface: name },
-    });
-  }
-  return steps;
-}
-
-/** 60-jiji.conf as it should be, with what others have reserved by now. */
-export function sysctlFile(observed: SysctlObserved): DesiredFile {
-  return { path: PATHS.sysctl, content: renderSysctl(wanted(liveRanges(observed))), mode: 0o644 };
-}
-
-function wanted(live: readonly PortRange[]): string {
-  return formatPortRanges(unitePortRanges(live, KEPT_PORTS));
+  const value = formatPortRanges(unitePortRanges(live, KEPT_PORTS));
+  const before = formatPortRanges(live);
+  const file: DesiredFile = { path: PATHS.sysctl, content: renderSysctl(value), mode: 0o644 };
+  const summary = `reserve the ports ${formatPortRanges(KEPT_PORTS)}`;
+  return [
+    ...planManagedFile(SYSCTL_KIND, file, observed.file),
+    ...(value === before ? [] : [step("change", RESERVED_PORTS, summary, { op: "reserve", value, before })]),
+    ...([INTERFACE, BRIDGE] as const)
+      .filter((name) => known(observed.forwarding[name], `forwarding of ${name}`) === false)
+      .map((name) => {
+        const target = `net.ipv4.conf.${name}.forwarding`;
+        return step("change", target, `forward what comes in by ${name}`, { op: "forward", interface: name });
+      }),
+  ];
 }
 
 function liveRanges({ reserved }: SysctlObserved): readonly PortRange[] {
@@ -97,16 +75,12 @@ function liveRanges({ reserved }: SysctlObserved): readonly PortRange[] {
   return ranges;
 }
 
-function planTeardown(observed: SysctlObserved, manifest: Manifest): readonly Step<SysctlAction>[] {
-  const steps: Step<SysctlAction>[] = [];
-  const file = manifestEntry(manifest, SYSCTL_KIND, PATHS.sysctl);
-  if (file !== undefined) steps.push(planRestore(SYSCTL_KIND, file));
+function planRelease(observed: SysctlObserved, manifest: Manifest): readonly Step<SysctlAction>[] {
   const entry = manifestEntry(manifest, SYSCTL_KIND, RESERVED_PORTS);
-  if (entry === undefined) return steps;
+  if (entry === undefined) return [];
   const before = parsePortRanges(typeof entry.before === "string" ? entry.before : "") ?? [];
   const added = subtractPortRanges(KEPT_PORTS, before);
   const value = formatPortRanges(subtractPortRanges(liveRanges(observed), added));
   const summary = `release the ports ${formatPortRanges(added)}`;
-  steps.push({ kind: SYSCTL_KIND, target: RESERVED_PORTS, verb: "restore", summary, action: { op: "release", value } });
-  return steps;
+  return [step("restore", RESERVED_PORTS, summary, { op: "release", value })];
 }

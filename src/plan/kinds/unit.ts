@@ -1,23 +1,33 @@
-import type { Reading } from "../../model/reading.ts";
+import { z } from "zod";
+import { known, type Reading } from "../../model/reading.ts";
 import { UNITS } from "../../model/units.ts";
 import type { NodeGoal } from "../goal.ts";
-import { known } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
-import type { UnitState } from "../unit-state.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const UNIT_KIND = "unit";
 
-export interface ObservedUnits {
+/** What systemd says of a unit; it stands in the manifest, too. */
+export const unitStateSchema = z.object({
+  /** whether UnitFileState is enabled, and not disabled, static, generated, … */
+  enabled: z.boolean(),
+  /** whether ActiveState is active or activating */
+  active: z.boolean(),
+});
+
+export type UnitState = Readonly<z.infer<typeof unitStateSchema>>;
+
+export interface UnitObserved {
   readonly states: ReadonlyMap<string, Reading<UnitState>>;
   /** units that are due for a restart since before */
   readonly pending: ReadonlySet<string>;
 }
 
-export interface UnitAction {
-  readonly op: "enable" | "restart" | "retire";
-  readonly unit: string;
-}
+export type UnitAction =
+  | { readonly op: "enable" | "restart"; readonly unit: string; readonly before: UnitState | null }
+  | { readonly op: "retire"; readonly unit: string };
+
+const step = stepsOf<UnitAction>(UNIT_KIND);
 
 /** Units of one place in the order of setup, in the order in which they are started. */
 export interface UnitGroup {
@@ -65,10 +75,10 @@ export function planRetired(
  * Enabled and running, and restarted exactly when something that it reads has changed since it started. At teardown
  * stopped and disabled.
  */
-export function planUnits(
+export function planUnit(
   group: UnitGroup,
   goal: NodeGoal,
-  observed: ObservedUnits,
+  observed: UnitObserved,
   manifest: Manifest,
   earlier: readonly Step[],
 ): readonly Step<UnitAction>[] {
@@ -81,22 +91,21 @@ export function planUnits(
   if (due.has(UNITS.dnsSocket)) due.add(UNITS.dns);
   return group.desired(goal).flatMap((unit) => {
     const state = known(observed.states.get(unit) ?? { state: "absent" }, unit);
-    return planUnit(unit, state, due.has(unit));
+    return planOne(unit, state, due.has(unit));
   });
 }
 
-function planUnit(unit: string, state: UnitState | undefined, isDue: boolean): readonly Step<UnitAction>[] {
+function planOne(unit: string, state: UnitState | undefined, isDue: boolean): readonly Step<UnitAction>[] {
   const steps: Step<UnitAction>[] = [];
-  if (state?.enabled !== true) steps.push(step("enable", unit, `start ${unit} at boot`, "enable"));
-  if (state?.active !== true) steps.push(step("start", unit, `start ${unit}`, "restart"));
-  else if (isDue) steps.push(step("restart", unit, `restart ${unit}`, "restart"));
+  const act = (verb: "enable" | "start" | "restart", summary: string, op: "enable" | "restart"): void => {
+    steps.push(step(verb, unit, summary, { op, unit, before: state ?? null }));
+  };
+  if (state?.enabled !== true) act("enable", `start ${unit} at boot`, "enable");
+  if (state?.active !== true) act("start", `start ${unit}`, "restart");
+  else if (isDue) act("restart", `restart ${unit}`, "restart");
   return steps;
 }
 
 function retire(unit: string): Step<UnitAction> {
-  return step("stop", unit, `stop ${unit}`, "retire");
-}
-
-function step(verb: Step["verb"], unit: string, summary: string, op: UnitAction["op"]): Step<UnitAction> {
-  return { kind: UNIT_KIND, target: unit, verb, summary, action: { op, unit } };
+  return step("stop", unit, `stop ${unit}`, { op: "retire", unit });
 }

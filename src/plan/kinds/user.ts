@@ -2,9 +2,15 @@ import { z } from "zod";
 import { PATHS } from "../../model/paths.ts";
 import { renderSysusers } from "../../render/system-files.ts";
 import type { NodeGoal } from "../goal.ts";
-import { planFile, planRestore, type DesiredFile, type SeenFile } from "../managed-file.ts";
+import {
+  planManagedFile,
+  planRestores,
+  type DesiredFile,
+  type ManagedFileAction,
+  type SeenFile,
+} from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
-import type { Step } from "../step.ts";
+import { stepsOf, type Step } from "../step.ts";
 
 export const USER_KIND = "user";
 
@@ -31,43 +37,36 @@ export const accountsBeforeSchema = z.object({
 
 export type AccountsBefore = z.infer<typeof accountsBeforeSchema>;
 
-export interface ObservedUsers {
+export interface UserObserved {
   readonly missing: readonly string[];
   readonly sysusers: SeenFile;
 }
 
-export type UserAction =
-  | { readonly op: "write"; readonly path: string }
-  | { readonly op: "restore"; readonly path: string }
-  | { readonly op: "create" }
-  | { readonly op: "remove" };
-
-export const SYSUSERS_FILE: DesiredFile = { path: PATHS.sysusers, content: renderSysusers(), mode: 0o644 };
-
-/** The sysusers.d file and the accounts that it names. */
-export function planUsers(goal: NodeGoal, observed: ObservedUsers, manifest: Manifest): readonly Step<UserAction>[] {
-  if (goal.phase === "teardown") return planRemoval(manifest);
-  const steps: Step<UserAction>[] = [];
-  const file = planFile(USER_KIND, SYSUSERS_FILE, observed.sysusers);
-  if (file !== undefined) steps.push(file);
-  const isUnfinished = manifestEntry(manifest, USER_KIND, ACCOUNTS_IN_CHANGE) !== undefined;
-  if (observed.missing.length > 0 || isUnfinished) {
-    const what = observed.missing.length > 0 ? `create ${observed.missing.join(", ")}` : "finish creating the accounts";
-    steps.push({ kind: USER_KIND, target: ACCOUNTS, verb: "create", summary: what, action: { op: "create" } });
-  }
-  return steps;
+export interface UserAction {
+  readonly op: "create" | "remove";
 }
 
-function planRemoval(manifest: Manifest): readonly Step<UserAction>[] {
-  const steps: Step<UserAction>[] = [];
+const step = stepsOf<UserAction>(USER_KIND);
+
+const SYSUSERS_FILE: DesiredFile = { path: PATHS.sysusers, content: renderSysusers(), mode: 0o644 };
+
+/** The sysusers.d file and the accounts that it names. */
+export function planUser(
+  goal: NodeGoal,
+  observed: UserObserved,
+  manifest: Manifest,
+): readonly Step<UserAction | ManagedFileAction>[] {
+  const isUnfinished = manifestEntry(manifest, USER_KIND, ACCOUNTS_IN_CHANGE) !== undefined;
   const accounts = manifestEntry(manifest, USER_KIND, ACCOUNTS);
-  if (accounts !== undefined || manifestEntry(manifest, USER_KIND, ACCOUNTS_IN_CHANGE) !== undefined) {
+  if (goal.phase === "teardown") {
+    const files = planRestores(USER_KIND, manifest);
+    if (accounts === undefined && !isUnfinished) return files;
     const { existing } = accountsBeforeSchema.parse(accounts?.before ?? { existing: [], absentFiles: [] });
     const ours = [...USERS, ...GROUPS].filter((name) => !existing.includes(name));
-    const summary = `remove ${ours.join(", ")}`;
-    steps.push({ kind: USER_KIND, target: ACCOUNTS, verb: "remove", summary, action: { op: "remove" } });
+    return [step("remove", ACCOUNTS, `remove ${ours.join(", ")}`, { op: "remove" }), ...files];
   }
-  const file = manifestEntry(manifest, USER_KIND, PATHS.sysusers);
-  if (file !== undefined) steps.push(planRestore(USER_KIND, file));
-  return steps;
+  const files = planManagedFile(USER_KIND, SYSUSERS_FILE, observed.sysusers);
+  if (observed.missing.length === 0 && !isUnfinished) return files;
+  const what = observed.missing.length > 0 ? `create ${observed.missing.join(", ")}` : "finish creating the accounts";
+  return [...files, step("create", ACCOUNTS, what, { op: "create" })];
 }

@@ -3,23 +3,21 @@ import { serverAddress, type Cidr } from "../../model/cluster.ts";
 import type { WireGuardPublicKey } from "../../model/keys.ts";
 import { PATHS } from "../../model/paths.ts";
 import { INTERFACE, PORTS } from "../../model/ports.ts";
-import type { Reading } from "../../model/reading.ts";
+import { known, type Reading } from "../../model/reading.ts";
 import { UNITS } from "../../model/units.ts";
 import { renderWireguardConfig } from "../../render/wireguard-config.ts";
 import type { JoinGoal, NodeGoal } from "../goal.ts";
 import {
-  known,
-  planFile,
-  planRestore,
+  planManagedFile,
+  planRestores,
   type DesiredFile,
-  type RestoreFileAction,
+  type ManagedFileAction,
   type SeenFile,
-  type WriteFileAction,
 } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
 import { desiredPeers, type DesiredPeer } from "../peers.ts";
-import type { Step } from "../step.ts";
-import type { UnitState } from "../unit-state.ts";
+import { stepsOf, type Step } from "../step.ts";
+import type { UnitState } from "./unit.ts";
 
 export const WIREGUARD_KIND = "wireguard";
 
@@ -58,7 +56,7 @@ export interface WireguardObserved {
   readonly tunnel: Reading<ObservedTunnel>;
 }
 
-/** What of one peer has to change; what is absent stays untouched. */
+/** The changes of one peer; an absent field stays as it is. */
 export interface PeerChange {
   readonly publicKey: WireGuardPublicKey;
   readonly endpoint?: Endpoint;
@@ -67,8 +65,7 @@ export interface PeerChange {
 }
 
 export type WireguardAction =
-  | WriteFileAction
-  | { readonly op: "start" }
+  | { readonly op: "start"; readonly before: UnitState | null }
   | { readonly op: "set-key" }
   | { readonly op: "set-port" }
   | { readonly op: "set-link"; readonly mtuBytes: number }
@@ -76,43 +73,42 @@ export type WireguardAction =
   | { readonly op: "set-peer"; readonly change: PeerChange }
   /** a peer to come: only shown, never executed, as its key is not made yet */
   | { readonly op: "await-peer" }
-  | { readonly op: "stop" }
-  | RestoreFileAction;
+  | { readonly op: "stop" };
 
 type WireguardStep = Step<WireguardAction>;
 
-/** See ResourceKind.plan. The key is made with the identity, before. Live peers are changed one by one, and only in what differs; nobody is ever removed here. */
+const step = stepsOf<WireguardAction>(WIREGUARD_KIND);
+
+/** Live peers are changed one by one, and only where they differ; none is ever removed. The key was made with the identity. */
 export function planWireguard(
   goal: NodeGoal,
   observed: WireguardObserved,
   manifest: Manifest,
-): readonly WireguardStep[] {
+): readonly Step<WireguardAction | ManagedFileAction>[] {
   if (goal.phase === "teardown") return planTeardown(observed, manifest);
   return goal.phase === "prepare" ? [] : planJoin(goal, observed);
 }
 
-function step(target: string, verb: WireguardStep["verb"], summary: string, action: WireguardAction): WireguardStep {
-  return { kind: WIREGUARD_KIND, target, verb, summary, action };
-}
-
-function planJoin(goal: JoinGoal, observed: WireguardObserved): readonly WireguardStep[] {
+function planJoin(goal: JoinGoal, observed: WireguardObserved): readonly Step<WireguardAction | ManagedFileAction>[] {
   const { spec } = goal;
   const peers = desiredPeers(spec, goal.members);
   const address = serverAddress(spec.cluster.cidr, spec.subnet);
   const tunnel = known(observed.tunnel, INTERFACE);
   const unit = known(observed.unit, UNITS.tunnel);
-  const file = planFile(WIREGUARD_KIND, wireguardConfigFile(goal), observed.config);
-  const steps: WireguardStep[] = file === undefined ? [] : [file];
+  const file = planManagedFile(WIREGUARD_KIND, wireguardConfigFile(goal), observed.config);
+  const steps: WireguardStep[] = [];
   for (const { name } of goal.expected) {
-    steps.push(step(name, "create", `add peer ${name} (key: made on the server)`, { op: "await-peer" }));
+    steps.push(step("create", name, `add peer ${name} (key: made on the server)`, { op: "await-peer" }));
   }
   if (tunnel === undefined || unit?.enabled !== true) {
     const summary = tunnel === undefined ? `bring up ${INTERFACE} with ${address}` : `bring ${INTERFACE} up at boot`;
-    steps.push(step(UNITS.tunnel, tunnel === undefined ? "start" : "enable", summary, { op: "start" }));
+    const verb = tunnel === undefined ? "start" : "enable";
+    steps.push(step(verb, UNITS.tunnel, summary, { op: "start", before: unit ?? null }));
   }
-  if (tunnel === undefined) return steps;
+  if (tunnel === undefined) return [...file, ...steps];
   const own = observed.key.state === "found" ? observed.key.value : null;
   return [
+    ...file,
     ...steps,
     ...planInterface(tunnel, { address, mtuBytes: spec.cluster.mtuBytes, publicKey: own }),
     ...planPeers(peers, tunnel),
@@ -136,7 +132,7 @@ function planInterface(
   const { address, mtuBytes, publicKey } = desired;
   const steps: WireguardStep[] = [];
   const change = (summary: string, action: WireguardAction): void => {
-    steps.push(step(INTERFACE, "change", summary, action));
+    steps.push(step("change", INTERFACE, summary, action));
   };
   if (publicKey !== null && tunnel.publicKey !== publicKey) {
     change(`give ${INTERFACE} the key of ${PATHS.wireguardKey}`, { op: "set-key" });
@@ -153,7 +149,7 @@ function planInterface(
   return steps;
 }
 
-/** What of the running tunnel's peers has to change, and nothing else of it. */
+/** The changes of the running tunnel's peers, and of nothing else. */
 export function planPeers(peers: readonly DesiredPeer[], tunnel: ObservedTunnel): readonly WireguardStep[] {
   return peers.flatMap((peer) => planPeer(peer, tunnel));
 }
@@ -166,7 +162,7 @@ function planPeer(peer: DesiredPeer, tunnel: ObservedTunnel): readonly Wireguard
   const summary =
     live === undefined ? `add peer ${peer.name}, ${peer.allowedIps}` : `peer ${peer.name}: ${changed.join(", ")}`;
   return [
-    step(peer.name, live === undefined ? "create" : "change", summary, {
+    step(live === undefined ? "create" : "change", peer.name, summary, {
       op: "set-peer",
       change: { publicKey: peer.publicKey, ...difference },
     }),
@@ -174,8 +170,8 @@ function planPeer(peer: DesiredPeer, tunnel: ObservedTunnel): readonly Wireguard
 }
 
 /**
- * What of a live peer is not as desired. Its allowed IPs are named only when they differ, since giving the same again
- * drops packets; a working endpoint is left alone wherever it leads.
+ * How a live peer differs from the desired one. Allowed IPs are named only when they differ, since setting the same ones again
+ * drops packets. A working endpoint is left alone, wherever it leads.
  */
 function peerDifference(peer: DesiredPeer, live: ObservedPeer | undefined): Omit<PeerChange, "publicKey"> {
   const sameAddresses = live?.allowedIps.length === 1 && live.allowedIps[0] === peer.allowedIps;
@@ -193,20 +189,17 @@ function needsEndpoint(peer: DesiredPeer, live: ObservedPeer | undefined): boole
   return live.handshakeAgeSeconds === null || live.handshakeAgeSeconds > HANDSHAKE_FRESH_SECONDS;
 }
 
-function planTeardown(observed: WireguardObserved, manifest: Manifest): readonly WireguardStep[] {
-  const steps: WireguardStep[] = [];
-  if (manifestEntry(manifest, WIREGUARD_KIND, UNITS.tunnel) !== undefined) {
-    known(observed.tunnel, INTERFACE);
-    steps.push(step(UNITS.tunnel, "stop", `take ${INTERFACE} down`, { op: "stop" }));
-  }
-  for (const path of [PATHS.wireguardConfig, PATHS.wireguardKey]) {
-    const entry = manifestEntry(manifest, WIREGUARD_KIND, path);
-    if (entry !== undefined) steps.push(planRestore(WIREGUARD_KIND, entry));
-  }
-  return steps;
+function planTeardown(
+  observed: WireguardObserved,
+  manifest: Manifest,
+): readonly Step<WireguardAction | ManagedFileAction>[] {
+  const files = planRestores(WIREGUARD_KIND, manifest);
+  if (manifestEntry(manifest, WIREGUARD_KIND, UNITS.tunnel) === undefined) return files;
+  known(observed.tunnel, INTERFACE);
+  return [step("stop", UNITS.tunnel, `take ${INTERFACE} down`, { op: "stop" }), ...files];
 }
 
-/** What the operator should know of the tunnel: peers that nobody in the mesh has named are left alone. */
+/** Names peers that are no members: they are left alone. */
 export function wireguardNotes(goal: NodeGoal, observed: WireguardObserved): readonly string[] {
   if (goal.phase !== "join" || observed.tunnel.state !== "found") return [];
   const named = new Set<string>(desiredPeers(goal.spec, goal.members).map((peer) => peer.publicKey));

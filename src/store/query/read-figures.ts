@@ -134,12 +134,12 @@ function readReplication(database: Database): StoreFigures["replication"] {
     site: typeof site === "string" ? site.toLowerCase() : null,
     versions: versions.map(([id, version]) => ({ site: String(id).toLowerCase(), version: Number(version) })),
     missing: hasGaps ? numberOf(database, 'SELECT sum("end" - start + 1) FROM __corro_bookkeeping_gaps') : 0,
-    members: readMembers(database),
+    members: loadMembers(database),
   };
 }
 
 /** `foca_state` is JSON whose `state` is a word; what it says of itself is never more than a word. */
-function readMembers(database: Database): Record<string, number> {
+function loadMembers(database: Database): Record<string, number> {
   if (!hasColumns(database, "__corro_members", ["foca_state"])) return {};
   const sql =
     "SELECT CASE WHEN json_valid(foca_state) THEN json_extract(foca_state, '$.state') END AS s, count(*) " +
