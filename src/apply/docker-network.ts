@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { BRIDGE, ENGINE_NETWORK, INTERFACE } from "../model/ports.ts";
-import { ABSENT, found, known, unknown, type Reading } from "../model/reading.ts";
+import { ABSENT, found, known, mapReading, unknown, type Reading } from "../model/reading.ts";
 import {
   NETWORK_LABEL,
   type AttachedContainer,
   type DesiredNetwork,
   type ObservedNetwork,
 } from "../plan/kinds/engine-network.ts";
-import { ProgramMissing, type Host } from "../system/host.ts";
-import { look, readJson, runChecked } from "./programs.ts";
+import type { Host } from "../system/host.ts";
+import { look, lookIfInstalled, lookJson, readJson, runChecked } from "./programs.ts";
 
 const BRIDGE_NAME = "com.docker.network.bridge.name";
 const BRIDGE_MTU = "com.docker.network.driver.mtu";
@@ -40,13 +40,10 @@ export async function listDockerNetworks(host: Host): Promise<Reading<readonly L
   const argv = ["docker", "network", "ls", "--no-trunc", "--format", "{{json .}}"] as const;
   const listed = await lookLines(host, argv, listedSchema);
   if (listed.state !== "found" || listed.value.length === 0) return listed.state === "found" ? found([]) : listed;
-  const output = await look(host, ["docker", "network", "inspect", ...listed.value.map(({ ID }) => ID)]);
-  if (output.state !== "found") return output;
   const schema = z.array(networkSchema.element.extend({ Name: z.string() }));
-  const inspected = readJson(output.value, schema, "docker network inspect");
-  if (inspected.state !== "found") return inspected;
-  return found(
-    inspected.value.map(({ Name, IPAM }) => ({ name: Name, subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet) })),
+  const ids = listed.value.map(({ ID }) => ID);
+  return mapReading(await lookJson(host, ["docker", "network", "inspect", ...ids], schema), (list) =>
+    list.map(({ Name, IPAM }) => ({ name: Name, subnets: (IPAM.Config ?? []).map(({ Subnet }) => Subnet) })),
   );
 }
 
@@ -63,9 +60,7 @@ export async function observeDockerNetwork(host: Host): Promise<Reading<Observed
   if (listed.state !== "found") return listed;
   const network = listed.value.find(({ Name }) => Name === ENGINE_NETWORK);
   if (network === undefined) return ABSENT;
-  const output = await look(host, ["docker", "network", "inspect", network.ID]);
-  if (output.state !== "found") return output;
-  const inspected = readJson(output.value, networkSchema, "docker network inspect");
+  const inspected = await lookJson(host, ["docker", "network", "inspect", network.ID], networkSchema);
   if (inspected.state !== "found") return inspected;
   const attached = await attachedToDocker(host);
   if (attached.state !== "found") return attached;
@@ -95,9 +90,8 @@ async function attachedToDocker(host: Host): Promise<Reading<readonly AttachedCo
     ["docker", "ps", "-a", "--no-trunc", "--filter", filter, "--format", "{{json .}}"],
     containerSchema,
   );
-  if (containers.state !== "found") return containers;
-  return found(
-    containers.value.map(({ ID, Names, State }) => ({ id: ID, name: Names, isRunning: State === "running" })),
+  return mapReading(containers, (list) =>
+    list.map(({ ID, Names, State }) => ({ id: ID, name: Names, isRunning: State === "running" })),
   );
 }
 
@@ -107,15 +101,10 @@ async function lookLines<T>(
   argv: readonly [string, ...string[]],
   schema: z.ZodType<T>,
 ): Promise<Reading<readonly T[]>> {
-  try {
-    const { code, stdout, stderr } = await host.programs.run(argv);
-    if (code !== 0) return unknown(`${argv.slice(0, 3).join(" ")} failed (exit ${code}): ${stderr.trim()}`);
-    const lines = stdout.split("\n").filter((line) => line !== "");
-    return readJson(`[${lines.join(",")}]`, z.array(schema), argv.slice(0, 3).join(" "));
-  } catch (error) {
-    if (error instanceof ProgramMissing) return ABSENT;
-    return unknown(error instanceof Error ? error.message : String(error));
-  }
+  const output = await lookIfInstalled(host, argv);
+  if (output.state !== "found") return output;
+  const lines = output.value.split("\n").filter((line) => line !== "");
+  return readJson(`[${lines.join(",")}]`, z.array(schema), argv.slice(0, 3).join(" "));
 }
 
 /** Whether this Docker knows trusted host interfaces, which came with 28.2. */

@@ -4,14 +4,14 @@ import type { FirewallObserved } from "../plan/kinds/firewall.ts";
 import { frameFilterText, packetFilterText } from "../plan/kinds/firewall.ts";
 import { parseFilterTable, type FilterTable } from "../plan/iptables-filter.ts";
 import { PATHS } from "../model/paths.ts";
-import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
+import { ABSENT, found, mapReading, unknown, type Reading } from "../model/reading.ts";
 import { unitFile, UNITS } from "../model/units.ts";
 import { GUARD_PREFERENCES, GUARD_METRIC } from "../render/guard-routes.ts";
 import { FILTER_TABLE } from "../render/packet-filter.ts";
-import { ProgramMissing, type Host } from "../system/host.ts";
+import type { Host } from "../system/host.ts";
 import { observeRoutes } from "./links.ts";
 import { seeFile } from "./managed-file.ts";
-import { look, lookJson } from "./programs.ts";
+import { isInstalled, look, lookJson } from "./programs.ts";
 import { observeUnit } from "./units.ts";
 
 const tablesSchema = z.object({
@@ -77,9 +77,10 @@ async function observeOwnTables(host: Host): Promise<readonly [Reading<string>, 
 export async function observeTables(host: Host): Promise<Reading<ReadonlySet<string>>> {
   if (!(await isInstalled(host, "nft"))) return ABSENT;
   const tables = await lookJson(host, ["nft", "-j", "list", "tables"], tablesSchema);
-  if (tables.state !== "found") return tables;
-  const own = tables.value.nftables.flatMap(({ table }) => (table?.name === FILTER_TABLE ? [table.family] : []));
-  return found(new Set(own));
+  return mapReading(
+    tables,
+    ({ nftables }) => new Set(nftables.flatMap(({ table }) => (table?.name === FILTER_TABLE ? [table.family] : []))),
+  );
 }
 
 /**
@@ -114,26 +115,13 @@ export async function observeFilter(host: Host, family: 4 | 6): Promise<Reading<
   if (family === 6 && (await host.files.stat("/proc/net/if_inet6")).state === "absent") return ABSENT;
   const program = family === 4 ? "iptables-save" : "ip6tables-save";
   if (!(await isInstalled(host, program))) return ABSENT;
-  const text = await look(host, [program, "-t", "filter"]);
-  return text.state === "found" ? found(parseFilterTable(text.value)) : text;
-}
-
-async function isInstalled(host: Host, program: string): Promise<boolean> {
-  try {
-    await host.programs.run([program, "--version"]);
-    return true;
-  } catch (error) {
-    if (error instanceof ProgramMissing) return false;
-    throw error;
-  }
+  return mapReading(await look(host, [program, "-t", "filter"]), parseFilterTable);
 }
 
 /** The clusters that have a guarding route. */
 export async function observeGuardRoutes(host: Host): Promise<Reading<readonly string[]>> {
-  const routes = await observeRoutes(host);
-  if (routes.state !== "found") return routes;
-  return found(
-    routes.value.filter(({ type, metric }) => type === "unreachable" && metric === GUARD_METRIC).map(({ dst }) => dst),
+  return mapReading(await observeRoutes(host), (routes) =>
+    routes.filter(({ type, metric }) => type === "unreachable" && metric === GUARD_METRIC).map(({ dst }) => dst),
   );
 }
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { found, type Reading } from "../model/reading.ts";
+import { mapReading, type Reading } from "../model/reading.ts";
 import type { ObservedRoute } from "../plan/kinds/route.ts";
 import type { Host } from "../system/host.ts";
 import { lookJson } from "./programs.ts";
@@ -35,10 +35,8 @@ const routesSchema = z.array(
 
 /** All network interfaces with their IPv4 addresses. */
 export async function observeLinks(host: Host): Promise<Reading<readonly Link[]>> {
-  const links = await lookJson(host, ["ip", "-j", "addr", "show"], linksSchema);
-  if (links.state !== "found") return links;
-  return found(
-    links.value.map(({ ifname, mtu, flags, addr_info: addresses }) => ({
+  return mapReading(await lookJson(host, ["ip", "-j", "addr", "show"], linksSchema), (links) =>
+    links.map(({ ifname, mtu, flags, addr_info: addresses }) => ({
       name: ifname,
       mtuBytes: mtu,
       up: flags.includes("UP"),
@@ -52,9 +50,8 @@ export async function observeLinks(host: Host): Promise<Reading<readonly Link[]>
 /** The IPv4 routes of the main table. */
 export async function observeRoutes(host: Host): Promise<Reading<readonly ObservedRoute[]>> {
   const routes = await lookJson(host, ["ip", "-j", "-4", "route", "show", "table", "main"], routesSchema);
-  if (routes.state !== "found") return routes;
-  return found(
-    routes.value.map(({ dst, ...route }) => ({
+  return mapReading(routes, (list) =>
+    list.map(({ dst, ...route }) => ({
       ...route,
       dst: dst === "default" ? "0.0.0.0/0" : dst.includes("/") ? dst : `${dst}/32`,
     })),

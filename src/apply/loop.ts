@@ -42,16 +42,6 @@ export async function planGoal(host: Host, kinds: readonly AnyResourceKind[], go
   return { steps, notes };
 }
 
-/** The kinds' notes on the world after the steps. Changes nothing. */
-async function notesAfter(host: Host, kinds: readonly AnyResourceKind[], goal: NodeGoal): Promise<readonly string[]> {
-  const { manifest } = await ManifestFile.load(host.files);
-  const notes: string[] = [];
-  for (const kind of inOrder(kinds, goal)) {
-    if (kind.notes !== undefined) notes.push(...kind.notes(goal, await kind.observe(host, goal, manifest), manifest));
-  }
-  return notes;
-}
-
 /**
  * Makes this server as the goal says. Gives the steps that were done and the notes that remain. It may stop at any point and be
  * started again: each kind is observed and planned anew just before its turn, and what stood there before is on disk before it
@@ -61,14 +51,18 @@ export async function applyGoal({ host, kinds, goal, onEvent }: ApplyOptions): P
   const { steps: planned, notes } = await planGoal(host, kinds, goal);
   onEvent({ type: "plan", steps: planned.map(publicStep) });
   const done: Step[] = [];
+  const left: string[] = planned.length === 0 ? [...notes] : [];
   if (planned.length > 0) {
     const file = await ManifestFile.load(host.files);
     const report = stepReporter(planned, onEvent);
-    for (const kind of inOrder(kinds, goal))
-      done.push(...(await applyKind(kind, { host, goal, file, report, onEvent })));
+    for (const kind of inOrder(kinds, goal)) {
+      const applied = await applyKind(kind, { host, goal, file, report, onEvent });
+      done.push(...applied.steps);
+      left.push(...applied.notes);
+    }
   }
   if (goal.phase === "teardown") await finishTeardown(host);
-  return { steps: done, notes: planned.length === 0 ? notes : await notesAfter(host, kinds, goal) };
+  return { steps: done, notes: left };
 }
 
 async function finishTeardown(host: Host): Promise<void> {
@@ -110,10 +104,12 @@ interface KindRun {
   readonly onEvent: ApplyOptions["onEvent"];
 }
 
-async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<readonly Step[]> {
+/** The steps that were done, and the notes that remain. */
+async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<GoalPlan> {
   const { host, goal, file } = run;
-  const steps = await planKind(kind, host, goal, file.manifest);
-  if (steps.length === 0) return steps;
+  const plan = await planKind(kind, host, goal, file.manifest);
+  const { steps } = plan;
+  if (steps.length === 0) return plan;
   const context: ApplyContext = {
     host,
     goal,
@@ -128,9 +124,9 @@ async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<readonly 
     await executeStep(kind, step, context);
     run.report(step, "done");
   }
-  const rest = await planKind(kind, host, goal, file.manifest);
-  if (rest.length > 0) {
-    const [first] = rest as readonly [Step, ...Step[]];
+  const after = await planKind(kind, host, goal, file.manifest);
+  const [first] = after.steps;
+  if (first !== undefined) {
     throw new JijiError(
       "conflict",
       `${first.target} is not as it should be although its steps succeeded: ${first.summary}`,
@@ -139,7 +135,7 @@ async function applyKind(kind: AnyResourceKind, run: KindRun): Promise<readonly 
       },
     );
   }
-  return steps;
+  return { steps, notes: after.notes };
 }
 
 function executeStep(kind: AnyResourceKind, step: Step, context: ApplyContext): Promise<void> {
@@ -149,13 +145,9 @@ function executeStep(kind: AnyResourceKind, step: Step, context: ApplyContext): 
   return kind.aroundFile?.(action, change, context) ?? change();
 }
 
-async function planKind(
-  kind: AnyResourceKind,
-  host: Host,
-  goal: NodeGoal,
-  manifest: Manifest,
-): Promise<readonly Step[]> {
-  return kind.plan(goal, await kind.observe(host, goal, manifest), manifest, []);
+async function planKind(kind: AnyResourceKind, host: Host, goal: NodeGoal, manifest: Manifest): Promise<GoalPlan> {
+  const observed: unknown = await kind.observe(host, goal, manifest);
+  return { steps: kind.plan(goal, observed, manifest, []), notes: kind.notes?.(goal, observed, manifest) ?? [] };
 }
 
 function inOrder(kinds: readonly AnyResourceKind[], goal: NodeGoal): readonly AnyResourceKind[] {

@@ -2,7 +2,7 @@ import { EMPTY_MEMBERS, encodeMembersFile, parseMembersFile, type MembersFile } 
 import { verifiedMembers } from "../model/membership.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
-import { found, known, unknown, type Reading } from "../model/reading.ts";
+import { known, parseReading, type Reading } from "../model/reading.ts";
 import type { SignedServerRecord } from "../model/server-record.ts";
 import type { JoinGoal } from "../plan/goal.ts";
 import { mergeMembers } from "../plan/kinds/members.ts";
@@ -10,10 +10,7 @@ import type { Files } from "../system/host.ts";
 
 /** members.json; malformed is unknown, never an empty mesh. */
 export async function loadMembers(files: Files): Promise<Reading<MembersFile>> {
-  const text = await files.read(PATHS.members);
-  if (text.state !== "found") return text;
-  const file = parseMembersFile(text.value);
-  return file === undefined ? unknown(`${PATHS.members} is malformed`) : found(file);
+  return parseReading(await files.read(PATHS.members), parseMembersFile, `${PATHS.members} is malformed`);
 }
 
 /**

@@ -1,16 +1,16 @@
 import { z } from "zod";
 import { JijiError } from "../model/errors.ts";
 import { BRIDGE, ENGINE_NETWORK } from "../model/ports.ts";
-import { ABSENT, found, known, unknown, type Reading } from "../model/reading.ts";
+import { ABSENT, found, known, mapReading, type Reading } from "../model/reading.ts";
 import {
   NETWORK_LABEL,
   type AttachedContainer,
   type DesiredNetwork,
   type ObservedNetwork,
 } from "../plan/kinds/engine-network.ts";
-import { ProgramMissing, type Host } from "../system/host.ts";
+import type { Host } from "../system/host.ts";
 import type { ListedNetwork } from "./docker-network.ts";
-import { lookJson, readJson, runChecked } from "./programs.ts";
+import { lookIfInstalled, lookJson, readJson, runChecked } from "./programs.ts";
 
 /** Where netavark keeps networks unless containers.conf says otherwise. */
 export const PODMAN_NETWORK_FOLDER = "/etc/containers/networks";
@@ -41,22 +41,14 @@ type PodmanNetworks = z.infer<typeof networksSchema>;
 
 /** Absent when Podman is not installed. */
 async function lookNetworks(host: Host): Promise<Reading<PodmanNetworks>> {
-  try {
-    const { code, stdout, stderr } = await host.programs.run(["podman", "network", "ls", "--format", "json"]);
-    if (code !== 0) return unknown(`podman network ls failed (exit ${code}): ${stderr.trim()}`);
-    return readJson(stdout, networksSchema, "podman network ls");
-  } catch (error) {
-    if (error instanceof ProgramMissing) return ABSENT;
-    return unknown(error instanceof Error ? error.message : String(error));
-  }
+  const output = await lookIfInstalled(host, ["podman", "network", "ls", "--format", "json"]);
+  return output.state === "found" ? readJson(output.value, networksSchema, "podman network ls") : output;
 }
 
 /** All of Podman's networks; absent when Podman is not installed. */
 export async function listPodmanNetworks(host: Host): Promise<Reading<readonly ListedNetwork[]>> {
-  const networks = await lookNetworks(host);
-  if (networks.state !== "found") return networks;
-  return found(
-    networks.value.map(({ name, subnets }) => ({ name, subnets: (subnets ?? []).map(({ subnet }) => subnet) })),
+  return mapReading(await lookNetworks(host), (networks) =>
+    networks.map(({ name, subnets }) => ({ name, subnets: (subnets ?? []).map(({ subnet }) => subnet) })),
   );
 }
 
@@ -84,10 +76,8 @@ export async function observePodmanNetwork(host: Host): Promise<Reading<Observed
 
 async function attachedToPodman(host: Host): Promise<Reading<readonly AttachedContainer[]>> {
   const argv = ["podman", "ps", "-a", "--filter", `network=${ENGINE_NETWORK}`, "--format", "json"] as const;
-  const containers = await lookJson(host, argv, containersSchema);
-  if (containers.state !== "found") return containers;
-  return found(
-    (containers.value ?? []).map(({ Id, Names, State }) => ({
+  return mapReading(await lookJson(host, argv, containersSchema), (containers) =>
+    (containers ?? []).map(({ Id, Names, State }) => ({
       id: Id,
       name: Names?.[0] ?? Id.slice(0, 12),
       isRunning: State === "running",

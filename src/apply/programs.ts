@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { JijiError } from "../model/errors.ts";
-import { found, unknown, type Reading } from "../model/reading.ts";
+import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { ProgramMissing, type Host, type ProgramResult, type RunOptions } from "../system/host.ts";
 
 type Argv = readonly [string, ...string[]];
@@ -10,14 +10,26 @@ type Argv = readonly [string, ...string[]];
  * do not mean that the thing is absent.
  */
 export async function look(host: Host, argv: Argv, options?: RunOptions): Promise<Reading<string>> {
+  const output = await lookIfInstalled(host, argv, options);
+  return output.state === "absent" ? unknown(`${argv[0]} is not installed`) : output;
+}
+
+/** The same, but a program that is missing gives absent. */
+export async function lookIfInstalled(host: Host, argv: Argv, options?: RunOptions): Promise<Reading<string>> {
   try {
     const result = await host.programs.run(argv, options);
     return result.code === 0
       ? found(result.stdout)
       : unknown(`${argv.join(" ")} failed (exit ${result.code}): ${lastLine(result)}`);
   } catch (error) {
+    if (error instanceof ProgramMissing) return ABSENT;
     return unknown(error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Whether there is such a program, working or not. */
+export async function isInstalled(host: Host, program: string): Promise<boolean> {
+  return (await lookIfInstalled(host, [program, "--version"])).state !== "absent";
 }
 
 /** As {@link look}, for a program that prints one JSON value; some print nothing at all for an empty list. */

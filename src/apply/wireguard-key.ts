@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { parseWireGuardPublicKey, type WireGuardPublicKey } from "../model/keys.ts";
 import { PATHS } from "../model/paths.ts";
-import { unknown, type Reading } from "../model/reading.ts";
+import { parseReading, type Reading } from "../model/reading.ts";
 import { Secret } from "../model/secret.ts";
 import type { Files } from "../system/host.ts";
 
@@ -30,7 +30,5 @@ export function publicHalf(privateKey: Secret): WireGuardPublicKey | undefined {
  */
 export async function loadWireGuardPublicKey(files: Files): Promise<Reading<WireGuardPublicKey>> {
   const text = await files.read(PATHS.wireguardKey);
-  if (text.state !== "found") return text;
-  const key = publicHalf(new Secret(text.value));
-  return key === undefined ? unknown(`${PATHS.wireguardKey} does not hold a key`) : { state: "found", value: key };
+  return parseReading(text, (key) => publicHalf(new Secret(key)), `${PATHS.wireguardKey} does not hold a key`);
 }

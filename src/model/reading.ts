@@ -28,3 +28,19 @@ export function known<T>(reading: Reading<T>, what: string): T | undefined {
     hint: "nothing was changed there; make it readable for root, then run the command again",
   });
 }
+
+/** The same reading of what is made of the value. */
+export function mapReading<T, U>(reading: Reading<T>, map: (value: T) => U): Reading<U> {
+  return reading.state === "found" ? found(map(reading.value)) : reading;
+}
+
+/** The reading of what a text says; unknown, for the reason given, when the parser gives undefined. */
+export function parseReading<T>(
+  text: Reading<string>,
+  parse: (text: string) => T | undefined,
+  why: string,
+): Reading<T> {
+  if (text.state !== "found") return text;
+  const value = parse(text.value);
+  return value === undefined ? unknown(why) : found(value);
+}

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { parseIdentityFile, encodeIdentityFile, type IdentityWithKey } from "../../model/identity.ts";
 import { PATHS } from "../../model/paths.ts";
-import { found, unknown, type Reading } from "../../model/reading.ts";
+import { mapReading, parseReading, type Reading } from "../../model/reading.ts";
 import { IDENTITY_KIND, planIdentity, type IdentityAction, type IdentityObserved } from "../../plan/kinds/identity.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Files, Host } from "../../system/host.ts";
@@ -18,19 +18,15 @@ export const identityKind: ResourceKind<IdentityObserved, IdentityAction> = {
 };
 
 async function observe({ files }: Host): Promise<IdentityObserved> {
-  const withKey = await loadIdentity(files);
   return {
-    identity: withKey.state === "found" ? found(withKey.value.identity) : withKey,
+    identity: mapReading(await loadIdentity(files), ({ identity }) => identity),
     publicKey: await loadWireGuardPublicKey(files),
   };
 }
 
 /** identity.json; malformed is unknown, never absent: an absent identity is made anew. */
 export async function loadIdentity(files: Files): Promise<Reading<IdentityWithKey>> {
-  const text = await files.read(PATHS.identity);
-  if (text.state !== "found") return text;
-  const withKey = parseIdentityFile(text.value);
-  return withKey === undefined ? unknown(`${PATHS.identity} is malformed`) : found(withKey);
+  return parseReading(await files.read(PATHS.identity), parseIdentityFile, `${PATHS.identity} is malformed`);
 }
 
 async function execute({ action }: Step<IdentityAction>, context: ApplyContext): Promise<void> {

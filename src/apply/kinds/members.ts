@@ -2,7 +2,7 @@ import type { IdentityWithKey } from "../../model/identity.ts";
 import type { MembersFile } from "../../model/members-file.ts";
 import { verifiedMembers } from "../../model/membership.ts";
 import { PATHS } from "../../model/paths.ts";
-import { found, known } from "../../model/reading.ts";
+import { known, mapReading } from "../../model/reading.ts";
 import { nextRev } from "../../model/revision.ts";
 import { signServerRecord, type ServerRecord } from "../../model/server-record.ts";
 import {
@@ -31,10 +31,9 @@ export const membersKind: ResourceKind<MembersObserved, MembersAction> = {
 };
 
 async function observe({ files }: Host): Promise<MembersObserved> {
-  const withKey = await loadIdentity(files);
   return {
     file: await loadMembers(files),
-    identity: withKey.state === "found" ? found(withKey.value.identity) : withKey,
+    identity: mapReading(await loadIdentity(files), ({ identity }) => identity),
     publicKey: await loadWireGuardPublicKey(files),
   };
 }

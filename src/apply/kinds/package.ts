@@ -9,9 +9,9 @@ import {
   type PackageManager,
 } from "../../plan/kinds/package.ts";
 import type { Step } from "../../plan/step.ts";
-import { ProgramMissing, type Host } from "../../system/host.ts";
+import type { Host } from "../../system/host.ts";
 import type { ApplyContext, ResourceKind } from "../kind.ts";
-import { runChecked } from "../programs.ts";
+import { isInstalled, runChecked } from "../programs.ts";
 
 /** Programs that the distribution brings; removed at teardown exactly when setup installed them. */
 export const packageKind: ResourceKind<PackageObserved, PackageAction> = {
@@ -31,18 +31,8 @@ const MANAGERS: readonly (readonly [PackageManager, string])[] = [
 
 async function observe(host: Host): Promise<PackageObserved> {
   const missing: string[] = [];
-  for (const needed of NEEDED_PROGRAMS) if (await isMissing(host, needed.program)) missing.push(needed.package);
+  for (const needed of NEEDED_PROGRAMS) if (!(await isInstalled(host, needed.program))) missing.push(needed.package);
   return { missing, manager: await packageManager(host) };
-}
-
-async function isMissing(host: Host, program: string): Promise<boolean> {
-  try {
-    await host.programs.run([program, "--version"]);
-    return false;
-  } catch (error) {
-    if (error instanceof ProgramMissing) return true;
-    throw error;
-  }
 }
 
 /** The first package manager that is there; undefined when there is none that jiji knows. */

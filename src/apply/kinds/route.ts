@@ -1,5 +1,5 @@
 import { INTERFACE } from "../../model/ports.ts";
-import { found } from "../../model/reading.ts";
+import { mapReading } from "../../model/reading.ts";
 import { planRoute, ROUTE_KIND, type RouteAction, type RouteObserved } from "../../plan/kinds/route.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Host } from "../../system/host.ts";
@@ -16,9 +16,8 @@ export const routeKind: ResourceKind<RouteObserved, RouteAction> = {
 };
 
 async function observe(host: Host): Promise<RouteObserved> {
-  const links = await observeLinks(host);
   return {
-    hasTunnel: links.state === "found" ? found(links.value.some(({ name }) => name === INTERFACE)) : links,
+    hasTunnel: mapReading(await observeLinks(host), (links) => links.some(({ name }) => name === INTERFACE)),
     routes: await observeRoutes(host),
   };
 }

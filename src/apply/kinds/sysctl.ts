@@ -1,6 +1,6 @@
 import { PATHS } from "../../model/paths.ts";
 import { BRIDGE, INTERFACE } from "../../model/ports.ts";
-import { found, type Reading } from "../../model/reading.ts";
+import { mapReading, type Reading } from "../../model/reading.ts";
 import type { Step } from "../../plan/step.ts";
 import {
   planSysctl,
@@ -37,8 +37,7 @@ async function observe(host: Host): Promise<SysctlObserved> {
 }
 
 async function forwarding(host: Host, name: typeof INTERFACE | typeof BRIDGE): Promise<Reading<boolean>> {
-  const text = await host.files.read(forwardingPath(name));
-  return text.state === "found" ? found(text.value.trim() !== "0") : text;
+  return mapReading(await host.files.read(forwardingPath(name)), (text) => text.trim() !== "0");
 }
 
 async function execute({ action }: Step<SysctlAction>, context: ApplyContext): Promise<void> {

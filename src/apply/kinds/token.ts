@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { JijiError } from "../../model/errors.ts";
 import { PATHS } from "../../model/paths.ts";
-import { unknown, type Reading } from "../../model/reading.ts";
+import { parseReading, type Reading } from "../../model/reading.ts";
 import { Secret } from "../../model/secret.ts";
 import type { Step } from "../../plan/step.ts";
 import { planToken, TOKEN_KIND, type TokenObserved, type TokenAction } from "../../plan/kinds/token.ts";
@@ -26,10 +26,7 @@ async function observe({ files }: Host): Promise<TokenObserved> {
 
 /** A token as it stands in its file, alone on its line; anything else in the file is unknown. */
 export async function loadToken(files: Files, path: string): Promise<Reading<Secret>> {
-  const text = await files.read(path);
-  if (text.state !== "found") return text;
-  const token = parseToken(text.value.trim());
-  return token === undefined ? unknown(`${path} does not hold a token`) : { state: "found", value: token };
+  return parseReading(await files.read(path), (text) => parseToken(text.trim()), `${path} does not hold a token`);
 }
 
 /** Reads a token from a text of any origin; undefined for anything else. */
