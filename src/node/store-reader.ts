@@ -4,7 +4,7 @@ import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { parseQuery } from "../store/query/query-parameters.ts";
 import { readFigures } from "../store/query/read-figures.ts";
 import { rehearse, type RowDifference } from "../store/query/rehearsal.ts";
-import { SqlRefused } from "../store/query/sql-refused.ts";
+import { SqlRefused } from "../store/sql-text.ts";
 import { StoreFile, StoreFileAway, WritesRefused } from "../store/query/store-file.ts";
 import { encodeRow, type BoundValue, type DecodedStatement } from "../store/wire.ts";
 import type { Call } from "./call.ts";

@@ -4,6 +4,13 @@ import fc from "fast-check";
 import { parseOneStatement, tokenizeSql } from "./sql-text.ts";
 import { anyText } from "../../test/any-text.ts";
 
+const isOne = (sql: string): boolean => {
+  try {
+    return parseOneStatement(sql).length > 0;
+  } catch {
+    return false;
+  }
+};
 const kinds = (sql: string) => tokenizeSql(sql).map((token) => `${token.kind}:${token.text}`);
 
 describe("tokenizeSql", () => {
@@ -54,7 +61,7 @@ describe("parseOneStatement", () => {
     ["-- only words", false],
     ["SELECT 1\0; DELETE FROM t", false],
   ])("%j: %p", (sql, ok) => {
-    expect(parseOneStatement(sql).ok).toBe(ok);
+    expect(isOne(sql)).toBe(ok);
   });
 
   test("what it takes for one statement, SQLite runs to its last character", () => {
@@ -72,11 +79,11 @@ describe("parseOneStatement", () => {
             return true;
           }
         };
-        if (seen(sql) || !parseOneStatement(sql).ok) return;
+        if (seen(sql) || !isOne(sql)) return;
         const tokens = tokenizeSql(sql).filter((token) => token.text !== ";");
         const last = tokens.at(-1);
         expect(seen(`${sql.slice(0, last?.end)} ) `)).toBe(true);
-        expect(parseOneStatement(`${sql.slice(0, last?.end)};SELECT`).ok).toBe(false);
+        expect(isOne(`${sql.slice(0, last?.end)};SELECT`)).toBe(false);
       }),
       { numRuns: 500 },
     );

@@ -33,22 +33,41 @@ export function tokenizeSql(sql: string): readonly SqlToken[] {
   return tokens;
 }
 
+/** SQL that cannot be taken. `early` when it was refused before anything ran, so with a status of 400. */
+export class SqlRefused extends Error {
+  readonly early: boolean;
+
+  constructor(why: string, early = true) {
+    super(why);
+    this.name = "SqlRefused";
+    this.early = early;
+  }
+}
+
+/** What SQLite has thrown, as a refusal; a refusal as it is. */
+export function refusedBy(error: unknown, early = true): SqlRefused {
+  return error instanceof SqlRefused ? error : new SqlRefused(wordsOf(error), early);
+}
+
+/** What an error of SQLite says, for people. */
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /**
- * The tokens of a text's one statement, without its semicolon; or why it cannot be taken. SQLite's own prepare() would
- * silently leave out what follows the first semicolon or a NUL.
+ * The tokens of a text's one statement, without its semicolon. SQLite's own prepare() would silently leave out what
+ * follows the first semicolon or a NUL. Throws {@link SqlRefused} for no statement, or several.
  */
-export function parseOneStatement(
-  sql: string,
-): { readonly ok: true; readonly tokens: readonly SqlToken[] } | { readonly ok: false; readonly why: string } {
-  if (sql.includes("\0")) return { ok: false, why: "unrecognized token: a NUL character" };
+export function parseOneStatement(sql: string, early = true): readonly SqlToken[] {
+  if (sql.includes("\0")) throw new SqlRefused("unrecognized token: a NUL character", early);
   const tokens = tokenizeSql(sql);
   const end = tokens.findIndex((token) => token.kind === "sign" && token.text === ";");
   const first = end < 0 ? tokens : tokens.slice(0, end);
-  if (first.length === 0) return { ok: false, why: "at least 1 statement is required" };
+  if (first.length === 0) throw new SqlRefused("at least 1 statement is required", early);
   if (end >= 0 && tokens.slice(end).some((token) => token.text !== ";")) {
-    return { ok: false, why: "Multiple statements provided" };
+    throw new SqlRefused("Multiple statements provided", early);
   }
-  return { ok: true, tokens: first };
+  return first;
 }
 
 /** Whether a token is the keyword, in any case; quoted names never are. */

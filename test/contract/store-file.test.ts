@@ -3,7 +3,7 @@ import { whyNotReadable } from "../../src/node/own-store.ts";
 import { openStoreClient } from "../../src/store/client.ts";
 import { readFigures } from "../../src/store/query/read-figures.ts";
 import { rehearse } from "../../src/store/query/rehearsal.ts";
-import { SqlRefused } from "../../src/store/query/sql-refused.ts";
+import { SqlRefused } from "../../src/store/sql-text.ts";
 import { StoreFile } from "../../src/store/query/store-file.ts";
 import type { StoreClient } from "../../src/store/store.ts";
 import type { BoundValue, DecodedStatement } from "../../src/store/wire.ts";
@@ -94,7 +94,7 @@ describe.each(IMPLEMENTATIONS)("the file of $name", ({ name, start }) => {
   test("figures: rows, owners, and what Corrosion keeps beside them", async () => {
     await client.transact([
       { sql: "DELETE FROM removed_servers" },
-      { sql: "INSERT INTO containers (server_id, n) VALUES ('s2', 0), ('s2', 1)" },
+      { sql: "INSERT INTO containers (server_id, n, record) VALUES ('s2', 0, 'x'), ('s2', 1, 'y')" },
     ]);
     const file = new StoreFile(store.path);
     const figures = readFigures(file.database);

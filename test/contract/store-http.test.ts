@@ -11,9 +11,6 @@ const ROUTES: readonly (RawRequest & { readonly path: string })[] = [
   { path: "/v1/transactions", body: "[\"DELETE FROM notes WHERE id = ''\"]" },
   { path: "/v1/queries", body: '"SELECT 1"' },
   { path: "/v1/subscriptions", body: '"SELECT id, body FROM notes"', untilLines: 1 },
-  { method: "GET", path: `/v1/subscriptions/${crypto.randomUUID()}` },
-  { path: "/v1/updates/notes", untilLines: 0 },
-  { path: "/v1/table_stats", body: '{"tables":[]}' },
 ];
 
 if (corrosionBinaries().length === 0) {
@@ -62,17 +59,6 @@ describe.each(IMPLEMENTATIONS)("http: $name", ({ start }) => {
     expect(await status({ path: "/v1/subscriptions?skip_rows=x", body: '"SELECT id, body FROM notes"' })).toBe(400);
     expect(await status({ path: "/v1/nothing", body: "[]" })).toBe(404);
     expect(await status({ method: "GET", path: "/v1/transactions" })).toBe(405);
-  });
-
-  test("table_stats counts rows, and names tables that are not there", async () => {
-    const client = openStoreClient({ url: store.url, token: TOKEN });
-    await client.transact([{ sql: "INSERT INTO notes (id) VALUES ('s1'), ('s2'), ('s3')" }]);
-    const tables = async (names: readonly string[]) =>
-      JSON.parse(
-        (await sendRaw(store.url, { path: "/v1/table_stats", body: JSON.stringify({ tables: names }) })).body,
-      ) as unknown;
-    expect(await tables(["notes", "nope"])).toEqual({ total_row_count: 3, invalid_tables: ["nope"] });
-    expect(await tables(["notes", "servers"])).toEqual({ total_row_count: 3, invalid_tables: [] });
   });
 
   test("more than 128 requests of a route that have no answer yet are refused, and no others", async () => {

@@ -44,7 +44,7 @@ describe.each(IMPLEMENTATIONS)("the agent's relay before it: $name", ({ start })
     const direct = openStoreClient({ url: store.url, token: TOKEN });
     const relayed = openStoreClient({ url: formatStoreUrl({ kind: "unix", path: join(folder, "store.sock") }) });
     const records: SqlValue[] = [
-      "",
+      " ",
       '{"a":"]}"}',
       "],7]}",
       "ö\n\u0001\u2028😀",

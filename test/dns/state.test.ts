@@ -23,7 +23,6 @@ describe("the end of a subscription", () => {
     ["a silent end", ({ faults }) => faults.closeStreams()],
     ["change ids that jump", ({ faults }) => faults.shiftChangeIds(5)],
     ["smaller change ids, as after a restore", ({ faults }) => faults.shiftChangeIds(-1)],
-    ["a store that no longer knows the subscription", ({ faults }) => faults.forgetSubscriptions()],
   ];
 
   // dns-contract: stream-ends

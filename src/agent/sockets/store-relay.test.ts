@@ -38,7 +38,6 @@ const startStore = (port = 0) =>
     token: TOKEN,
     clock: systemClock,
     faults,
-    changeTickMs: 1,
   });
 
 beforeEach(async () => {

@@ -1,10 +1,8 @@
 import { Database, type SQLQueryBindings, type Statement as Prepared } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
-import { bindParameters } from "../query/bind-parameters.ts";
 import { applySchema, INTERNAL_PREFIX, quoteName, type TableShape } from "./embedded-schema.ts";
-import { isLooking, isPragma } from "../query/reading-statement.ts";
-import { SqlRefused, wordsOf } from "../query/sql-refused.ts";
-import { isKeyword, parseOneStatement } from "../sql-text.ts";
+import { bindParameters, explain, isLooking, isPragma } from "../query/statement-program.ts";
+import { isKeyword, parseOneStatement, refusedBy, SqlRefused } from "../sql-text.ts";
 import { encodeRow, type BoundValue, type DecodedStatement } from "../wire.ts";
 
 /** The primary keys of the rows that a transaction touched, by table; each key in key order. */
@@ -83,21 +81,20 @@ export class EmbeddedDatabase {
       return { results, version, touched };
     } catch (error) {
       if (this.#writer.inTransaction) this.#writer.run("ROLLBACK");
-      throw error instanceof SqlRefused ? error : new SqlRefused(wordsOf(error), false);
+      throw refusedBy(error, false);
     }
   }
 
   /** Prepares a reading statement; its rows run while they are asked for. Throws {@link SqlRefused}. */
   query(statement: DecodedStatement): OpenQuery {
-    const parsed = parseOneStatement(statement.sql);
-    if (!parsed.ok) throw new SqlRefused(parsed.why);
-    const [first] = parsed.tokens;
+    const tokens = parseOneStatement(statement.sql);
+    const [first] = tokens;
     // A PRAGMA may act while it is prepared, on the connection that all share.
-    if (isPragma(parsed.tokens) && !isLooking(parsed.tokens)) throw new SqlRefused("statement is not readonly");
+    if (isPragma(tokens) && !isLooking(tokens)) throw new SqlRefused("statement is not readonly");
     const prepared = this.#prepare(this.#reader, statement.sql);
     // EXPLAIN counts as what it explains, but runs nothing.
     if (!prepared.readonly && !isKeyword(first, "EXPLAIN")) throw new SqlRefused("statement is not readonly");
-    if (!isLooking(parsed.tokens)) throw new SqlRefused(`not allowed here: ${first?.text.toUpperCase()}`);
+    if (!isLooking(tokens)) throw new SqlRefused(`not allowed here: ${first?.text.toUpperCase()}`);
     const parameters = bindParameters(prepared, statement);
     const columns = prepared.columnNames;
     return { columns, rows: readRows(prepared, columns, parameters) };
@@ -109,64 +106,20 @@ export class EmbeddedDatabase {
     try {
       return prepared.values(...bindParameters(prepared, statement));
     } catch (error) {
-      throw error instanceof SqlRefused ? error : new SqlRefused(wordsOf(error));
+      throw refusedBy(error);
     }
   }
 
-  hasRow(table: string, keyColumns: readonly string[], key: readonly BoundValue[]): boolean {
-    const conditions = keyColumns.map((column) => `${quoteName(column)} IS ?`).join(" AND ");
-    return this.readAll({ sql: `SELECT 1 FROM ${quoteName(table)} WHERE ${conditions}`, params: key }).length > 0;
-  }
-
-  countRows(table: string): number {
-    return Number(this.readAll({ sql: `SELECT count(*) FROM ${quoteName(table)}`, params: [] })[0]?.[0] ?? 0);
-  }
-
-  /** How many parameters a statement has, counted as SQLite numbers them. */
-  parameterCount(statement: DecodedStatement): number {
-    return this.#cached(this.#reader, statement.sql).paramsCount;
-  }
-
-  /** A statement's columns, its text with all values in it, and what EXPLAIN says of it. Throws {@link SqlRefused}. */
-  inspect(statement: DecodedStatement): {
-    readonly columns: readonly string[];
-    readonly expanded: string;
-    readonly tablesRead: ReadonlySet<string>;
-    readonly aggregates: boolean;
-  } {
+  /** The columns of a SELECT. Throws {@link SqlRefused} when it aggregates, so that its rows are not rows of a table. */
+  columnsOfRows(statement: DecodedStatement): readonly string[] {
     const prepared = this.#prepare(this.#reader, statement.sql);
     try {
-      if (!prepared.readonly) throw new SqlRefused("statement is not readonly");
-      const columns = prepared.columnNames;
-      // Values are bound by the first run, and only then part of the expanded text.
-      const plan = this.#prepare(this.#reader, `EXPLAIN ${statement.sql}`);
-      const operations = plan.values(...bindParameters(plan, statement)) as BoundValue[][];
-      const expanded = String(plan).replace(/^EXPLAIN /, "");
-      plan.finalize();
-      const roots = new Map(
-        this.readAll({ sql: "SELECT rootpage, tbl_name FROM sqlite_schema WHERE rootpage > 0", params: [] }).map(
-          ([page, table]) => [String(page), String(table)],
-        ),
-      );
-      const opened = operations.filter(([, code, , , database]) => code === "OpenRead" && String(database) === "0");
-      return {
-        columns,
-        expanded,
-        tablesRead: new Set(opened.map(([, , , page]) => roots.get(String(page)) ?? "sqlite_schema")),
-        aggregates: operations.some(([, code]) => String(code).startsWith("Agg")),
-      };
+      const program = explain(this.#reader, statement.sql, bindParameters(prepared, statement));
+      if (program.some(({ code }) => code.startsWith("Agg"))) throw new SqlRefused("unsupported statement: aggregates");
+      return prepared.columnNames;
     } finally {
       prepared.finalize();
     }
-  }
-
-  /** Runs statements of the store's own making in one transaction that no subscription sees. */
-  writeInternally(work: (run: (sql: string, ...values: readonly BoundValue[]) => void) => void): void {
-    this.#writer.transaction(() => {
-      work((sql, ...values) => {
-        this.#cached(this.#writer, sql).run(...(values as SQLQueryBindings[]));
-      });
-    })();
   }
 
   close(): void {
@@ -181,15 +134,14 @@ export class EmbeddedDatabase {
     const started = performance.now();
     const key = `write:${statement.sql}`;
     if (!this.#prepared.has(key)) {
-      const parsed = parseOneStatement(statement.sql);
-      if (!parsed.ok) throw new SqlRefused(parsed.why, false);
+      const [first] = parseOneStatement(statement.sql, false);
       if (statement.sql.toLowerCase().includes(INTERNAL_PREFIX)) {
         throw new SqlRefused(`not allowed here: ${INTERNAL_PREFIX}`, false);
       }
       const prepared = this.#prepare(this.#writer, statement.sql, false);
       if (prepared.reader) throw new SqlRefused("Execute returned results - did you mean to call query?", false);
-      if (!isKeyword(parsed.tokens[0], "INSERT", "REPLACE", "UPDATE", "DELETE", "WITH")) {
-        throw new SqlRefused(`not allowed here: ${parsed.tokens[0]?.text.toUpperCase()}`, false);
+      if (!isKeyword(first, "INSERT", "REPLACE", "UPDATE", "DELETE", "WITH")) {
+        throw new SqlRefused(`not allowed here: ${first?.text.toUpperCase()}`, false);
       }
     }
     const prepared = this.#cached(this.#writer, statement.sql);
@@ -201,7 +153,7 @@ export class EmbeddedDatabase {
     try {
       return database.prepare(sql);
     } catch (error) {
-      throw new SqlRefused(wordsOf(error), early);
+      throw refusedBy(error, early);
     }
   }
 
@@ -280,7 +232,7 @@ function* readRows(
       for (const row of prepared.values(...parameters) as BoundValue[][]) yield encodeRow(row);
     }
   } catch (error) {
-    throw error instanceof SqlRefused ? error : new SqlRefused(wordsOf(error), false);
+    throw refusedBy(error, false);
   } finally {
     prepared.finalize();
   }

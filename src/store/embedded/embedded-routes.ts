@@ -1,11 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock } from "../../system/host.ts";
 import type { EmbeddedDatabase } from "./embedded-database.ts";
-import type { FollowedQuery } from "./embedded-subscription.ts";
-import type { EmbeddedSubscriptions, StreamOptions } from "./embedded-subscriptions.ts";
-import { LineStream } from "../line-stream.ts";
-import { SqlRefused } from "../query/sql-refused.ts";
-import type { StoreFaults } from "./store-faults.ts";
+import type { EmbeddedSubscriptions } from "./embedded-subscriptions.ts";
+import { LineStream } from "./line-stream.ts";
+import { SqlRefused } from "../sql-text.ts";
 import { decodeStatement, parseExactJson, type DecodedStatement } from "../wire.ts";
 
 /** Requests of one route that may be on their way to a head at the same time, as in Corrosion. */
@@ -42,9 +40,8 @@ interface Exchange {
 type Handler = (exchange: Exchange) => Promise<void>;
 
 interface Route {
-  readonly name: string;
   readonly method: "GET" | "POST";
-  readonly pattern: RegExp;
+  readonly path: string;
   readonly limit: number;
   readonly handle: Handler;
 }
@@ -61,52 +58,41 @@ export class EmbeddedRoutes {
     this.#database = database;
     this.#subscriptions = subscriptions;
     this.#clock = clock;
-    const route = (name: string, method: "GET" | "POST", pattern: RegExp, limit: number, handle: Handler): Route => ({
-      name,
+    const route = (method: "GET" | "POST", path: string, limit: number, handle: Handler): Route => ({
       method,
-      pattern,
+      path,
       limit,
       handle,
     });
     this.#routes = [
-      route("transactions", "POST", /^\/v1\/transactions$/, MAX_CONCURRENT, (exchange) => this.#transact(exchange)),
-      route("queries", "POST", /^\/v1\/queries$/, MAX_CONCURRENT, (exchange) => this.#query(exchange)),
-      route("subscriptions", "POST", /^\/v1\/subscriptions$/, MAX_CONCURRENT, (exchange) => this.#subscribe(exchange)),
-      route("subscription", "GET", /^\/v1\/subscriptions\/[^/]+$/, MAX_CONCURRENT, (exchange) =>
-        this.#rejoin(exchange),
-      ),
-      route("updates", "POST", /^\/v1\/updates\/[^/]+$/, MAX_CONCURRENT, (exchange) => this.#updates(exchange)),
-      route("table_stats", "POST", /^\/v1\/table_stats$/, MAX_CONCURRENT_CHEAP, (exchange) =>
-        this.#tableStats(exchange),
-      ),
-      route("health", "GET", /^\/v1\/health$/, MAX_CONCURRENT_CHEAP, (exchange) => this.#health(exchange)),
+      route("POST", "/v1/transactions", MAX_CONCURRENT, (exchange) => this.#transact(exchange)),
+      route("POST", "/v1/queries", MAX_CONCURRENT, (exchange) => this.#query(exchange)),
+      route("POST", "/v1/subscriptions", MAX_CONCURRENT, (exchange) => this.#subscribe(exchange)),
+      route("GET", "/v1/health", MAX_CONCURRENT_CHEAP, (exchange) => this.#health(exchange)),
     ];
   }
 
   /** Answers one request. Rejects only when the client is gone. */
-  async answer(request: IncomingMessage, response: ServerResponse, faults: StoreFaults): Promise<void> {
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", "http://store");
-    const candidates = this.#routes.filter((route) => route.pattern.test(url.pathname));
-    const route = candidates.find((candidate) => candidate.method === request.method);
-    if (route === undefined) {
-      const allow = candidates.map((candidate) => candidate.method).join(", ");
-      response.writeHead(allow === "" ? 404 : 405, allow === "" ? {} : { allow }).end();
+    const route = this.#routes.find(({ path }) => path === url.pathname);
+    if (route === undefined || route.method !== request.method) {
+      response.writeHead(route === undefined ? 404 : 405, route === undefined ? {} : { allow: route.method }).end();
       return;
     }
-    const underWay = this.#underWay.get(route.name) ?? 0;
+    const underWay = this.#underWay.get(route.path) ?? 0;
     if (underWay >= route.limit) {
       send(response, 503, "max concurrency limit reached", "text/plain; charset=utf-8");
       return;
     }
-    this.#underWay.set(route.name, underWay + 1);
+    this.#underWay.set(route.path, underWay + 1);
     try {
-      if (faults.answerDelayMs > 0) await this.#clock.sleep(faults.answerDelayMs);
       await route.handle({ request, response, url });
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       send(response, error.status, error.body, error.plain ? "text/plain; charset=utf-8" : "application/json");
     } finally {
-      this.#underWay.set(route.name, (this.#underWay.get(route.name) ?? 1) - 1);
+      this.#underWay.set(route.path, (this.#underWay.get(route.path) ?? 1) - 1);
     }
   }
 
@@ -130,7 +116,7 @@ export class EmbeddedRoutes {
         actor_id: actorId,
       };
       send(response, 200, JSON.stringify(body), "application/json");
-      this.#subscriptions.note(touched);
+      this.#subscriptions.tell(touched);
     } catch (error) {
       throw error instanceof SqlRefused ? new Refusal(500, JSON.stringify(failed(error.message))) : error;
     }
@@ -154,51 +140,9 @@ export class EmbeddedRoutes {
   }
 
   async #subscribe({ request, response, url }: Exchange): Promise<void> {
-    const options = readStreamOptions(url);
+    if (url.search !== "") throw sqlRefused(400, "only whole subscriptions are served here: no `from`, no `skip_rows`");
     const statement = readStatement(await readJson(request));
-    const query = refusing(() => {
-      const known = this.#subscriptions.find(statement);
-      if (known !== undefined) return known;
-      if (options.from === undefined) return this.#subscriptions.begin(statement);
-      throw new SqlRefused("a `from` query param was supplied, but no existing subscription found");
-    });
-    this.#stream(query, options, response);
-  }
-
-  async #rejoin({ response, url }: Exchange): Promise<void> {
-    const options = readStreamOptions(url);
-    const id = lastSegment(url);
-    if (!UUID.test(id)) throw malformed(400, `Invalid URL: Cannot parse \`id\` with value \`${id}\`: not a UUID`);
-    const query = this.#subscriptions.get(id.toLowerCase());
-    if (query === undefined) throw sqlRefused(404, `could not find subscription with id ${id}`);
-    this.#stream(query, options, response);
-  }
-
-  #stream(query: FollowedQuery, options: StreamOptions, response: ServerResponse): void {
-    response.writeHead(200, { "corro-query-id": query.id, "corro-query-hash": query.hash }).flushHeaders();
-    this.#subscriptions.stream(query, options, response);
-  }
-
-  async #updates({ response, url }: Exchange): Promise<void> {
-    const table = lastSegment(url);
-    if (!this.#database.tables.has(table)) throw sqlRefused(400, `table not found in schema: ${table}`);
-    response.writeHead(200, { "corro-query-id": crypto.randomUUID() }).flushHeaders();
-    this.#subscriptions.streamUpdates(table, response);
-  }
-
-  async #tableStats({ request, response }: Exchange): Promise<void> {
-    const json = await readJson(request);
-    const tables = (json as { tables?: unknown } | null)?.tables;
-    if (!Array.isArray(tables) || !tables.every((table) => typeof table === "string")) {
-      throw malformed(422, "Failed to deserialize the JSON body: expected `tables`");
-    }
-    const known = tables.filter((table) => this.#database.tables.has(table));
-    const counts = known.map((table) => this.#database.countRows(table));
-    const body = {
-      total_row_count: counts.reduce((sum, count) => sum + count, 0),
-      invalid_tables: tables.filter((table) => !known.includes(table)),
-    };
-    send(response, 200, JSON.stringify(body), "application/json");
+    refusing(() => this.#subscriptions.stream(statement, response));
   }
 
   async #health({ response }: Exchange): Promise<void> {
@@ -208,20 +152,9 @@ export class EmbeddedRoutes {
   }
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
 function send(response: ServerResponse, status: number, body: string, contentType: string): void {
   const bytes = Buffer.from(body, "utf8");
   response.writeHead(status, { "content-type": contentType, "content-length": bytes.length }).end(bytes);
-}
-
-function lastSegment(url: URL): string {
-  const segment = url.pathname.slice(url.pathname.lastIndexOf("/") + 1);
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
 }
 
 /** SQL that is refused before anything of the answer is written. */
@@ -266,12 +199,6 @@ function readInteger(url: URL, name: string): number | undefined {
   if (text === null) return undefined;
   if (/^[0-9]{1,15}$/.test(text)) return Number(text);
   throw malformed(400, `Failed to deserialize query string: ${name}: invalid digit found in string`);
-}
-
-function readStreamOptions(url: URL): StreamOptions {
-  const skip = url.searchParams.get("skip_rows") ?? "false";
-  if (skip === "true" || skip === "false") return { from: readInteger(url, "from"), skipRows: skip === "true" };
-  throw malformed(400, "Failed to deserialize query string: skip_rows: provided string was not `true` or `false`");
 }
 
 function* queryLines(columns: readonly string[], rows: Iterator<string>, isOver: () => boolean): Generator<string> {

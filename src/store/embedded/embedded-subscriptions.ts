@@ -1,307 +1,159 @@
+import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
-import type { Clock } from "../../system/host.ts";
 import type { EmbeddedDatabase, TouchedRows } from "./embedded-database.ts";
-import { INTERNAL_PREFIX } from "./embedded-schema.ts";
-import { findRows, FollowedQuery, type ChangeLine, type SavedSubscription } from "./embedded-subscription.ts";
-import { LineStream } from "../line-stream.ts";
+import { quoteName } from "./embedded-schema.ts";
+import { LineStream } from "./line-stream.ts";
 import type { FaultTarget, StoreFaults } from "./store-faults.ts";
-import { encodeRow, parseExactJson, decodeStatement, type BoundValue, type DecodedStatement } from "../wire.ts";
-
-/** What a client asks of a stream besides its statement. */
-export interface StreamOptions {
-  readonly from: number | undefined;
-  readonly skipRows: boolean;
-}
+import { parseSubscriptionQuery } from "./subscription-query.ts";
+import { encodeRow, type BoundValue, type DecodedStatement } from "../wire.ts";
 
 /** How far a slow reader may fall behind, in lines (Corrosion's own buffer). */
 const MAX_PENDING_LINES = 10_240;
-/** A subscription that nobody listens to is kept this long. */
-const IDLE_MS = 10 * 60 * 1000;
-const IDLE_CHECK_MS = 60 * 1000;
 
-interface Followed {
-  readonly query: FollowedQuery;
-  readonly listeners: Set<LineStream>;
-  idleSinceMs: number | undefined;
-}
-
-/** The subscriptions of the embedded store: who listens to what, and when changes are looked for. */
+/**
+ * The subscriptions of the embedded store: equal statements share one, which lasts as long as somebody listens. They are
+ * not kept over a restart and cannot be resumed, since every client of jiji's starts from a whole snapshot.
+ */
 export class EmbeddedSubscriptions implements FaultTarget {
   readonly #database: EmbeddedDatabase;
-  readonly #clock: Clock;
   readonly #faults: StoreFaults;
-  readonly #tickMs: number;
-  readonly #closed = new AbortController();
-  readonly #followed = new Map<string, Followed>();
-  readonly #updates = new Map<string, Set<LineStream>>();
-  #touched = new Map<string, Map<string, readonly BoundValue[]>>();
-  #tickScheduled = false;
-  /** change lines leave in order, even when the delay is changed in between */
-  #lastSend: Promise<void> = Promise.resolve();
+  readonly #followed = new Map<string, FollowedQuery>();
 
-  constructor(database: EmbeddedDatabase, clock: Clock, faults: StoreFaults, tickMs: number) {
+  constructor(database: EmbeddedDatabase, faults: StoreFaults) {
     this.#database = database;
-    this.#clock = clock;
     this.#faults = faults;
-    this.#tickMs = tickMs;
-    this.#restore();
-    void this.#forgetIdle();
   }
 
-  /** The subscription of that statement, if there is one. Throws SqlRefused. */
-  find(statement: DecodedStatement): FollowedQuery | undefined {
-    const finder = findRows(this.#database, statement);
-    return [...this.#followed.values()].find(({ query }) => query.finder.text === finder.text)?.query;
-  }
-
-  get(id: string): FollowedQuery | undefined {
-    return this.#followed.get(id)?.query;
-  }
-
-  /** Follows a statement from now on. Throws SqlRefused. */
-  begin(statement: DecodedStatement): FollowedQuery {
-    const query = FollowedQuery.begin(statement, findRows(this.#database, statement));
-    this.#add(query);
-    return query;
-  }
-
-  /** Answers with the subscription's lines, for ever. The head must have been written. */
-  stream(query: FollowedQuery, options: StreamOptions, response: ServerResponse): void {
-    const followed = this.#followed.get(query.id);
-    if (followed === undefined) {
-      response.end();
-      return;
-    }
-    const { lines, fails } = openingLines(query, options);
-    const stream = this.#open(response, followed.listeners, lines, () => {
-      if (followed.listeners.size === 0) followed.idleSinceMs = this.#clock.monotonicMs();
+  /** Answers with the subscription's lines, for ever. Throws SqlRefused, before anything is written. */
+  stream(statement: DecodedStatement, response: ServerResponse): void {
+    const text = `${statement.sql} ${encodeParams(statement.params)}`;
+    const query = this.#followed.get(text) ?? new FollowedQuery(this.#database, statement);
+    this.#followed.set(text, query);
+    response.writeHead(200, { "corro-query-id": query.id }).flushHeaders();
+    const stream = new LineStream(response, {
+      source: query.snapshot(),
+      maxPending: MAX_PENDING_LINES,
+      isHeld: () => this.#faults.stalled,
+      onClose: () => {
+        query.listeners.delete(stream);
+        if (query.listeners.size === 0 && this.#followed.get(text) === query) this.#followed.delete(text);
+      },
     });
-    followed.idleSinceMs = undefined;
-    if (fails) stream.end();
-    else stream.pump();
+    query.listeners.add(stream);
+    stream.pump();
   }
 
-  /** Answers with the keys of a table's rows as they change, for ever. The head must have been written. */
-  streamUpdates(table: string, response: ServerResponse): void {
-    const listeners = this.#updates.get(table) ?? new Set();
-    this.#updates.set(table, listeners);
-    this.#open(response, listeners, undefined, () => {}).pump();
-  }
-
-  /** Tells what a transaction touched; listeners hear of it at the next tick. */
-  note(touched: TouchedRows): void {
-    for (const [table, rows] of touched) {
-      const keys = this.#touched.get(table) ?? new Map<string, readonly BoundValue[]>();
-      this.#touched.set(table, keys);
-      for (const key of rows) keys.set(encodeRow(key), key);
+  /** Tells the listeners what a transaction has changed. */
+  tell(touched: TouchedRows): void {
+    for (const query of this.#followed.values()) {
+      for (const line of query.update(touched)) for (const stream of query.listeners) stream.push(line);
     }
-    if (this.#tickScheduled || touched.size === 0) return;
-    this.#tickScheduled = true;
-    void this.#tick();
-  }
-
-  /** Ends all streams and saves all subscriptions, so that the next start goes on with the same ids. */
-  close(): void {
-    this.#closed.abort();
-    this.#lookForChanges();
-    this.endStreams();
-    this.#save();
   }
 
   endStreams(message?: string): void {
-    const line = message === undefined ? undefined : JSON.stringify({ error: message });
-    for (const stream of this.#streams()) stream.endNow(line);
+    const lastLine = message === undefined ? undefined : JSON.stringify({ error: message });
+    for (const stream of this.#streams()) stream.endNow(lastLine);
   }
 
   shiftChangeIds(by: number): void {
-    for (const { query } of this.#followed.values()) query.shiftChangeIds(by);
-  }
-
-  forgetSubscriptions(): void {
-    this.endStreams();
-    this.#followed.clear();
+    for (const query of this.#followed.values()) query.shiftChangeIds(by);
   }
 
   resume(): void {
     for (const stream of this.#streams()) stream.pump();
   }
 
-  #add(query: FollowedQuery): void {
-    this.#followed.set(query.id, { query, listeners: new Set(), idleSinceMs: this.#clock.monotonicMs() });
-  }
-
   #streams(): readonly LineStream[] {
-    const listeners = [...this.#followed.values()].map((followed) => followed.listeners);
-    return [...listeners, ...this.#updates.values()].flatMap((streams) => [...streams]);
-  }
-
-  #open(
-    response: ServerResponse,
-    listeners: Set<LineStream>,
-    source: Iterator<string> | undefined,
-    onClose: () => void,
-  ): LineStream {
-    const stream: LineStream = new LineStream(response, {
-      ...(source === undefined ? {} : { source }),
-      maxPending: MAX_PENDING_LINES,
-      isHeld: () => this.#faults.stalled,
-      onClose: () => {
-        listeners.delete(stream);
-        onClose();
-      },
-    });
-    listeners.add(stream);
-    return stream;
-  }
-
-  async #tick(): Promise<void> {
-    try {
-      await this.#clock.sleep(this.#tickMs, this.#closed.signal);
-    } catch {
-      return;
-    }
-    this.#tickScheduled = false;
-    this.#lookForChanges();
-  }
-
-  #lookForChanges(): void {
-    const touched = new Map([...this.#touched].map(([table, keys]) => [table, [...keys.values()]]));
-    this.#touched = new Map();
-    if (touched.size === 0) return;
-    for (const { query, listeners } of this.#followed.values()) this.#send(listeners, linesOf(query.update(touched)));
-    for (const [table, listeners] of this.#updates) {
-      if (listeners.size > 0) this.#send(listeners, this.#notifyLines(table, touched.get(table) ?? []));
-    }
-  }
-
-  #send(listeners: ReadonlySet<LineStream>, lines: readonly string[]): void {
-    if (lines.length === 0) return;
-    const streams = [...listeners];
-    const send = (): void => {
-      for (const stream of streams) for (const line of lines) stream.push(line);
-    };
-    const { changeDelayMs } = this.#faults;
-    if (changeDelayMs === 0) send();
-    else this.#lastSend = Promise.all([this.#lastSend, this.#delay(changeDelayMs)]).then(send);
-  }
-
-  async #delay(ms: number): Promise<void> {
-    await this.#clock.sleep(ms, this.#closed.signal).catch(() => {});
-  }
-
-  #notifyLines(table: string, keys: readonly (readonly BoundValue[])[]): readonly string[] {
-    const columns = this.#database.tables.get(table)?.primaryKey ?? [];
-    return keys.map((key) => {
-      const type = this.#database.hasRow(table, columns, key) ? "update" : "delete";
-      return `{"notify":["${type}",${encodeRow(key)}]}`;
-    });
-  }
-
-  async #forgetIdle(): Promise<void> {
-    for (;;) {
-      try {
-        await this.#clock.sleep(IDLE_CHECK_MS, this.#closed.signal);
-      } catch {
-        return;
-      }
-      if (this.#closed.signal.aborted) return;
-      const now = this.#clock.monotonicMs();
-      for (const [id, { idleSinceMs }] of this.#followed) {
-        if (idleSinceMs !== undefined && now - idleSinceMs >= IDLE_MS) this.#followed.delete(id);
-      }
-    }
-  }
-
-  #save(): void {
-    this.#database.writeInternally((run) => {
-      createTables(run);
-      for (const { query } of this.#followed.values()) {
-        const { id, statement, lastRowId, lastChangeId, rows, changes } = query.save();
-        const { sql, params } = statement;
-        const text = `[${JSON.stringify(sql)},${encodeParams(params)}]`;
-        run(`INSERT INTO ${INTERNAL_PREFIX}subscriptions VALUES (?, ?, ?, ?)`, id, text, lastRowId, lastChangeId);
-        for (const [key, rowId, values] of rows) {
-          run(`INSERT INTO ${INTERNAL_PREFIX}subscription_rows VALUES (?, ?, ?, ?)`, id, key, rowId, values);
-        }
-        for (const { id: changeId, line } of changes) {
-          run(`INSERT INTO ${INTERNAL_PREFIX}subscription_changes VALUES (?, ?, ?)`, id, changeId, line);
-        }
-      }
-    });
-  }
-
-  /**
-   * What was saved is taken and deleted: after a crash it would be of an earlier time, and clients would be told ids a
-   * second time. They then get a new subscription.
-   */
-  #restore(): void {
-    this.#database.writeInternally(createTables);
-    const read = (sql: string, ...params: readonly BoundValue[]) => this.#database.readAll({ sql, params });
-    const saved = read(`SELECT * FROM ${INTERNAL_PREFIX}subscriptions`).map(
-      ([id, text, lastRowId, lastChangeId]): SavedSubscription | undefined => {
-        const statement = decodeStatement(parseExactJson(String(text)));
-        if (statement === undefined) return undefined;
-        const rows = read(`SELECT key, row_id, row FROM ${INTERNAL_PREFIX}subscription_rows WHERE id = ?`, id ?? null);
-        const changes = read(
-          `SELECT change_id, line FROM ${INTERNAL_PREFIX}subscription_changes WHERE id = ? ORDER BY change_id`,
-          id ?? null,
-        );
-        return {
-          id: String(id),
-          statement,
-          lastRowId: Number(lastRowId),
-          lastChangeId: Number(lastChangeId),
-          rows: rows.map(([key, rowId, row]) => [String(key), Number(rowId), String(row)]),
-          changes: changes.map(([changeId, line]) => ({ id: Number(changeId), line: String(line) })),
-        };
-      },
-    );
-    for (const subscription of saved) {
-      if (subscription === undefined) continue;
-      try {
-        this.#add(FollowedQuery.resume(subscription, findRows(this.#database, subscription.statement)));
-      } catch {
-        // The schema no longer has what it asks for; its client subscribes anew and is told so.
-      }
-    }
-    this.#database.writeInternally((run) => {
-      for (const table of SAVED_TABLES) run(`DELETE FROM ${INTERNAL_PREFIX}${table}`);
-    });
+    return [...this.#followed.values()].flatMap(({ listeners }) => [...listeners]);
   }
 }
 
-const SAVED_TABLES = ["subscriptions", "subscription_rows", "subscription_changes"] as const;
+/** A query that is followed: its result as last told. */
+class FollowedQuery {
+  readonly id = randomUUID();
+  readonly listeners = new Set<LineStream>();
+  readonly #database: EmbeddedDatabase;
+  readonly #table: string;
+  readonly #columns: readonly string[];
+  /** the statement with the primary key as hidden columns in front, which tell rows apart */
+  readonly #withKeys: DecodedStatement;
+  readonly #keyLength: number;
+  /** key as JSON → the row's number, and its values as JSON */
+  readonly #rows = new Map<string, { readonly rowId: number; readonly values: string }>();
+  #lastRowId = 0;
+  #lastChangeId = 0;
 
-function createTables(run: (sql: string) => void): void {
-  const create = (name: (typeof SAVED_TABLES)[number], columns: string): void =>
-    run(`CREATE TABLE IF NOT EXISTS ${INTERNAL_PREFIX}${name} (${columns})`);
-  create("subscriptions", "id TEXT, statement TEXT, last_row_id INTEGER, last_change_id INTEGER");
-  create("subscription_rows", "id TEXT, key TEXT, row_id INTEGER, row TEXT");
-  create("subscription_changes", "id TEXT, change_id INTEGER, line TEXT");
+  constructor(database: EmbeddedDatabase, statement: DecodedStatement) {
+    const { table, tail } = parseSubscriptionQuery(statement.sql, database.tables);
+    const hidden = table.primaryKey.map((column, at) => `${quoteName(column)} AS __jiji_key_${at}`);
+    this.#database = database;
+    this.#table = table.name;
+    this.#keyLength = hidden.length;
+    this.#withKeys = { sql: `SELECT ${hidden.join(", ")}, ${tail}`, params: statement.params };
+    this.#columns = database.columnsOfRows(this.#withKeys).slice(hidden.length);
+    for (const found of database.readAll(this.#withKeys)) {
+      this.#rows.set(...this.#entry(found, ++this.#lastRowId));
+    }
+  }
+
+  shiftChangeIds(by: number): void {
+    this.#lastChangeId = Math.max(0, this.#lastChangeId + by);
+  }
+
+  /** Looks the touched rows up, and gives a line for each that has changed. */
+  *update(touched: TouchedRows): Generator<string> {
+    for (const key of touched.get(this.#table) ?? []) {
+      const before = this.#rows.get(encodeRow(key));
+      const [found] = this.#find(key);
+      if (found === undefined) {
+        if (before === undefined) continue;
+        this.#rows.delete(encodeRow(key));
+        yield this.#line("delete", before.rowId, before.values);
+        continue;
+      }
+      const [text, row] = this.#entry(found, before?.rowId ?? this.#lastRowId + 1);
+      if (row.values === before?.values) continue;
+      this.#lastRowId = Math.max(this.#lastRowId, row.rowId);
+      this.#rows.set(text, row);
+      yield this.#line(before === undefined ? "insert" : "update", row.rowId, row.values);
+    }
+  }
+
+  /** The whole result as lines: columns, rows, end. The lines are of this moment, whenever they are read. */
+  snapshot(): Iterator<string> {
+    const rows = [...this.#rows.values()];
+    const columns = this.#columns;
+    const changeId = this.#lastChangeId;
+    return (function* lines() {
+      yield JSON.stringify({ columns });
+      for (const { rowId, values } of rows) yield `{"row":[${rowId},${values}]}`;
+      yield JSON.stringify({ eoq: { time: 0, change_id: changeId } });
+    })();
+  }
+
+  #find(key: readonly BoundValue[]): readonly (readonly BoundValue[])[] {
+    const { sql, params } = this.#withKeys;
+    const isList = Array.isArray(params);
+    const conditions = key.map((_, at) => `__jiji_key_${at} IS ${isList ? "?" : `:__jiji_key_${at}`}`);
+    const named = Object.fromEntries(key.map((value, at) => [`:__jiji_key_${at}`, value]));
+    return this.#database.readAll({
+      sql: `SELECT * FROM (${sql}\n) WHERE ${conditions.join(" AND ")}`,
+      params: isList ? [...(params as readonly BoundValue[]), ...key] : { ...params, ...named },
+    });
+  }
+
+  #entry(found: readonly BoundValue[], rowId: number) {
+    const values = encodeRow(found.slice(this.#keyLength));
+    return [encodeRow(found.slice(0, this.#keyLength)), { rowId, values }] as const;
+  }
+
+  #line(type: "insert" | "update" | "delete", rowId: number, values: string): string {
+    return `{"change":["${type}",${rowId},${values},${++this.#lastChangeId}]}`;
+  }
 }
 
 function encodeParams(params: DecodedStatement["params"]): string {
-  if (Array.isArray(params)) return encodeRow(params as readonly BoundValue[]);
-  const named = Object.entries(params).map(
-    ([name, value]) => `${JSON.stringify(name)}:${encodeRow([value]).slice(1, -1)}`,
-  );
-  return `{${named.join(",")}}`;
-}
-
-function linesOf(changes: readonly ChangeLine[]): readonly string[] {
-  return changes.map((change) => change.line);
-}
-
-/** What a stream begins with; `fails` when it ends after that. */
-function openingLines(
-  query: FollowedQuery,
-  { from, skipRows }: StreamOptions,
-): { readonly lines: Iterator<string>; readonly fails: boolean } {
-  if (from === undefined || from === 0) {
-    return { lines: skipRows ? [][Symbol.iterator]() : query.snapshot(), fails: false };
-  }
-  const since = query.changesSince(from);
-  if ("lines" in since) return { lines: since.lines[Symbol.iterator](), fails: false };
-  const error = `subscription already deleted older changes, min change id: ${since.oldest}`;
-  return { lines: [JSON.stringify({ error })][Symbol.iterator](), fails: true };
+  return Object.entries(params)
+    .map(([name, value]) => `${JSON.stringify(name)}:${encodeRow([value])}`)
+    .join();
 }

@@ -1,5 +1,4 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { lstat, unlink } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Secret } from "../../model/secret.ts";
@@ -14,7 +13,7 @@ import { formatStoreUrl, type StoreUrl } from "../store-url.ts";
 /** Where and with what an embedded store runs. */
 export interface EmbeddedStoreOptions {
   /** port 0 takes a free one; see the url that comes back */
-  readonly listen: { readonly host: string; readonly port: number } | { readonly unix: string };
+  readonly listen: { readonly host: string; readonly port: number };
   /** made if missing, with the schema's tables; the store keeps it for itself, others may read it */
   readonly databasePath: string;
   /** every request must bear it; absent: none is asked for */
@@ -23,31 +22,25 @@ export interface EmbeddedStoreOptions {
   readonly faults?: StoreFaults | undefined;
   /** default: the product's tables */
   readonly schema?: string;
-  /** how long changes are collected before subscriptions hear of them; default 10 (Corrosion: 600) */
-  readonly changeTickMs?: number;
 }
 
 export interface EmbeddedStore {
   readonly url: StoreUrl;
-  /** Ends all streams and saves subscriptions, so that the next start on the same file goes on with the same ids. */
+  /** Ends all streams. */
   close(): Promise<void>;
 }
 
-const DEFAULT_TICK_MS = 10;
-
 /**
- * Starts a store that speaks Corrosion's HTTP API (`/v1/transactions`, `queries`, `subscriptions`, `updates`,
- * `table_stats`, `health`) over one SQLite file of this machine. It does not replicate: it serves tests, trials and
- * single servers. It differs from Corrosion where that protects it: transactions take only statements that change rows
- * (no schema, PRAGMA or ATTACH), queries only those that look, and subscriptions refuse what no primary key identifies
- * (aggregates, DISTINCT, LIMIT, compound selects). Time limits count between rows and between statements: one that
- * computes for long before its first row holds up the store. Rejects when it cannot listen or the file cannot be used.
+ * Starts a store that speaks as much of Corrosion's HTTP API as jiji's clients use (`/v1/transactions`, `queries`,
+ * `subscriptions` from the start, `health`) over one SQLite file of this machine. It does not replicate: it serves tests
+ * and trials. Transactions take only statements that change rows (no schema, PRAGMA or ATTACH), queries only those that
+ * look, and subscriptions one table. Time limits count between rows and between statements: one that computes for long
+ * before its first row holds up the store. Rejects when it cannot listen or the file cannot be used.
  */
 export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
   const database = new EmbeddedDatabase(options.databasePath, options.schema ?? SCHEMA);
   const faults = options.faults ?? new StoreFaults();
-  const tickMs = options.changeTickMs ?? DEFAULT_TICK_MS;
-  const subscriptions = new EmbeddedSubscriptions(database, options.clock, faults, tickMs);
+  const subscriptions = new EmbeddedSubscriptions(database, faults);
   faults.attach(subscriptions);
   const routes = new EmbeddedRoutes(database, subscriptions, options.clock);
   const server = createServer((request, response) => {
@@ -78,7 +71,7 @@ async function answer(
     } else if (faults.refuseWith !== undefined) {
       response.writeHead(faults.refuseWith, { "content-length": 0 }).end();
     } else {
-      await routes.answer(request, response, faults);
+      await routes.answer(request, response);
     }
   } catch {
     // Only a client that went away in the middle of its request gets here.
@@ -93,29 +86,20 @@ function bears(request: IncomingMessage, token: Secret): boolean {
 }
 
 async function listen(server: Server, where: EmbeddedStoreOptions["listen"]): Promise<StoreUrl> {
-  if ("unix" in where) await removeSocket(where.unix);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.once("listening", resolve);
-    if ("unix" in where) server.listen({ path: where.unix });
-    else server.listen({ host: where.host, port: where.port });
+    server.listen(where);
   });
-  if ("unix" in where) return formatStoreUrl({ kind: "unix", path: where.unix });
   const { port } = server.address() as AddressInfo;
   return formatStoreUrl({ kind: "tcp", host: where.host, port });
-}
-
-/** A socket that an earlier run left behind; anything else in its place stays and makes listening fail. */
-async function removeSocket(path: string): Promise<void> {
-  const stat = await lstat(path).catch(() => undefined);
-  if (stat?.isSocket() === true) await unlink(path);
 }
 
 async function close(server: Server, subscriptions: EmbeddedSubscriptions, database: EmbeddedDatabase): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
-  subscriptions.close();
+  subscriptions.endStreams();
   server.closeIdleConnections();
   // Whoever has not taken its last bytes by then loses them.
   const timer = setTimeout(() => server.closeAllConnections(), 500);

@@ -4,8 +4,6 @@ export interface FaultTarget {
   endStreams(message?: string): void;
   /** the next change of every subscription gets an id that is larger, or smaller, by this */
   shiftChangeIds(by: number): void;
-  /** as after a restore from backup: no subscription is known any more, and their streams end */
-  forgetSubscriptions(): void;
   /** lines that were held back go out */
   resume(): void;
 }
@@ -15,10 +13,6 @@ export interface FaultTarget {
  * to its clients. One object belongs to one running store.
  */
 export class StoreFaults {
-  /** every answer waits this long before its head */
-  answerDelayMs = 0;
-  /** every change line waits this long */
-  changeDelayMs = 0;
   /** every request is answered with this status and an empty body */
   refuseWith: number | undefined;
   #stalled = false;
@@ -56,10 +50,5 @@ export class StoreFaults {
   /** Change ids jump ahead, or go back when negative, as after a restore. */
   shiftChangeIds(by: number): void {
     this.#target?.shiftChangeIds(by);
-  }
-
-  /** Subscriptions end and get other ids when they are asked for again. */
-  forgetSubscriptions(): void {
-    this.#target?.forgetSubscriptions();
   }
 }

@@ -1,4 +1,4 @@
-import { parseOneStatement } from "../sql-text.ts";
+import { parseOneStatement, SqlRefused, type SqlToken } from "../sql-text.ts";
 import { decodeStatement, parseExactJson, type DecodedStatement } from "../wire.ts";
 
 /** One statement with its values, or why there is none, for people. */
@@ -14,9 +14,14 @@ const VALUES = "values are null, true, false, numbers, strings, and lists of byt
  * value its name; how many places there are is SQLite's to say. What the SQL means is not looked at.
  */
 export function parseQuery(sql: string, paramsJson: string | undefined): ParsedQuery {
-  const parsed = parseOneStatement(sql);
-  if (!parsed.ok) return refused(`not one SQL statement: ${parsed.why}`, "give one statement, in quotes");
-  const names = new Set(parsed.tokens.filter(({ kind }) => kind === "parameter").map(({ text }) => text));
+  let tokens: readonly SqlToken[];
+  try {
+    tokens = parseOneStatement(sql);
+  } catch (error) {
+    if (!(error instanceof SqlRefused)) throw error;
+    return refused(`not one SQL statement: ${error.message}`, "give one statement, in quotes");
+  }
+  const names = new Set(tokens.filter(({ kind }) => kind === "parameter").map(({ text }) => text));
   if (paramsJson === undefined) {
     if (names.size === 0) return { ok: true, statement: { sql, params: [] } };
     return refused(`the statement has parameters (${[...names].join(", ")}) and no values`, "give them with --params");

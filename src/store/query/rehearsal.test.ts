@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { makeStoreFile, type MadeStoreFile } from "../../../test/store-file-maker.ts";
 import { rehearse, type Rehearsal } from "./rehearsal.ts";
-import { SqlRefused } from "./sql-refused.ts";
+import { SqlRefused } from "../sql-text.ts";
 import { StoreFile } from "./store-file.ts";
 import type { BoundValue } from "../wire.ts";
 

@@ -1,10 +1,8 @@
 import { Database } from "bun:sqlite";
-import { bindParameters } from "./bind-parameters.ts";
 import { applySchema, quoteName, type TableShape } from "../embedded/embedded-schema.ts";
 import { SCHEMA } from "../schema.ts";
-import { SqlRefused, wordsOf } from "./sql-refused.ts";
-import { parseOneStatement } from "../sql-text.ts";
-import { changingFunction, explain, requireRowChanges } from "./statement-program.ts";
+import { parseOneStatement, refusedBy, SqlRefused } from "../sql-text.ts";
+import { bindParameters, changingFunction, explain, requireRowChanges } from "./statement-program.ts";
 import type { StoreFile } from "./store-file.ts";
 import { encodeRow, type BoundValue, type DecodedStatement } from "../wire.ts";
 
@@ -30,8 +28,7 @@ export interface Rehearsal {
  * of rows of these tables, by what SQLite says that it would do.
  */
 export function rehearse(file: StoreFile, statement: DecodedStatement): Rehearsal {
-  const parsed = parseOneStatement(statement.sql);
-  if (!parsed.ok) throw new SqlRefused(parsed.why);
+  parseOneStatement(statement.sql);
   const memory = new Database(":memory:", { safeIntegers: true });
   try {
     memory.run("PRAGMA temp_store = MEMORY");
@@ -63,7 +60,7 @@ function runChecked(
       prepared.finalize();
     }
   } catch (error) {
-    throw error instanceof SqlRefused ? error : new SqlRefused(wordsOf(error), false);
+    throw refusedBy(error, false);
   }
 }
 

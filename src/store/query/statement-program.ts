@@ -1,5 +1,56 @@
-import type { Database, SQLQueryBindings } from "bun:sqlite";
-import { SqlRefused, wordsOf } from "./sql-refused.ts";
+import type { Database, SQLQueryBindings, Statement as Prepared } from "bun:sqlite";
+import { isKeyword, refusedBy, SqlRefused, tokenizeSql, type SqlToken } from "../sql-text.ts";
+import type { DecodedStatement } from "../wire.ts";
+
+/**
+ * The values as SQLite's binding takes them, checked, since a missing value would silently be NULL: as many as the
+ * statement has parameters, or names that it has.
+ */
+export function bindParameters(prepared: Prepared, statement: DecodedStatement): SQLQueryBindings[] {
+  const { params } = statement;
+  if (!Array.isArray(params)) {
+    const names = new Set(tokenizeSql(statement.sql).map((token) => token.text));
+    const wrong = Object.keys(params).find((name) => !/^[:@$?]/.test(name) || !names.has(name));
+    if (wrong !== undefined) throw new SqlRefused(`Invalid parameter name: ${wrong}`, false);
+    return [params as Record<string, SQLQueryBindings & (string | number)>];
+  }
+  const needed = prepared.paramsCount;
+  if (params.length !== needed) {
+    const why = `Wrong number of parameters passed to query. Got ${params.length}, needed ${needed}`;
+    throw new SqlRefused(why, false);
+  }
+  return params as SQLQueryBindings[];
+}
+
+/** PRAGMAs that only look, and so cannot change a connection that others use after this statement. */
+const LOOKING_PRAGMAS = new Set(
+  (
+    "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list page_count " +
+    "page_size freelist_count data_version compile_options function_list pragma_list collation_list encoding " +
+    "integrity_check quick_check"
+  ).split(" "),
+);
+
+/** What an EXPLAIN explains; any other statement as it is. */
+function explained(tokens: readonly SqlToken[]): readonly SqlToken[] {
+  if (!isKeyword(tokens[0], "EXPLAIN")) return tokens;
+  return tokens.slice(isKeyword(tokens[1], "QUERY") ? 3 : 1);
+}
+
+/** Whether it is a PRAGMA, or the EXPLAIN of one: either may act while it is prepared, so ask before that. */
+export function isPragma(tokens: readonly SqlToken[]): boolean {
+  return isKeyword(explained(tokens)[0], "PRAGMA");
+}
+
+/**
+ * Whether a statement begins as one that only looks: SELECT, VALUES, WITH, a PRAGMA that only looks, or the EXPLAIN of
+ * anything but another PRAGMA. What a WITH comes to is left to SQLite's own word (`readonly`).
+ */
+export function isLooking(tokens: readonly SqlToken[]): boolean {
+  const rest = explained(tokens);
+  if (!isKeyword(rest[0], "PRAGMA")) return rest !== tokens || isKeyword(rest[0], "SELECT", "VALUES", "WITH");
+  return LOOKING_PRAGMAS.has(rest[1]?.text.toLowerCase() ?? "");
+}
 
 /** One instruction of the program that SQLite makes of a statement (sqlite.org/opcode.html). */
 interface Operation {
@@ -30,7 +81,7 @@ export function explain(database: Database, sql: string, parameters: readonly SQ
       prepared.finalize();
     }
   } catch (error) {
-    throw new SqlRefused(wordsOf(error));
+    throw refusedBy(error);
   }
 }
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { makeStoreFile, type MadeStoreFile } from "../../../test/store-file-maker.ts";
-import { SqlRefused } from "./sql-refused.ts";
+import { SqlRefused } from "../sql-text.ts";
 import { StoreFile, StoreFileAway, WritesRefused } from "./store-file.ts";
 import type { BoundValue } from "../wire.ts";
 

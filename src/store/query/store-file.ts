@@ -1,9 +1,6 @@
 import { Database, type SQLQueryBindings } from "bun:sqlite";
-import { bindParameters } from "./bind-parameters.ts";
-import { isLooking, isPragma } from "./reading-statement.ts";
-import { SqlRefused, wordsOf } from "./sql-refused.ts";
-import { isKeyword, parseOneStatement } from "../sql-text.ts";
-import { explain, requireReading } from "./statement-program.ts";
+import { isKeyword, parseOneStatement, refusedBy, SqlRefused, wordsOf } from "../sql-text.ts";
+import { bindParameters, explain, isLooking, isPragma, requireReading } from "./statement-program.ts";
 import type { BoundValue, DecodedStatement } from "../wire.ts";
 
 /** The file cannot be opened or read now. The words are SQLite's. */
@@ -55,18 +52,17 @@ export class StoreFile {
    * file. Throws {@link SqlRefused}.
    */
   read(statement: DecodedStatement): OpenReading {
-    const parsed = parseOneStatement(statement.sql);
-    if (!parsed.ok) throw new SqlRefused(parsed.why);
-    if (isPragma(parsed.tokens) && !isLooking(parsed.tokens)) {
+    const tokens = parseOneStatement(statement.sql);
+    if (isPragma(tokens) && !isLooking(tokens)) {
       throw new SqlRefused("only PRAGMAs that look are taken, such as table_info, and none that sets something");
     }
     const prepared = this.#prepare(statement.sql);
     const { readonly } = prepared;
     const columns = prepared.columnNames;
     prepared.finalize();
-    const isExplain = isKeyword(parsed.tokens[0], "EXPLAIN");
+    const isExplain = isKeyword(tokens[0], "EXPLAIN");
     if (!readonly && !isExplain) throw new WritesRefused();
-    if (!isLooking(parsed.tokens)) throw new SqlRefused(`${parsed.tokens[0]?.text.toUpperCase()} is not taken here`);
+    if (!isLooking(tokens)) throw new SqlRefused(`${tokens[0]?.text.toUpperCase()} is not taken here`);
     const parameters = this.#parameters(statement);
     if (!isExplain) requireReading(explain(this.database, statement.sql, parameters));
     return { columns, rows: this.#rows(statement.sql, columns, parameters) };
@@ -80,7 +76,7 @@ export class StoreFile {
     try {
       return this.database.prepare(sql);
     } catch (error) {
-      throw new SqlRefused(wordsOf(error));
+      throw refusedBy(error);
     }
   }
 
@@ -103,7 +99,7 @@ export class StoreFile {
         yield names.map((name) => row[name] ?? null);
       }
     } catch (error) {
-      throw error instanceof SqlRefused ? error : new SqlRefused(wordsOf(error), false);
+      throw refusedBy(error, false);
     } finally {
       prepared.finalize();
     }
@@ -119,6 +115,5 @@ export class WritesRefused extends SqlRefused {
 
 /** The one statement of a text, without its semicolon and what follows it. */
 function withoutEnd(sql: string): string {
-  const parsed = parseOneStatement(sql);
-  return parsed.ok ? sql.slice(0, parsed.tokens.at(-1)?.end) : sql;
+  return sql.slice(0, parseOneStatement(sql).at(-1)?.end);
 }
