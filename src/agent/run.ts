@@ -98,6 +98,27 @@ export async function startAgent(settings: AgentSettings, self: AgentSelf, ports
   };
 }
 
+/** A part that takes longer than this to close is named: of a service that hangs, systemd shows only that it does. */
+const CLOSE_PATIENCE_MS = 1_000;
+
+/** Closes a part and logs its name when that takes long. Rejects as the part does. */
+async function closePart(
+  name: string,
+  close: () => Promise<unknown> | void,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): Promise<void> {
+  const closed = new AbortController();
+  void clock.sleep(CLOSE_PATIENCE_MS, closed.signal).then(
+    () => log.warn(`agent: stopping; ${name} is still open after ${CLOSE_PATIENCE_MS} ms`),
+    () => undefined,
+  );
+  try {
+    await close();
+  } finally {
+    closed.abort();
+  }
+}
+
 interface AgentParts {
   readonly settings: AgentSettings;
   readonly self: AgentSelf;
@@ -285,25 +306,4 @@ function fittingContainers(containers: readonly EngineContainer[], text: string)
   const exact = containers.filter(({ id, name }) => id === text || name === text);
   if (exact.length > 0) return exact;
   return /^[0-9a-f]{4,64}$/.test(text) ? containers.filter(({ id }) => id.startsWith(text)) : [];
-}
-
-/** A part that takes longer to close is named: systemd shows only that a service hangs, not where. */
-const CLOSING_MS = 1_000;
-
-/** Closes a part and logs its name when that takes long. Rejects as the part does. */
-async function closePart(
-  name: string,
-  close: () => Promise<unknown> | void,
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
-): Promise<void> {
-  const closed = new AbortController();
-  void clock.sleep(CLOSING_MS, closed.signal).then(
-    () => log.warn(`agent: stopping; ${name} is still open after ${CLOSING_MS} ms`),
-    () => undefined,
-  );
-  try {
-    await close();
-  } finally {
-    closed.abort();
-  }
 }

@@ -138,7 +138,9 @@ class FollowedQuery {
     const named = Object.fromEntries(key.map((value, at) => [`:__jiji_key_${at}`, value]));
     return this.#database.readAll({
       sql: `SELECT * FROM (${sql}\n) WHERE ${conditions.join(" AND ")}`,
-      params: isList ? [...(params as readonly BoundValue[]), ...key] : { ...params, ...named },
+      params: isList
+        ? [...(params as readonly BoundValue[]), ...key]
+        : { ...(params as Readonly<Record<string, BoundValue>>), ...named },
     });
   }
 
