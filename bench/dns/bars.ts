@@ -1,13 +1,13 @@
 import type { ContenderName } from "./contenders.ts";
 import { median, type Measured } from "./measure.ts";
-import type { BusyResult, ChangesResult, ForwardResult, ManyResult, PlainResult, Runs } from "./scenarios.ts";
+import type { BusyResult, ChangesResult, ManyResult, PlainResult, Runs } from "./scenarios.ts";
 
 /** Everything that one run has measured; a part that was not asked for is missing. */
 export interface Results {
   readonly plain?: PlainResult;
   readonly many?: ManyResult;
   readonly changes?: ChangesResult;
-  readonly forward?: ForwardResult;
+  readonly forward?: Runs;
   readonly busy?: BusyResult;
 }
 
@@ -88,17 +88,15 @@ export function barsOf({ plain, many, changes, forward }: Results): readonly Bar
   }
   if (many !== undefined) bars.push(...manyBars(many));
   if (changes !== undefined) bars.push(...changeBars(changes));
-  if (forward !== undefined) against(forward.full, "unbound", 1, "cached forwards per core");
+  if (forward !== undefined) against(forward, "unbound", 1, "cached forwards per core");
   return bars;
 }
 
-/** The quickest of a few starts: other work on the machine only makes one slower. */
-function fastest(starts: ManyResult["fromRows"]): number {
-  return Math.min(...starts.map(({ ms }) => ms));
-}
-
-function manyBars({ few, many, memory, memoryAfter, fromRows, fromSaved }: ManyResult): readonly Bar[] {
-  const pairs = many.full.map((run, round) => answersPerCoreSecond(run) / answersPerCoreSecond(few.full[round] ?? run));
+function manyBars({ few, many, memory, memoryAfter, fromRowsMs, fromSavedMs }: ManyResult): readonly Bar[] {
+  const pairs = many.map((run, round) => answersPerCoreSecond(run) / answersPerCoreSecond(few[round] ?? run));
+  // The quickest of a few starts: other work on the machine only makes one slower.
+  const fromRows = Math.min(...fromRowsMs);
+  const fromSaved = Math.min(...fromSavedMs);
   return [
     { what: "answers, 64,515 containers / 1,000 names", reached: median(pairs), unit: "×", asked: { atLeast: 0.95 } },
     {
@@ -107,8 +105,8 @@ function manyBars({ few, many, memory, memoryAfter, fromRows, fromSaved }: ManyR
       unit: "MB",
       asked: { atMost: 100 },
     },
-    { what: "64,515 rows to serving, subscription", reached: fastest(fromRows), unit: "ms", asked: { atMost: 2500 } },
-    { what: "64,515 rows to serving, saved table", reached: fastest(fromSaved), unit: "ms", asked: { atMost: 500 } },
+    { what: "64,515 rows to serving, subscription", reached: fromRows, unit: "ms", asked: { atMost: 2500 } },
+    { what: "64,515 rows to serving, saved table", reached: fromSaved, unit: "ms", asked: { atMost: 500 } },
   ];
 }
 

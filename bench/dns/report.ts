@@ -2,7 +2,7 @@ import { renderTable } from "../../src/cli/table.ts";
 import { answersPerCoreSecond, barsOf, isMet, middle, type Bar, type Results } from "./bars.ts";
 import type { ContenderName } from "./contenders.ts";
 import { median, type Measured } from "./measure.ts";
-import type { BusyResult, ForwardResult, PlainResult, Runs } from "./scenarios.ts";
+import type { BusyResult, PlainResult, Runs } from "./scenarios.ts";
 
 /** The results as tables for people. */
 export function formatResults(results: Results): string {
@@ -12,19 +12,18 @@ export function formatResults(results: Results): string {
   if (busy !== undefined) parts.push(busyTable(busy));
   if (forward !== undefined) parts.push(forwardTable(forward));
   if (many !== undefined) {
-    const { memory, memoryAfter, fromRows, fromSaved } = many;
+    const { memory, memoryAfter, fromRowsMs, fromSavedMs } = many;
     const rows = [
-      ["1,000 names", ...loadCells(many.few.full, many.few.fixed)],
-      ["64,515 containers", ...loadCells(many.many.full, many.many.fixed)],
+      ["1,000 names", ...loadCells(many.few)],
+      ["64,515 containers", ...loadCells(many.many)],
     ];
-    const starts = (list: typeof fromRows): string =>
-      `${whole(median(list.map(({ ms }) => ms)))} ms, best ${whole(Math.min(...list.map(({ ms }) => ms)))} ms, ` +
-      `${whole(median(list.map(({ processorMs }) => processorMs)))} ms of both cores`;
+    const starts = (list: readonly number[]): string =>
+      `${whole(median(list))} ms, best ${whole(Math.min(...list))} ms`;
     parts.push(
-      renderTable(["jiji-dns with", "answers/s", "per core", "µs at full", "µs at 60,000/s", "p99 µs"], rows),
+      renderTable(["jiji-dns with", ...LOAD_COLUMNS], rows),
       `64,515 containers: ${whole(memory.rss)} MB, after load ${whole(memoryAfter.rss)} MB\n` +
-        `serving after its start, with a subscription: ${starts(fromRows)}\n` +
-        `serving after its start, with the saved table: ${starts(fromSaved)}`,
+        `serving after its start, with a subscription: ${starts(fromRowsMs)}\n` +
+        `serving after its start, with the saved table: ${starts(fromSavedMs)}`,
     );
   }
   if (changes !== undefined) {
@@ -100,19 +99,20 @@ function busyTable({ runs, rate }: BusyResult): string {
   return renderTable([`${rate}/s beside busy programs`, "p50 µs", "usual p99 µs", "p99 µs", "lost"], rows);
 }
 
-function forwardTable({ full, fixed }: ForwardResult): string {
-  const rows = namesOf(full).map((name) => [name, ...loadCells(full[name] ?? [], fixed[name] ?? [])]);
-  return renderTable(["cached forwards", "answers/s", "per core", "µs at full", "µs at 60,000/s", "p99 µs"], rows);
+function forwardTable(runs: Runs): string {
+  const rows = namesOf(runs).map((name) => [name, ...loadCells(runs[name] ?? [])]);
+  return renderTable(["cached forwards", ...LOAD_COLUMNS], rows);
 }
 
-function loadCells(full: readonly Measured[], fixed: readonly Measured[]): readonly string[] {
-  const of = (runs: readonly Measured[], value: (measured: Measured) => number): number => median(runs.map(value));
+const LOAD_COLUMNS = ["answers/s", "per core", "µs"];
+
+/** At full load. */
+function loadCells(runs: readonly Measured[]): readonly string[] {
+  const of = (value: (measured: Measured) => number): number => median(runs.map(value));
   return [
-    whole(of(full, (m) => m.answersPerSecond)),
-    whole(of(full, answersPerCoreSecond)),
-    of(full, (m) => m.processorUsPerAnswer).toFixed(2),
-    of(fixed, (m) => m.processorUsPerAnswer).toFixed(2),
-    whole(of(fixed, (m) => m.p99Us)),
+    whole(of((m) => m.answersPerSecond)),
+    whole(of(answersPerCoreSecond)),
+    of((m) => m.processorUsPerAnswer).toFixed(2),
   ];
 }
 

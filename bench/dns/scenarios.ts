@@ -159,20 +159,15 @@ function anyName(): SampleName {
 }
 
 export interface ManyResult {
-  /** jiji-dns alone, with 1,000 names and with 64,515 containers, in turns */
-  readonly few: { readonly full: readonly Measured[]; readonly fixed: readonly Measured[] };
-  readonly many: { readonly full: readonly Measured[]; readonly fixed: readonly Measured[] };
+  /** jiji-dns alone at full load, with 1,000 names and with 64,515 containers, in turns */
+  readonly few: readonly Measured[];
+  readonly many: readonly Measured[];
   readonly memory: Memory;
   /** after all the load */
   readonly memoryAfter: Memory;
-  readonly fromRows: readonly Start[];
-  readonly fromSaved: readonly Start[];
-}
-
-/** From the start of the process to the first right answer, and what it took of all processors until then. */
-interface Start {
-  readonly ms: number;
-  readonly processorMs: number;
+  /** from the start of the process to the first right answer, ms: with rows to subscribe to, and with the saved table alone */
+  readonly fromRowsMs: readonly number[];
+  readonly fromSavedMs: readonly number[];
 }
 
 /** jiji-dns with as many containers as a mesh can have. */
@@ -180,62 +175,52 @@ export async function measureMany(world: World, effort: Effort): Promise<ManyRes
   const few = await world.sample(effort.few, false);
   const many = await world.sample(effort.many, true);
   const jobOf = (sample: LoadedSample): Job => ({ names: sample.names, upstream: undefined, rows: sample.source.path });
-  const { fromRows, fromSaved } = await measureStarts(world, many, effort.starts);
+  const starts = await measureStarts(world, many, effort.starts);
   const small = await world.start("jiji", jobOf(few));
   const large = await world.start("jiji", jobOf(many));
   await Bun.sleep(effort.settleMs);
   const memory = large.memory();
-  const runs = { few: { full: [], fixed: [] }, many: { full: [], fixed: [] } } as Record<
-    "few" | "many",
-    { full: Measured[]; fixed: Measured[] }
-  >;
+  const runs: Record<"few" | "many", Measured[]> = { few: [], many: [] };
   for (let round = -1; round < effort.rounds; round++) {
     for (const [key, server, { questions }] of [
       ["few", small, few],
       ["many", large, many],
     ] as const) {
-      for (const [kind, rate] of [
-        ["full", 0],
-        ["fixed", FIXED_RATE],
-      ] as const) {
-        const load = { program: world.programs.load, questions, seconds: effort.seconds, rate };
-        const measured = await measure(server, load);
-        if (round < 0) continue;
-        runs[key][kind].push(measured);
-        world.say(
-          `${key} ${kind} ${round + 1}/${effort.rounds}: ${Math.round(measured.answersPerSecond)}/s, ` +
-            `${measured.processorUsPerAnswer.toFixed(2)} µs, ${measured.wrong} wrong ${measured.firstWrong}`,
-        );
-      }
+      const load = { program: world.programs.load, questions, seconds: effort.seconds, rate: 0 };
+      const measured = await measure(server, load);
+      if (round < 0) continue;
+      runs[key].push(measured);
+      world.say(
+        `${key} ${round + 1}/${effort.rounds}: ${Math.round(measured.answersPerSecond)}/s, ` +
+          `${measured.processorUsPerAnswer.toFixed(2)} µs, ${measured.wrong} wrong ${measured.firstWrong}`,
+      );
     }
   }
   await Bun.sleep(2 * effort.settleMs);
   const memoryAfter = large.memory();
   await Promise.all([small.stop(), large.stop()]);
-  return { ...runs, memory, memoryAfter, fromRows, fromSaved };
+  return { ...runs, memory, memoryAfter, ...starts };
 }
 
 /** From nothing to the first right answer, with both cores, as no load runs meanwhile: with rows to subscribe to, then with the saved table alone. */
 async function measureStarts(world: World, many: LoadedSample, starts: number) {
-  const fromRows: Start[] = [];
-  const fromSaved: Start[] = [];
+  const fromRowsMs: number[] = [];
+  const fromSavedMs: number[] = [];
   for (let round = 0; round < starts; round++) {
     const job: Job = { names: many.names, upstream: undefined, rows: many.source.path };
     const folder = await world.fresh("start");
     for (const [times, rows] of [
-      [fromRows, job.rows],
-      [fromSaved, `${folder}/nobody.sock`],
+      [fromRowsMs, job.rows],
+      [fromSavedMs, `${folder}/nobody.sock`],
     ] as const) {
       const beganMs = performance.now();
       const server = await world.start("jiji", { ...job, rows }, { folder, cores: [SERVER_CORE, LOAD_CORE] });
-      times.push({ ms: performance.now() - beganMs, processorMs: server.processorMs() });
+      times.push(performance.now() - beganMs);
       await server.stop(); // saves its table
     }
-    for (const { ms, processorMs } of [...fromRows.slice(-1), ...fromSaved.slice(-1)]) {
-      world.say(`start: ${Math.round(ms)} ms, ${Math.round(processorMs)} ms of processors`);
-    }
+    for (const ms of [...fromRowsMs.slice(-1), ...fromSavedMs.slice(-1)]) world.say(`start: ${Math.round(ms)} ms`);
   }
-  return { fromRows, fromSaved };
+  return { fromRowsMs, fromSavedMs };
 }
 
 export interface ChangesResult {
@@ -324,13 +309,8 @@ async function timeChange(sample: LoadedSample, server: Contender, index: number
   return tookMs;
 }
 
-export interface ForwardResult {
-  readonly full: Runs;
-  readonly fixed: Runs;
-}
-
-/** Names of others, kept in the cache: 1,000 of them, asked until all are there, then measured. */
-export async function measureForwards(world: World, effort: Effort): Promise<ForwardResult> {
+/** Names of others, kept in the cache: 1,000 of them, asked until all are there, then measured at full load. */
+export async function measureForwards(world: World, effort: Effort): Promise<Runs> {
   const sample = await world.sample(1, false);
   const upstream = await world.start("c-loop", { names: [], upstream: undefined, rows: "" }, { awaits: anyName() });
   const names = makeForwardedNames(effort.forwarded);
@@ -343,10 +323,9 @@ export async function measureForwards(world: World, effort: Effort): Promise<For
   for (const contender of contenders) {
     for (const name of names) await untilAnswered(contender, name, 5_000);
   }
-  const load = (rate: number) => (contender: Contender) =>
-    measure(contender, { program: world.programs.load, questions, seconds: effort.seconds, rate });
-  const full = await inRounds(world, "cached", contenders, effort.rounds, load(0));
-  const fixed = await inRounds(world, "cached 60,000/s", contenders, effort.rounds, load(FIXED_RATE));
+  const runs = await inRounds(world, "cached", contenders, effort.rounds, (contender) =>
+    measure(contender, { program: world.programs.load, questions, seconds: effort.seconds, rate: 0 }),
+  );
   await Promise.all([...contenders, upstream].map((contender) => contender.stop()));
-  return { full, fixed };
+  return runs;
 }

@@ -28,8 +28,8 @@ test.if(canRun)(
       const runs = [
         ...results.plain.full.jiji,
         ...results.plain.full["c-loop"],
-        ...results.forward.full.jiji,
-        ...results.many.many.fixed,
+        ...results.forward.jiji,
+        ...results.many.many,
         ...results.busy.runs.jiji,
         ...results.changes.swapping,
       ];
