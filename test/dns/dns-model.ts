@@ -269,7 +269,6 @@ function textOf({ server, record }: Row): string {
   const { containerId, ports, meta } = record;
   const texts = [`container=${containerId.slice(0, 12)}`, `server=${server.name}`];
   if (ports.length > 0) texts.push(`ports=${ports.map(({ port, protocol }) => `${port}/${protocol}`).join(",")}`);
-  if (meta["version"] !== undefined && meta["version"] !== "") texts.push(`version=${meta["version"]}`);
   if (meta["image"] !== undefined && meta["image"] !== "") texts.push(`image=${meta["image"]}`);
   // A string of TXT has 255 octets at most.
   return `TXT ${texts.map((text) => Buffer.from(text).subarray(0, 255).toString()).join(" ")}`;

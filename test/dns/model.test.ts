@@ -126,7 +126,7 @@ const record = (serverSubnet: number, nowMs: number) =>
       ),
       state: fc.constantFrom("healthy", "healthy", "healthy", "unhealthy", "draining", "stopped", "starting"),
       ports: fc.subarray(PORTS),
-      meta: fc.constantFrom({}, { image: "busybox" }, { image: "x", version: "1.2" }),
+      meta: fc.constantFrom({}, { image: "busybox" }, { image: "x", note: "told nowhere" }),
       rev: fc.constantFrom(1, 2, 3, 4, 5, nowMs, nowMs + 2 * 86_400_000),
     })
     .map(({ id, ...facts }) =>

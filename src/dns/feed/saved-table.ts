@@ -47,7 +47,6 @@ const COLUMNS = [
   "containerId",
   "ports",
   "image",
-  "version",
 ] as const;
 
 type Columns = Record<(typeof COLUMNS)[number], number[]>;
@@ -103,7 +102,7 @@ async function collect(zone: Zone, pause: () => Promise<void>) {
       columns.address.push(facts.address);
       columns.state.push(CONTAINER_STATES.indexOf(facts.state));
       columns.instance.push(facts.instance === null ? -1 : place(facts.instance));
-      for (const name of ["project", "service", "containerId", "ports", "image", "version"] as const) {
+      for (const name of ["project", "service", "containerId", "ports", "image"] as const) {
         columns[name].push(place(facts[name]));
       }
     }
@@ -176,7 +175,6 @@ class SavedRows {
       containerId: this.#text("containerId", row),
       ports: this.#text("ports", row),
       image: this.#text("image", row),
-      version: this.#text("version", row),
     };
   }
 

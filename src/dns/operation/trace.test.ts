@@ -41,7 +41,6 @@ function put(zone: Zone, row: MadeRow): void {
     containerId: `${row.owner.charCodeAt(0).toString(16)}${row.n}`.padEnd(64, "0"),
     ports: row.ports ?? "80/tcp",
     image: "",
-    version: "",
   };
   if (row.isNews === true) zone.addNews(place, facts);
   else zone.set(place, facts);

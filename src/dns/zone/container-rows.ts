@@ -16,9 +16,8 @@ export interface ContainerFacts {
   readonly containerId: string;
   /** `port/protocol`, separated by blanks */
   readonly ports: string;
-  /** of what is published besides, what answers tell */
+  /** as it was named to the engine; empty: unknown */
   readonly image: string;
-  readonly version: string;
 }
 
 /** Reads a row's record; undefined when it is empty, half-filled or malformed, for then the row is not there. */
@@ -37,7 +36,6 @@ export function readFacts(record: string): ContainerFacts | undefined {
     containerId,
     ports: ports.map(({ port, protocol }) => `${port}/${protocol}`).join(" "),
     image: meta["image"] ?? "",
-    version: meta["version"] ?? "",
   };
 }
 
@@ -65,7 +63,6 @@ export class ContainerRows {
   #instance = new Int32Array(64);
   #ports = new Int32Array(64);
   #image = new Int32Array(64);
-  #version = new Int32Array(64);
   #containerId = Buffer.alloc(64 * ID_BYTES);
   /** the row that was added last */
   #last = 0;
@@ -92,7 +89,6 @@ export class ContainerRows {
     this.#instance[row] = facts.instance === null ? NO_TEXT : texts.hold(facts.instance);
     this.#ports[row] = texts.hold(facts.ports, this.#ports[last]);
     this.#image[row] = texts.hold(facts.image, this.#image[last]);
-    this.#version[row] = texts.hold(facts.version, this.#version[last]);
     this.#last = row;
     this.#containerId.write(facts.containerId, row * ID_BYTES, ID_BYTES, "hex");
     return row;
@@ -106,7 +102,6 @@ export class ContainerRows {
     if (this.instance(row) !== NO_TEXT) texts.release(this.instance(row));
     texts.release(this.#ports[row] ?? 0);
     texts.release(this.#image[row] ?? 0);
-    texts.release(this.#version[row] ?? 0);
     this.#numbers.giveBack(row);
   }
 
@@ -160,7 +155,6 @@ export class ContainerRows {
       containerId: id.toString("hex"),
       ports: texts.text(this.#ports[row] ?? 0),
       image: texts.text(this.#image[row] ?? 0),
-      version: texts.text(this.#version[row] ?? 0),
     };
   }
 
@@ -183,7 +177,6 @@ export class ContainerRows {
     this.#instance = grown(this.#instance, length);
     this.#ports = grown(this.#ports, length);
     this.#image = grown(this.#image, length);
-    this.#version = grown(this.#version, length);
     const ids = Buffer.alloc(length * ID_BYTES);
     ids.set(this.#containerId);
     this.#containerId = ids;

@@ -10,7 +10,7 @@ test("strangers' rows, however many owners they name, keep no later member's row
   const place = zone.owners.place("newcomer", 0)!;
   zone.set(place, {
     ...{ rev: 1, project: "shop", service: "api", instance: null, address: 0x0ad20902, state: "healthy" },
-    ...{ containerId: "a".repeat(64), ports: "", image: "", version: "" },
+    ...{ containerId: "a".repeat(64), ports: "", image: "" },
   });
   expect(zone.rowCount).toBe(1);
   expect(zone.owners.all().length).toBe(4_097);

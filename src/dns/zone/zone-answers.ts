@@ -115,11 +115,10 @@ function answerText(containers: readonly Container[], head: Uint8Array, ttlSecon
 
 /** `key=value` as RFC 6763 §6.3 has it. */
 function textsOf({ facts, server }: Container): readonly string[] {
-  const { containerId, ports, version, image } = facts;
+  const { containerId, ports, image } = facts;
   const texts = [`container=${containerId.slice(0, 12)}`];
   if (server !== undefined) texts.push(`server=${server}`);
   if (ports !== "") texts.push(`ports=${ports.replaceAll(" ", ",")}`);
-  if (version !== "") texts.push(`version=${version}`);
   if (image !== "") texts.push(`image=${image}`);
   return texts;
 }

@@ -15,7 +15,7 @@ const [WEB1, WEB2] = ["1".repeat(32), "2".repeat(32)] as [string, string];
 
 function facts(service: string, subnet: number, host: number, rev: number): ContainerFacts {
   const address = FIRST + subnet * 256 + host;
-  const rest = { ports: "", image: "", version: "", containerId: "0".repeat(64), instance: null };
+  const rest = { ports: "", image: "", containerId: "0".repeat(64), instance: null };
   return { ...rest, rev, project: "shop", service, address, state: "healthy" };
 }
 

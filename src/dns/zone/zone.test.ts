@@ -11,7 +11,7 @@ test("a row is the newer of the store's and of the news, by rev", () => {
   const place = zone.owners.place("a", 0)!;
   const facts = (rev: number) => ({
     ...{ rev, project: "shop", service: "web", instance: null, address: 0x0ad20000 + rev, state: "healthy" as const },
-    ...{ containerId: "c".repeat(64), ports: "", image: "", version: "" },
+    ...{ containerId: "c".repeat(64), ports: "", image: "" },
   });
   /** the `rev` of the row that counts, told by its address */
   const counting = (): readonly number[] => {
