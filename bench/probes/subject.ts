@@ -1,10 +1,9 @@
 // One server's agent as far as probes go, and what it costs: prints one line of JSON.
 // usage: subject.ts MEMBERS SECONDS
-import { startLink } from "../../src/agent/mesh/link.ts";
 import { parseSubnetNumber } from "../../src/model/cluster.ts";
-import { systemClock } from "../../src/system/clock.ts";
 import { systemUdp } from "../../src/system/udp.ts";
 import type { Udp, UdpHandlers, UdpSocket } from "../../src/system/udp-port.ts";
+import { startQuietLink } from "../quiet-link.ts";
 import { CLUSTER, memberId, memberOf, subjectOf } from "./members.ts";
 
 /** Octets of an IPv4 header and a UDP header. */
@@ -42,19 +41,11 @@ const [members, seconds] = process.argv.slice(2).map(Number) as [number, number]
 const self = subjectOf(members);
 const subnet = parseSubnetNumber(CLUSTER, self);
 if (subnet === undefined) throw new Error(`${self} is no number of ${CLUSTER}`);
-const link = startLink({
-  self: { id: memberId(self), subnet },
-  cluster: CLUSTER,
-  udp: counted(systemUdp),
-  clock: systemClock,
-  log: { info: () => undefined, warn: (line) => console.error(line) },
-  random: Math.random,
-  lost: new Set(),
-  onReachability: () => undefined,
-  onNews: () => undefined,
-  onRecheck: () => undefined,
-});
-link.setReady(true);
+const link = startQuietLink(
+  CLUSTER,
+  { id: memberId(self), subnet },
+  { udp: counted(systemUdp), warn: (line) => console.error(line) },
+);
 const others = Array.from({ length: members }, (_, n) => n).filter((n) => n !== self);
 link.setMembers([self, ...others].map((n) => memberOf(n)));
 

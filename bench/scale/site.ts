@@ -3,15 +3,14 @@
 // usage: site.ts SITE SERVERS CONTAINERS TOKEN_FILE
 import { readFileSync } from "node:fs";
 import { encodeRowChanges } from "../../src/agent/containers/mirror.ts";
-import { startLink, type AgentLink } from "../../src/agent/mesh/link.ts";
+import type { AgentLink } from "../../src/agent/mesh/link.ts";
 import { Secret } from "../../src/model/secret.ts";
 import type { Member } from "../../src/model/server-record.ts";
 import { openStoreClient } from "../../src/store/client.ts";
 import { formatStoreUrl } from "../../src/store/store-url.ts";
 import type { Statement } from "../../src/store/store.ts";
-import { systemClock } from "../../src/system/clock.ts";
 import { splitLines } from "../../src/system/line-split.ts";
-import { systemUdp } from "../../src/system/udp.ts";
+import { startQuietLink } from "../quiet-link.ts";
 import type { SiteCommand, SiteEvent } from "./protocol.ts";
 import { CLUSTER, idOf, recordText, signedServer, siteOf, STORE_PORT, SUBJECT, subnetOf } from "./layout.ts";
 
@@ -42,19 +41,7 @@ function startLinks(): void {
   for (const n of own) {
     if (n === SUBJECT) continue;
     const id = ids.get(n) ?? idOf(n);
-    const link = startLink({
-      self: { id, subnet: subnetOf(n) },
-      cluster: CLUSTER,
-      udp: systemUdp,
-      clock: systemClock,
-      log: { info: () => undefined, warn: () => undefined },
-      random: Math.random,
-      lost: new Set(),
-      onReachability: () => undefined,
-      onNews: () => undefined,
-      onRecheck: () => undefined,
-    });
-    link.setReady(true);
+    const link = startQuietLink(CLUSTER, { id, subnet: subnetOf(n) });
     link.setMembers([{ id, subnet: n, name: `s${n}`, nat: false } as unknown as Member, subject]);
     links.set(n, link);
   }

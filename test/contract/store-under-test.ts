@@ -40,39 +40,32 @@ function corrosionName(binary: string): string {
 }
 
 async function startEmbedded(): Promise<StoreUnderTest> {
-  const folder = await mkdtemp(join(tmpdir(), "jiji-store-"));
-  const start = () =>
-    startEmbeddedStore({
+  return await startStore(async (folder) => {
+    const running = await startEmbeddedStore({
       listen: { host: "127.0.0.1", port: 0 },
       databasePath: join(folder, "state.db"),
       token: TOKEN,
       clock: systemClock,
       schema: TEST_SCHEMA,
     });
-  let running = await start();
-  const halt = new Once();
-  return {
-    path: join(folder, "state.db"),
-    get url() {
-      return running.url;
-    },
-    stop: () => halt.once(() => running.close()),
-    restart: async () => {
-      await halt.once(() => running.close());
-      running = await start();
-      halt.reset();
-    },
-    close: async () => {
-      await halt.once(() => running.close());
-      await rm(folder, { recursive: true });
-    },
-  };
+    return { url: running.url, stop: () => running.close(), kill: () => running.close() };
+  });
 }
 
 async function startReal(binary: string): Promise<StoreUnderTest> {
-  const folder = await mkdtemp(join(tmpdir(), "jiji-corrosion-"));
-  const start = () => startCorrosion({ binary, folder, schema: TEST_SCHEMA, token: TOKEN });
-  let running = await start();
+  return await startStore((folder) => startCorrosion({ binary, folder, schema: TEST_SCHEMA, token: TOKEN }));
+}
+
+interface RunningStore {
+  readonly url: StoreUrl;
+  stop(): Promise<void>;
+  kill(): Promise<void>;
+}
+
+/** A store in a folder of its own, which it leaves with `close`. */
+async function startStore(start: (folder: string) => Promise<RunningStore>): Promise<StoreUnderTest> {
+  const folder = await mkdtemp(join(tmpdir(), "jiji-store-"));
+  let running = await start(folder);
   const halt = new Once();
   return {
     path: join(folder, "state.db"),
@@ -82,7 +75,7 @@ async function startReal(binary: string): Promise<StoreUnderTest> {
     stop: () => halt.once(() => running.stop()),
     restart: async () => {
       await halt.once(() => running.stop());
-      running = await start();
+      running = await start(folder);
       halt.reset();
     },
     close: async () => {
