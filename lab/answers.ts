@@ -15,12 +15,12 @@ export interface AnswerChange {
   readonly addresses: readonly string[];
 }
 
-/** Looks on what one server's jiji-dns answers. */
+/** Watches what one server's jiji-dns answers. */
 export interface AnswerWatch {
   readonly server: string;
   /** every change so far, the first answers included */
   readonly changes: readonly AnswerChange[];
-  /** Resolves with the first change at or after `sinceMs` that is as wanted; also when it is there already. */
+  /** Resolves with the first wanted change at or after `sinceMs`, also one that has already come. */
   when(
     name: string,
     isWanted: (change: AnswerChange) => boolean,

@@ -40,7 +40,7 @@ export async function ensureBaseImage(
   await withLock(join(directory, `.${recipe.key}.lock`), async () => {
     if (existsSync(image)) return;
     const started = performance.now();
-    // Named after the process: should a killed one have left a program behind, that still writes into its own.
+    // Named after the process: a program that a killed process left behind still writes into its own folder.
     const building = join(directory, `.${recipe.key}.building-${process.pid}`);
     for (const name of readdirSync(directory).filter((entry) => entry.startsWith(`.${recipe.key}.building-`))) {
       rmSync(join(directory, name), { recursive: true, force: true });
@@ -108,7 +108,7 @@ async function buildEngine(recipe: Recipe, common: string, root: string): Promis
   }
 }
 
-/** Units that a lab server does without: they take time at every start, or would touch the machine below. */
+/** Units that a lab server does without: they slow down every start, or would touch the host machine. */
 const maskedUnits: readonly string[] = [
   ...["console-getty.service", "getty@.service", "serial-getty@.service", "getty.target"],
   ...["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer", "e2scrub_all.timer"],
@@ -176,7 +176,7 @@ async function aptOptions(): Promise<string[]> {
   const dump = await mustRun(["apt-config", "dump"]);
   const wanted = /^Acquire::(https?|ftp)::|^Acquire::Check-|^Acquire::Retries|^Acquire::ForceIPv4/;
   const own = dump.split("\n").filter((line) => wanted.test(line) && !line.endsWith(' "";'));
-  // A frozen mirror of a release that is still moving has lists past their date.
+  // The lists of a frozen mirror expire while the release still moves.
   return ['Acquire::Check-Valid-Until "false"', ...own.map((line) => line.trim().replace(/;$/, ""))];
 }
 

@@ -28,8 +28,8 @@ interface Options {
 }
 
 /**
- * Answers to what was asked while a server restarted come all at once, and one socket's buffer holds no more than some
- * 270 of them, half a second's worth.
+ * When a server has restarted, all the answers that it owes come at once. One socket's buffer holds some 270 of them, half
+ * a second's worth.
  */
 const SOCKETS = 16;
 

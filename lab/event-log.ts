@@ -13,7 +13,7 @@ export interface EventWait {
   readonly what: string;
 }
 
-/** What was seen, in the order in which it was seen, for whoever waits for something of it. */
+/** What was seen, in its order; callers wait for an event of it. */
 export class EventLog<Event extends { readonly atMs: number }> {
   readonly #events: Event[] = [];
   readonly #listeners = new Set<() => void>();
@@ -27,7 +27,7 @@ export class EventLog<Event extends { readonly atMs: number }> {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Resolves with the first event that is as wanted, also when it is there already. Rejects when the time is up. */
+  /** Resolves with the first wanted event, also one that has already come. Rejects when the time is up. */
   when(isWanted: (event: Event) => boolean, { sinceMs = 0, timeoutMs, what }: EventWait): Promise<Event> {
     let seen = 0;
     const look = (): Event | undefined => {

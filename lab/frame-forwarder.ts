@@ -11,7 +11,7 @@ const PACKET_IGNORE_OUTGOING = 23;
 const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
 const ETH_P_ALL_BIG_ENDIAN = 0x0300;
-/** More than this waiting in one direction, and frames are lost as in a full router. */
+/** When more frames than this wait in one direction, further ones are dropped, as in a full router. */
 const QUEUE_LIMIT = 20_000;
 
 const { symbols: libc } = dlopen("libc.so.6", {

@@ -18,8 +18,8 @@ export function bridgePort(id: string, name: string): string {
 }
 
 /**
- * Makes every frame on a server's public link late by `delayMs`, each way, and loses `lossPercent` of them, each way;
- * null: neither. Lasts over a reboot. The server's own interface stays as it is, but for its offloads.
+ * Delays every frame on a server's public link by `delayMs` each way and drops `lossPercent` of them each way; null ends
+ * both. Survives a reboot. The server's own interface stays as it is, except for its offloads.
  */
 export async function impairLink(id: string, name: string, impairment: Impairment | null): Promise<void> {
   if (impairment !== null && (impairment.delayMs < 0 || impairment.lossPercent < 0 || impairment.lossPercent > 100)) {
@@ -43,7 +43,7 @@ export async function startForwarder(id: string, name: string, impairment: Impai
   const [cable, inner, outer] = [portName(name), innerPort(name), outerPort(name)];
   await ip(switchName, "link", "set", cable, "nomaster");
   await ip(switchName, "link", "add", inner, "type", "veth", "peer", "name", outer);
-  // Frames end here in a program: they must be whole, with their checksums, and the kernel must not answer them too.
+  // A program reads the frames here: they must be whole, with checksums, and the kernel must not answer them as well.
   const quiet = [cable, inner].flatMap((port) => [
     [`net/ipv4/conf/${port}/arp_ignore`, "8"] as const,
     [`net/ipv6/conf/${port}/disable_ipv6`, "1"] as const,

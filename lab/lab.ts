@@ -87,12 +87,12 @@ export interface Lab {
     argv: readonly string[],
     options?: Pick<OperatorExecOptions, "cwd" | "env">,
   ): Bun.Subprocess<"pipe", "pipe", "pipe">;
-  /** Nothing passes the server's public link any more; the link itself stays up. Lasts over a reboot. */
+  /** Cuts the server's public link: it stays up and passes nothing. The cut survives a reboot. */
   cut(server: string): Promise<void>;
   heal(server: string): Promise<void>;
   /**
-   * Delays every frame on the server's public link by `delayMs` each way and loses `lossPercent` each way; null ends it.
-   * Lasts over a reboot.
+   * Delays every frame on the server's public link by `delayMs` each way and drops `lossPercent` each way; null ends both.
+   * Survives a reboot.
    */
   impair(server: string, impairment: Impairment | null): Promise<void>;
   /** Power loss: everything in the server ends at once. `start` switches it on again. */
@@ -278,7 +278,7 @@ async function setCut(id: string, name: string, cut: boolean): Promise<void> {
   if (state.nspawn !== null) await setLinkPassing(id, bridgePort(id, name), !cut);
 }
 
-/** Where the machine itself stands on an overlay (in a container), none can stand on its files: the lab is in memory. */
+/** In a container the machine's files stand on an overlay, which cannot carry another one: the lab is in memory then. */
 async function makeOverlayable(directory: string): Promise<void> {
   const kind = await mustRun(["stat", "--file-system", "--format", "%T", directory]);
   if (kind.trim() === "overlayfs") await mustRun(["mount", "-t", "tmpfs", "-o", "mode=755", "jiji-lab", directory]);

@@ -17,8 +17,8 @@ export async function machineSnapshot(): Promise<readonly string[]> {
 }
 
 /**
- * What came between two looks and did not go again. While other labs come and go on this machine, too, only what bears
- * this lab's id can be told from theirs.
+ * What appeared between two looks and is still there. Other labs come and go on this machine at the same time: only what
+ * bears this lab's id can be told from theirs.
  */
 export function leftBehind(before: readonly string[], after: readonly string[], id: string): readonly string[] {
   const isOwn = (line: string): boolean => labsIn(line).includes(id);

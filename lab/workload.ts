@@ -37,7 +37,7 @@ export async function startWebContainer(
   expectSuccess(await lab.exec(server, [...run, ...webCommand(container.text)]), `${server}: start ${container.name}`);
 }
 
-/** A container's first program ignores SIGTERM unless it says what to do then, and so holds up a server's shutdown. */
+/** A container's first process ignores SIGTERM unless it handles it, and so delays a server's shutdown. */
 const WEB_SERVER =
   'trap "exit 0" TERM; mkdir -p /www && printf "%s\\n" "$1" > /www/index.html && { httpd -f -p 80 -h /www & wait; }';
 

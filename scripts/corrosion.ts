@@ -95,7 +95,7 @@ async function build(say: (line: string) => void): Promise<CorrosionForTests> {
     say(`built ${cachedCorrosion()} in ${Math.round(ended.durationMs / 60_000)} minutes`);
     return { state: "ready", paths: cachedCorrosion() };
   } finally {
-    // What is compiled stays after a failure, 1.5 GB at most: the next attempt goes on from there.
+    // After a failure the compiled parts stay, 1.5 GB at most: the next attempt continues from them.
     rmSync(unfinished, { recursive: true, force: true });
   }
 }

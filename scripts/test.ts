@@ -21,7 +21,7 @@ import { findTestFiles, TEST_STAGES } from "./test-run/test-files.ts";
 const stages: readonly Stage[] = [...CHECKS, ...TEST_STAGES];
 const wholeLimitMs = 80 * 60_000;
 
-/** A run so far; it goes through a file when the rest runs as root. */
+/** A run so far. A file hands it over when the rest runs as root. */
 interface Run {
   readonly startedAtMs: number;
   readonly files: readonly string[];
@@ -96,7 +96,7 @@ async function runStage(
   return { stage: stage.name, durationMs, results };
 }
 
-/** The stage that stands for getting Corrosion, when there is something to tell of it. */
+/** The result of getting Corrosion; undefined when it is ready. */
 function corrosionResult(corrosion: CorrosionForTests, durationMs: number): StageResult | undefined {
   if (corrosion.state === "ready") return undefined;
   const status = corrosion.state === "failed" ? "failed" : "skipped";
@@ -140,7 +140,7 @@ async function main(): Promise<number> {
     done.push(await runStage(stage, run, obstacle, corrosion));
     left = left.slice(1);
   }
-  // Nothing waits any more for a Corrosion that is still being built.
+  // No stage that is left needs a Corrosion that is still being built.
   endRunning();
   await building;
   handBack(join(repository, "dist"));

@@ -10,7 +10,7 @@ export interface BoundedOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** output as it comes, both streams */
   readonly onOutput?: (text: string) => void;
-  /** resident memory of the group beyond which it is killed, before it takes the machine with it; Linux only */
+  /** a group with more resident memory is killed before it exhausts the machine's; Linux only */
   readonly maxMegabytes?: number;
   /** how long the process may tidy up after SIGTERM before its group is killed */
   readonly graceMs?: number;
@@ -23,7 +23,7 @@ export interface Ended {
   readonly output: string;
   readonly stdout: string;
   readonly timedOut: boolean;
-  /** it was stopped since it used more memory than allowed */
+  /** it used more memory than allowed, and was killed */
   readonly outgrew: boolean;
   readonly durationMs: number;
   readonly pid: number;
@@ -93,7 +93,7 @@ export async function runBounded(argv: readonly string[], options: BoundedOption
   return { code, output: chunks.join(""), stdout, timedOut, outgrew, durationMs, pid: child.pid };
 }
 
-/** Ends everything that runs, as a time limit would; whoever waits for it sees it end. */
+/** Ends everything that runs, as a time limit would. */
 export function endRunning(): void {
   for (const end of running.values()) end();
 }

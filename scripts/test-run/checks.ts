@@ -51,8 +51,8 @@ interface CruiseReport {
 }
 
 /**
- * The tool reports success when it could read no module at all, so the number of modules is compared with the number of
- * source files.
+ * The tool reports success even when it could read no module. Therefore this compares the number of modules with the
+ * number of source files.
  */
 async function checkImports(context: StageContext): Promise<TestResult[]> {
   const folders = ["src", "tools", "lab", "bench", "test", "scripts"];

@@ -20,8 +20,8 @@ export interface Verdict {
 }
 
 /**
- * What a run comes to. It fails when a test failed, when none passed, and, if `skipsFail`, when one was skipped.
- * `notRun` are the stages that did not get their turn.
+ * The verdict of a run. It fails when a test failed, when none passed, or, with `skipsFail`, when one was skipped.
+ * `notRun` are the stages that did not run.
  */
 export function formatVerdict(
   stages: readonly StageResult[],

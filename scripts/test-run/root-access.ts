@@ -4,7 +4,7 @@ import { cacheDirectory } from "../../tools/cache.ts";
 import { ToolError } from "../../tools/errors.ts";
 import { checkSystem } from "../../lab/machine.ts";
 
-/** How this process can come to work as root. */
+/** How this process can get root. */
 export type RootAccess =
   | { readonly kind: "root" }
   | { readonly kind: "sudo" }

@@ -7,7 +7,7 @@ import type { Stage, StageContext } from "./stage.ts";
 
 const minute = 60_000;
 
-/** A test process needs a few hundred; one that runs away would take the machine with it. */
+/** A test process needs a few hundred; a runaway would exhaust the machine's memory. */
 const maxMegabytes = 3_000;
 
 /** Runs the product, from the smallest part to the whole. */
@@ -112,7 +112,7 @@ interface TestStageRequest {
   readonly oneProcessPerFile?: boolean;
   /** how many processes share the files: more than cores, since many tests wait for a timer or a socket */
   readonly parallel?: number;
-  /** over before it pays that the runtime's last compiler optimizes, which takes a tenth of the processor's time */
+  /** too short for the runtime's last compiler to pay: without it the stage takes a tenth less processor time */
   readonly isShort?: boolean;
   /** of each process */
   readonly timeLimitMs: number;
@@ -194,7 +194,7 @@ async function runBunTest(
   }
 }
 
-/** Files that took longest the last time are started first, so that none of them is what the others wait for at the end. */
+/** The slowest files of the last run start first, so that none of them runs alone at the end. */
 function inParallel(processes: number): string[] {
   const timings = join(repository, "node_modules", ".cache", "jiji", "test-timings.json");
   mkdirSync(dirname(timings), { recursive: true });
@@ -210,7 +210,7 @@ function readReport(path: string): string {
   }
 }
 
-/** The process failed, and no test did. */
+/** The failure of a process in which no test failed. */
 function unexplained(request: TestStageRequest, files: readonly string[], ended: Ended): TestResult {
   const what = files.length === 1 ? (files[0] ?? request.name) : request.name;
   let why = `exit ${ended.code} outside of a test`;
@@ -219,7 +219,7 @@ function unexplained(request: TestStageRequest, files: readonly string[], ended:
   return { name: what, status: "failed", durationMs: ended.durationMs, why };
 }
 
-/** Labs that the test process made and did not take down: they are taken down, and that is a failure. */
+/** Takes down the labs that the test process left behind; each is a failure. */
 async function findLeftLabs(request: TestStageRequest, files: readonly string[], ended: Ended): Promise<TestResult[]> {
   if (request.lab !== true) return [];
   const { listLabIds, loadLabState } = await import("../../lab/state.ts");
@@ -236,7 +236,7 @@ async function findLeftLabs(request: TestStageRequest, files: readonly string[],
       }));
 }
 
-/** Bun's output but for the tests that passed, and for the headings of files in which nothing else was said. */
+/** Bun's output without the tests that passed and without the headings of files that say nothing else. */
 function withoutPasses(output: string): string {
   const kept: string[] = [];
   let heading: string | undefined;
