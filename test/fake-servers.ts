@@ -1,4 +1,4 @@
-import { findProblems } from "../src/node/status-problems.ts";
+import { judgeStatus } from "../src/model/node/status-findings.ts";
 import { makeFacts } from "./mesh-makers.ts";
 import { createHash, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { gunzipSync } from "node:zlib";
@@ -271,7 +271,7 @@ export class FakeServer {
       const verified = verifyServerRecord(signed);
       return verified.ok ? [verified.member] : [];
     });
-    const status: Omit<NodeStatus, "problems"> = {
+    const status: Omit<NodeStatus, "findings"> = {
       identity,
       version: "0.1.0",
       members: members.map(({ id, name, subnet }) => ({ id, name, subnet, firstSeenMs: null })),
@@ -295,11 +295,10 @@ export class FakeServer {
       agent: found({ ready: true }),
       engine: found({ kind: "docker", version: "28.5.2" }),
       containers: found({ healthy: 2, starting: 0 }),
-      notes: [],
       ...this.status,
     };
     const peers = members.filter(({ id }) => id !== own);
-    return { ...status, problems: this.status.problems ?? findProblems(status, found(members), peers) };
+    return { ...status, findings: this.status.findings ?? judgeStatus(status, found(members), peers) };
   }
 }
 

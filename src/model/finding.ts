@@ -183,7 +183,7 @@ type Given<Code extends FindingCode> = Readonly<
   Record<ValueNames<(typeof FINDINGS)[Code]["what" | "cure"]>, string | number>
 > & {
   readonly server?: string;
-  readonly evidence?: string;
+  readonly evidence?: string | undefined;
   /** instead of the catalogue's, where whoever finds it knows better */
   readonly cure?: string | undefined;
 };

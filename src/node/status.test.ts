@@ -4,6 +4,7 @@ import { FakeHost, failed, type FakeProgram } from "../../test/fake-host.ts";
 import { callNode } from "../../test/node-call.ts";
 import { sampleRecord, sampleSpec } from "../../test/sample-spec.ts";
 import type { Engine } from "../engine/engine.ts";
+import { formatFinding } from "../model/finding.ts";
 import { encodeIdentityFile } from "../model/identity.ts";
 import { encodeMembersFile } from "../model/members-file.ts";
 import { encodeNodeSpecFile } from "../model/node-spec.ts";
@@ -84,10 +85,10 @@ async function status(host: FakeHost, probe = false, sources = SOURCES): Promise
   return nodeStatusSchema.parse(lines[0]);
 }
 
-test("a healthy member has no problems", async () => {
+test("a healthy member has no findings", async () => {
   const host = member();
   const now = await status(host, true);
-  expect(now.problems).toEqual([]);
+  expect(now.findings).toEqual([]);
   expect(now.wireguard).toMatchObject({
     value: {
       peers: [
@@ -124,11 +125,11 @@ test("each part that is not as it should be is named", async () => {
     dns: async () => found({ udp: true, tcp: false, latencyMs: 1 }),
     agent: async () => found({ ready: false }),
   });
-  expect(now.problems).toEqual([
+  expect(now.findings.map(formatFinding)).toEqual([
     "jiji-dns.service is failed",
     "the last handshake with web2 is 900 s old",
-    "store: the store said 401",
     "jiji-dns does not answer over TCP",
+    "the store does not answer: the store said 401",
     "jiji-agent has not yet compared the store with the engine",
   ]);
 });
@@ -136,34 +137,35 @@ test("each part that is not as it should be is named", async () => {
 test("a full-size packet that does not come back counts more than a fresh handshake", async () => {
   const host = member();
   host.table.set("ping", () => failed("message too long"));
-  expect((await status(host, true)).problems).toEqual(["no full-size packet reaches web2"]);
+  expect((await status(host, true)).findings).toMatchObject([
+    { code: "full-size-lost", what: expect.stringContaining("web2") },
+  ]);
 });
 
 test("a server that was never set up says so", async () => {
   const now = await status(new FakeHost({ programs: { systemctl: () => "inactive\n" } }));
-  expect(now.problems).toEqual(["it is not set up"]);
+  expect(now.findings.map(formatFinding)).toEqual(["it is not set up"]);
   expect(now.store).toEqual({ state: "absent" });
 });
 
 // security-tests: frame-filter-missing
 test.each([
-  ["all of it", ["inet", "bridge"], ["inet", "bridge"], [], 0],
-  ["somebody flushed the rules", [], ["inet", "bridge"], ["packet filter is not loaded", "frames is not loaded"], 0],
-  ["a kernel without tables for frames", ["inet"], ["inet"], [], 1],
-  ["nft that cannot be asked", ["inet"], [], ["frames is not loaded"], 0],
-] as const)("the packet filter: %s", async (_what, loaded, possible, problems, notes) => {
+  ["all of it", ["inet", "bridge"], ["inet", "bridge"], []],
+  ["somebody flushed the rules", [], ["inet", "bridge"], ["filter-missing", "frame-filter-missing"]],
+  ["a kernel without tables for frames", ["inet"], ["inet"], ["frames-unfiltered"]],
+  ["nft that cannot be asked", ["inet"], [], ["frame-filter-missing"]],
+] as const)("the packet filter: %s", async (_what, loaded, possible, codes) => {
   const host = member();
   for (const [name, program] of Object.entries(filters(loaded, possible))) host.table.set(name, program);
-  const seen = await status(host);
-  expect(seen.problems).toHaveLength(problems.length);
-  for (const problem of problems) expect(seen.problems.join()).toContain(problem);
-  expect(seen.notes).toHaveLength(notes);
+  expect((await status(host)).findings.map(({ code }) => code)).toEqual([...codes]);
 });
 
 test("containers on the host's network are named", async () => {
   const hosting = { ...engine, onHostNetwork: async () => found(["agent", "proxy"]) } as unknown as Engine;
   const seen = await status(member(), false, { ...SOURCES, openEngine: () => hosting });
-  expect(seen.notes.join()).toContain("agent, proxy");
+  expect(seen.findings).toMatchObject([
+    { code: "host-network", severity: "warning", what: expect.stringContaining("agent, proxy") },
+  ]);
   const silent = { ...engine, onHostNetwork: async () => unknown("no socket") } as unknown as Engine;
-  expect((await status(member(), false, { ...SOURCES, openEngine: () => silent })).notes).toEqual([]);
+  expect((await status(member(), false, { ...SOURCES, openEngine: () => silent })).findings).toEqual([]);
 });

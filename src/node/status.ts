@@ -6,7 +6,9 @@ import { verifiedMembers } from "../model/membership.ts";
 import { openEngine } from "../engine/open.ts";
 import type { Engine } from "../engine/engine.ts";
 import { serverAddress } from "../model/cluster.ts";
+import { finding, type Finding } from "../model/finding.ts";
 import type { NodeStatus } from "../model/node/status.ts";
+import { judgeStatus } from "../model/node/status-findings.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
@@ -23,7 +25,6 @@ import { readSpec } from "./own-files.ts";
 import { findOwnStore, openOwnStore } from "./own-store.ts";
 import type { Call } from "./call.ts";
 import { probePeers, type PeerProbe } from "./peer-probe.ts";
-import { findProblems, whyNot } from "./status-problems.ts";
 
 /** What of a server is asked over sockets rather than through {@link Host}; tests give others. */
 export interface StatusSources {
@@ -69,8 +70,9 @@ async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): P
   if (spec.state !== "found") {
     const nothing = spec.state === "absent" ? ABSENT : spec;
     const rest = { wireguard: nothing, store: nothing, dns: nothing, agent: nothing, engine: nothing };
-    const problems = [spec.state === "absent" ? "it is not set up" : spec.why];
-    return { ...here, ...rest, containers: nothing, units, problems, notes: [] };
+    const unset =
+      spec.state === "absent" ? finding("not-set-up") : finding("unreadable", { file: PATHS.spec, evidence: spec.why });
+    return { ...here, ...rest, containers: nothing, units, findings: [unset] };
   }
   const engine = sources.openEngine(spec.value);
   const peers = members.filter(({ subnet }) => subnet !== spec.value.subnet);
@@ -81,13 +83,16 @@ async function nodeStatus(host: Host, sources: StatusSources, probe: boolean): P
     sources.agent(),
     engine.version(),
     countContainers(engine),
-    readFilters(host),
+    judgeFilters(host),
     engine.onHostNetwork(),
   ]);
   const engineStatus = version.state === "found" ? found({ kind: spec.value.engine, version: version.value }) : version;
   const status = { ...here, wireguard, units, store, dns, agent, engine: engineStatus, containers };
-  const problems = [...findProblems(status, membersFile, peers), ...filters.problems];
-  return { ...status, problems, notes: [...filters.notes, ...hostedNotes(hosted)] };
+  const expected = peers.map(({ id, name, nat }) => {
+    const tunnels = wireguard.state === "found" ? wireguard.value.peers : [];
+    return { id, name, mayBeSilent: nat && tunnels.find((peer) => peer.id === id)?.endpoint === null };
+  });
+  return { ...status, findings: [...judgeStatus(status, membersFile, expected), ...filters, ...judgeHosted(hosted)] };
 }
 
 async function unitStates(host: Host, spec: Reading<NodeSpec>): Promise<NodeStatus["units"]> {
@@ -155,23 +160,23 @@ async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"
   }
 }
 
-function hostedNotes(names: Reading<readonly string[]>): string[] {
+function judgeHosted(names: Reading<readonly string[]>): Finding[] {
   if (names.state !== "found" || names.value.length === 0) return [];
-  return [`on this server's own network, where nothing tells them from it: ${names.value.join(", ")}`];
+  return [finding("host-network", { containers: names.value.join(", ") })];
 }
 
 /** Whether the tables that guard this server are loaded. Somebody may flush them while every unit stays active. */
-async function readFilters(host: Host): Promise<{ readonly problems: string[]; readonly notes: string[] }> {
+async function judgeFilters(host: Host): Promise<Finding[]> {
   const tables = await observeTables(host);
-  if (tables.state !== "found") return { problems: [`packet filter: ${whyNot(tables)}`], notes: [] };
-  const problems = tables.value.has("inet") ? [] : ["the packet filter is not loaded"];
-  if (tables.value.has("bridge")) return { problems, notes: [] };
-  if ((await canFilterFrames(host)) !== false) return { problems: [...problems, FRAMES_PASS], notes: [] };
-  const note = "this kernel cannot filter frames: a container may pose as the gateway to its neighbours";
-  return { problems, notes: [note] };
+  if (tables.state !== "found") {
+    const evidence = tables.state === "unknown" ? tables.why : undefined;
+    return [finding("unseen", { thing: "the packet filter", evidence })];
+  }
+  const missing = tables.value.has("inet") ? [] : [finding("filter-missing")];
+  if (tables.value.has("bridge")) return missing;
+  const canFilter = (await canFilterFrames(host)) !== false;
+  return [...missing, finding(canFilter ? "frame-filter-missing" : "frames-unfiltered")];
 }
-
-const FRAMES_PASS = "the filter for frames is not loaded";
 
 /** An embedded store that does not answer is the holder's problem: names the holder. */
 function namingHolder(

@@ -152,6 +152,21 @@ describe("when not all is well", () => {
     expect(result.stdout).toMatch(/web1 +10\.210\.0\.1 +done/);
   });
 
+  test("what does not work in the end is a finding of its own, each with its cure: exit 4", async () => {
+    start("web1", "home");
+    world.servers["web1"]!.status = { wireguard: found({ peers: [] }), dns: unknown("refused") };
+    const result = await setup("--yes", "--json");
+    expect(result.code).toBe(4);
+    const { servers } = JSON.parse(result.stdout) as { servers: { name: string; verify: { findings: object[] } }[] };
+    expect(servers.find(({ name }) => name === "home")!.verify.findings).toEqual([]);
+    expect(servers.find(({ name }) => name === "web1")!.verify.findings).toMatchObject([
+      { code: "no-handshake", server: "web1", what: "no handshake with home yet" },
+      { code: "dns-silent", server: "web1", evidence: "refused" },
+    ]);
+    expect(result.stderr).toContain("error: web1: no handshake with home yet\nhint: open 31820/udp towards home");
+    expect(result.stderr).toContain("UDP or TCP: refused\nhint: journalctl -u jiji-dns -n 50");
+  });
+
   test("none can be reached: exit 1", async () => {
     start("web1");
     world.servers["web1"]!.refusal = new ConnectError("unreachable", "nothing listens", "check sshd");

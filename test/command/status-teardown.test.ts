@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { finding } from "../../src/model/finding.ts";
 import { found, unknown } from "../../src/model/reading.ts";
 import { ConnectError } from "../../src/system/connection.ts";
 import { commandWorld, deployFile, type CommandWorld } from "./command-world.ts";
@@ -32,7 +33,9 @@ describe("status", () => {
     );
     world.servers["blind"]!.status = { dns: unknown("no answer within 1 s"), store: unknown("connection refused") };
     world.servers["fresh"]!.probe.spec = "";
-    world.servers["mute"]!.status = { problems: ["jiji-agent.service has failed"] };
+    world.servers["mute"]!.status = {
+      findings: [finding("unit-down", { unit: "jiji-agent.service", state: "failed" })],
+    };
     const result = await world.run("network", "status");
     expect(result.code).toBe(5);
     expect(result.stdout).toMatchSnapshot();
@@ -53,10 +56,21 @@ describe("status", () => {
       }),
     };
     const result = await world.run("network", "status", "--json");
-    const shown = JSON.parse(result.stdout) as { servers: { name: string; problems: string[] }[] };
-    const { problems } = shown.servers.find(({ name }) => name === "web1")!;
-    expect(problems).toContain("no handshake with m0 yet");
-    expect(problems).toContain("the last handshake with m1 is 4000 s old");
+    const shown = JSON.parse(result.stdout) as { servers: { name: string; findings: { what: string }[] }[] };
+    const { findings } = shown.servers.find(({ name }) => name === "web1")!;
+    const seen = findings.map(({ what }) => what);
+    expect(seen).toContain("no handshake with db1 yet");
+    expect(seen).toContain("the last handshake with home is 4000 s old");
+  });
+
+  test("a warning is shown with its cure, and the server is healthy: exit 0", async () => {
+    await startMesh("web1");
+    world.servers["web1"]!.status = { findings: [finding("host-network", { containers: "proxy" })] };
+    const result = await world.run("network", "status");
+    expect(result.code).toBe(0);
+    expect(result.stdout).toContain(
+      "web1  on this server's own network, where nothing tells them from it: proxy\n  hint: run",
+    );
   });
 
   test("two servers behind NAT never have a tunnel to each other: exit 0", async () => {
@@ -66,7 +80,7 @@ describe("status", () => {
       if (other === undefined) throw new Error("no members");
       const never = { endpoint: null, receivedBytes: 0, sentBytes: 0, handshakeAgeSeconds: null };
       // what a server says of itself is the verdict: it knows who cannot be called
-      server.status = { wireguard: found({ peers: [{ ...never, id: other.id, name: "other" }] }), problems: [] };
+      server.status = { wireguard: found({ peers: [{ ...never, id: other.id, name: "other" }] }), findings: [] };
     }
     const result = await world.run("network", "status");
     expect(result.code).toBe(0);
@@ -83,8 +97,14 @@ describe("status", () => {
       exitCode: 5,
       project: "shop",
       servers: [
-        { name: "web1", state: "healthy", address: "10.210.1.1", problems: [], status: { version: "0.1.0" } },
-        { name: "home", state: "unreachable", address: null, problems: ["gone"], hint: "look", status: null },
+        { name: "web1", state: "healthy", address: "10.210.1.1", findings: [], status: { version: "0.1.0" } },
+        {
+          name: "home",
+          state: "unreachable",
+          address: null,
+          findings: [{ code: "unreachable", server: "home", evidence: "gone", cure: "look" }],
+          status: null,
+        },
       ],
     });
   });

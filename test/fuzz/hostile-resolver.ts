@@ -48,7 +48,9 @@ export class HostileResolver {
       case "never":
         return;
       case "malformed":
-        send(Buffer.concat([answer, Buffer.from([0])]));
+        // one record more than there is
+        answer.writeUInt16BE(isA ? 2 : 1, 6);
+        send(answer);
         return;
       case "garbage first":
         send(Buffer.from("garbage"));

@@ -10,12 +10,14 @@ import type { PlannedServer, ServerRun, Work } from "./work.ts";
 export function reportFindings(output: Output, asJson: boolean, findings: readonly Finding[]): ExitCode {
   const shown = findings.toSorted((a, b) => ((a.server ?? "") < (b.server ?? "") ? -1 : 1));
   if (asJson) output.json(EXIT.failed, { findings: shown });
-  for (const found of shown) {
-    const text = formatFinding(found);
-    output.error(found.server === null ? text : `${found.server}: ${text}`, found.cure);
-  }
+  for (const found of shown) showFinding(output, found);
   output.progress("nothing was changed");
   return EXIT.failed;
+}
+
+function showFinding(output: Output, found: Finding): void {
+  const text = formatFinding(found);
+  output.error(found.server === null ? text : `${found.server}: ${text}`, found.cure);
 }
 
 /**
@@ -77,7 +79,7 @@ export interface Report {
   table(): string;
   readonly runs: ReadonlyMap<string, ServerRun>;
   /** what is wrong though nothing failed */
-  readonly problems: readonly { readonly server: string; readonly message: string; readonly hint: string }[];
+  readonly findings: readonly Finding[];
   /** the last line, by how it ended */
   readonly ends: { readonly ok: string; readonly partly: string; readonly failed: string };
 }
@@ -93,7 +95,7 @@ export function reportRollout({ context, output, options, startedMs }: Work, rep
   } else if (!options.dryRun) {
     output.data(`\n${report.table()}`);
   }
-  for (const { server, message, hint } of report.problems) output.error(`${server}: ${message}`, hint);
+  for (const found of report.findings) showFinding(output, found);
   const notes = [...report.runs].flatMap(([name, run]) => run.notes.map((note) => `${name}: ${note}`));
   for (const note of new Set(notes)) output.progress(`note: ${note}`);
   const end = code === EXIT.ok ? ends.ok : code === EXIT.partly ? ends.partly : ends.failed;

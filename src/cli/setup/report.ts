@@ -25,7 +25,7 @@ export interface SetupReport {
 interface SetupRow extends Row {
   readonly address: string | null;
   readonly subnet: number | null;
-  readonly verify?: Omit<Verdict, "status" | "fullSize"> & { readonly fullSizePackets: Verdict["fullSize"] };
+  readonly verify?: Omit<Verdict, "fullSize"> & { readonly fullSizePackets: Verdict["fullSize"] };
 }
 
 /** Says what was done and how it looks now; gives the exit code. */
@@ -39,9 +39,7 @@ export function reportSetup(work: Work, { clusterCidr, servers, runs, skipped, n
     json: { clusterCidr, notes },
     table: () => summaryTable(rows),
     runs,
-    problems: rows
-      .filter(({ outcome }) => outcome === "unhealthy")
-      .map(({ name, verify }) => ({ server: name, message: verify?.problems.join("; ") ?? "", hint: hintFor(verify) })),
+    findings: rows.flatMap(({ outcome, verify }) => (outcome === "unhealthy" ? (verify?.findings ?? []) : [])),
     ends: {
       ok: "all servers are members and can talk to each other",
       partly: "some servers are not as they should be",
@@ -53,9 +51,9 @@ export function reportSetup(work: Work, { clusterCidr, servers, runs, skipped, n
 function setupRow(work: Work, server: SetupServer, run: SetupRun | undefined): SetupRow {
   const row = { ...rowOf(work, server, run, "unchanged"), address: server.address, subnet: server.spec.subnet };
   if (run?.verdict === undefined) return row;
-  const { handshakes, fullSize, dns, problems } = run.verdict;
-  const isIll = row.outcome !== "failed" && problems.length > 0;
-  const verify = { handshakes, fullSizePackets: fullSize, dns, problems };
+  const { handshakes, fullSize, dns, findings } = run.verdict;
+  const isIll = row.outcome !== "failed" && findings.length > 0;
+  const verify = { handshakes, fullSizePackets: fullSize, dns, findings };
   return { ...row, ...(isIll ? { outcome: "unhealthy" } : {}), verify };
 }
 
@@ -75,9 +73,4 @@ function summaryTable(rows: readonly SetupRow[]): string {
       seconds === 0 ? "-" : `${seconds.toFixed(1)} s`,
     ]),
   );
-}
-
-function hintFor(verify: SetupRow["verify"]): string {
-  if (verify === undefined || !verify.dns) return "journalctl -u jiji-dns -n 50 on the server";
-  return "UDP port 31820 must be open between the servers; jiji network status shows more";
 }

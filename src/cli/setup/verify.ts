@@ -1,4 +1,6 @@
 import type { ServerId } from "../../model/keys.ts";
+import { finding, type Finding } from "../../model/finding.ts";
+import { judgeConnections } from "../../model/node/status-findings.ts";
 import type { NodeStatus } from "../../model/node/status.ts";
 import type { Clock } from "../../system/host.ts";
 import { JijiError } from "../../model/errors.ts";
@@ -12,15 +14,13 @@ export interface VerifyServer {
 }
 
 export interface Verdict {
-  /** undefined: the server could not be asked */
-  readonly status: NodeStatus | undefined;
   /** peers with a handshake, of those that were asked about */
   readonly handshakes: { readonly good: number; readonly of: number };
   /** peers from which a packet of the tunnel's full size came back */
   readonly fullSize: { readonly good: number; readonly of: number };
   readonly dns: boolean;
   /** empty: all is well */
-  readonly problems: readonly string[];
+  readonly findings: readonly Finding[];
 }
 
 const RETRY_MS = 300;
@@ -42,7 +42,7 @@ export async function verifyServers(
     servers.map(async (server): Promise<[string, Verdict]> => {
       for (;;) {
         const verdict = await verifyOnce(server);
-        if (verdict.problems.length === 0 || clock.monotonicMs() >= deadline) return [server.name, verdict];
+        if (verdict.findings.length === 0 || clock.monotonicMs() >= deadline) return [server.name, verdict];
         await clock.sleep(RETRY_MS, signal);
       }
     }),
@@ -52,41 +52,26 @@ export async function verifyServers(
 
 async function verifyOnce(server: VerifyServer): Promise<Verdict> {
   try {
-    return judge(await server.client.ask("status", { probe: true }), server.peers);
+    return judge(await server.client.ask("status", { probe: true }), server);
   } catch (error) {
     if (!(error instanceof JijiError)) throw error;
     const none = { good: 0, of: server.peers.length };
-    return { status: undefined, handshakes: none, fullSize: none, dns: false, problems: [error.message] };
+    const findings = [finding("no-answer", { server: server.name, evidence: error.message, cure: error.hint })];
+    return { handshakes: none, fullSize: none, dns: false, findings };
   }
 }
 
-/** What a status says about these peers. */
-export function judge(status: NodeStatus, peers: VerifyServer["peers"]): Verdict {
-  const problems: string[] = [];
-  const known = status.wireguard.state === "found" ? status.wireguard.value.peers : [];
-  if (status.wireguard.state !== "found") {
-    problems.push(status.wireguard.state === "absent" ? "WireGuard is not up" : `WireGuard: ${status.wireguard.why}`);
-  }
-  let handshakes = 0;
-  let fullSize = 0;
-  for (const { id, name } of peers) {
-    const peer = known.find((candidate) => candidate.id === id);
-    if (peer === undefined || peer.handshakeAgeSeconds === null) {
-      if (status.wireguard.state === "found") problems.push(`no handshake with ${name}`);
-      continue;
-    }
-    handshakes++;
-    if (peer.fullSizePacket === true) fullSize++;
-    else problems.push(`no packet of full size comes back from ${name}`);
-  }
-  const dns = status.dns.state === "found" && status.dns.value.udp && status.dns.value.tcp;
-  if (!dns) problems.push(describeDns(status));
+function judge(status: NodeStatus, { name, peers }: VerifyServer): Verdict {
+  const { wireguard, dns } = status;
+  const known = wireguard.state === "found" ? wireguard.value.peers : [];
+  const joined = known.filter(
+    (peer) => peer.handshakeAgeSeconds !== null && peers.some(({ id }) => String(id) === peer.id),
+  );
   const of = peers.length;
-  return { status, handshakes: { good: handshakes, of }, fullSize: { good: fullSize, of }, dns, problems };
-}
-
-function describeDns(status: NodeStatus): string {
-  if (status.dns.state === "unknown") return `jiji-dns: ${status.dns.why}`;
-  if (status.dns.state === "absent") return "jiji-dns does not answer";
-  return `jiji-dns does not answer over ${status.dns.value.udp ? "TCP" : "UDP"}`;
+  return {
+    handshakes: { good: joined.length, of },
+    fullSize: { good: joined.filter(({ fullSizePacket }) => fullSizePacket === true).length, of },
+    dns: dns.state === "found" && dns.value.udp && dns.value.tcp,
+    findings: judgeConnections(status, peers).map((found) => ({ ...found, server: name })),
+  };
 }

@@ -1,4 +1,5 @@
 import { serverAddress, type ClusterCidr } from "../../model/cluster.ts";
+import { finding } from "../../model/finding.ts";
 import type { NodeStatus } from "../../model/node/status.ts";
 import type { CliContext } from "../context.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
@@ -63,11 +64,10 @@ async function askServer(server: ReachedServer, cluster: ClusterCidr, context: C
   const { probe } = server.connection;
   const base = { name, host, address: null, status: undefined };
   if (probe.privilege === "none") {
-    const hint = "log in as root, or allow sudo without a password: sudo -n true must work";
-    return { ...base, state: "unhealthy", problems: ["the login is not root, and sudo asks for a password"], hint };
+    return { ...base, state: "unhealthy", findings: [finding("no-root", { server: name })] };
   }
   if (server.spec === undefined) {
-    return { ...base, state: "not set up", problems: ["it is no member yet"], hint: "jiji network setup" };
+    return { ...base, state: "not set up", findings: [finding("not-set-up", { server: name })] };
   }
   try {
     const client = new NodeClient(server.connection, name, "installed", context.interrupted);
@@ -75,36 +75,29 @@ async function askServer(server: ReachedServer, cluster: ClusterCidr, context: C
   } catch (error) {
     context.interrupted.throwIfAborted();
     const { message, hint } = asJijiError(error);
-    return { ...base, state: "unhealthy", problems: [message], hint };
+    const silent = finding("no-answer", { server: name, evidence: message, cure: hint });
+    return { ...base, state: "unhealthy", findings: [silent] };
   }
 }
 
-function rowOf(server: ReachedServer, status: NodeStatus, cluster: ClusterCidr): StatusRow {
+function rowOf(server: ReachedServer, { findings: said, ...status }: NodeStatus, cluster: ClusterCidr): StatusRow {
   const { name, host } = server.config;
-  if (status.identity.state === "absent") {
-    const problems = ["it was prepared, but it is no member yet"];
-    return { name, host, address: null, status, state: "not set up", problems, hint: "jiji network setup" };
+  const { identity } = status;
+  if (identity.state === "absent") {
+    const findings = [finding("no-member", { server: name })];
+    return { name, host, address: null, status, state: "not set up", findings };
   }
-  const problems = status.problems;
-  const address =
-    status.identity.state === "found"
-      ? serverAddress(server.spec?.cluster.cidr ?? cluster, status.identity.value.subnet)
-      : null;
-  const hint =
-    problems.length === 0 ? undefined : "jiji network setup mends what differs; journalctl -u jiji-agent says more";
-  return { name, host, address, status, state: problems.length === 0 ? "healthy" : "unhealthy", problems, hint };
+  const findings = said.map((found) => ({ ...found, server: name }));
+  const state = findings.some(({ severity }) => severity === "error") ? "unhealthy" : "healthy";
+  const cidr = server.spec?.cluster.cidr ?? cluster;
+  const address = identity.state === "found" ? serverAddress(cidr, identity.value.subnet) : null;
+  return { name, host, address, status, state, findings };
 }
 
-function unreachedRow({ config, error }: UnreachedServer): StatusRow {
-  return {
-    name: config.name,
-    host: config.host,
-    state: "unreachable",
-    address: null,
-    status: undefined,
-    problems: [error.message],
-    hint: error.hint,
-  };
+function unreachedRow({ config, error, isAway }: UnreachedServer): StatusRow {
+  const { name, host } = config;
+  const away = finding(isAway ? "unreachable" : "login", { server: name, evidence: error.message, cure: error.hint });
+  return { name, host, state: "unreachable", address: null, status: undefined, findings: [away] };
 }
 
 function toJson({ config }: LoadedConfig, rows: readonly StatusRow[], store: MeshStore): object {
@@ -112,6 +105,6 @@ function toJson({ config }: LoadedConfig, rows: readonly StatusRow[], store: Mes
     project: config.project,
     clusterCidr: config.network.clusterCidr,
     store,
-    servers: rows.map(({ status, ...row }) => ({ ...row, hint: row.hint ?? null, status: status ?? null })),
+    servers: rows.map(({ status, ...row }) => ({ ...row, status: status ?? null })),
   };
 }

@@ -1,9 +1,13 @@
 import { STALE_HANDSHAKE_SECONDS, type NodeStatus } from "../../model/node/status.ts";
+import { formatFinding, type Finding } from "../../model/finding.ts";
 import { formatAge, formatBytes } from "../duration.ts";
 import type { Colors } from "../output.ts";
 import { renderTable } from "../table.ts";
 
 export type ServerState = "healthy" | "unhealthy" | "unreachable" | "not set up";
+
+/** What a server says of itself; its findings stand in the row, with its name. */
+export type ServerStatus = Omit<NodeStatus, "findings">;
 
 /** One server of the file as status shows it. */
 export interface StatusRow {
@@ -12,10 +16,8 @@ export interface StatusRow {
   readonly host: string;
   readonly state: ServerState;
   readonly address: string | null;
-  readonly status: NodeStatus | undefined;
-  /** why it is not healthy, with the next step where there is one */
-  readonly problems: readonly string[];
-  readonly hint: string | undefined;
+  readonly status: ServerStatus | undefined;
+  readonly findings: readonly Finding[];
 }
 
 /** The table, the picture of the tunnels, what people should know, and what is wrong. */
@@ -23,26 +25,20 @@ export function renderStatus(
   title: string,
   rows: readonly StatusRow[],
   colors: Colors,
-  meshNotes: readonly string[] = [],
+  notes: readonly string[] = [],
 ): string {
   const parts = [colors.bold(title), statusTable(rows, colors)];
   const picture = renderTunnels(rows, colors);
   if (picture !== undefined) parts.push(picture);
-  const notes = [...meshNotes, ...rows.flatMap(({ name, status }) => serverNotes(name, status))];
   if (notes.length > 0) parts.push(notes.map((line) => colors.dim(`note: ${line}`)).join("\n"));
-  const ill = rows.filter(({ problems }) => problems.length > 0);
-  if (ill.length > 0) parts.push(ill.flatMap((row, index) => ailmentLines(row, ill[index + 1], colors)).join("\n"));
+  const findings = rows.flatMap((row) => row.findings.flatMap((found) => findingLines(row.name, found, colors)));
+  if (findings.length > 0) parts.push(findings.join("\n"));
   return parts.join("\n\n");
 }
 
-function serverNotes(name: string, status: NodeStatus | undefined): string[] {
-  return (status?.notes ?? []).map((line) => `${name}: ${line}`);
-}
-
-/** What is wrong with a server; a hint that the next one has as well is given once, after the last. */
-function ailmentLines({ name, problems, hint }: StatusRow, next: StatusRow | undefined, colors: Colors): string[] {
-  const lines = problems.map((line) => `${colors.red(name)}  ${line}`);
-  return hint === undefined || hint === next?.hint ? lines : [...lines, colors.dim(`  hint: ${hint}`)];
+function findingLines(name: string, found: Finding, colors: Colors): string[] {
+  const paint = found.severity === "error" ? colors.red : colors.yellow;
+  return [`${paint(name)}  ${formatFinding(found)}`, colors.dim(`  hint: ${found.cure}`)];
 }
 
 function statusTable(rows: readonly StatusRow[], colors: Colors): string {
@@ -57,7 +53,7 @@ function paintState(state: ServerState, colors: Colors): string {
   return state === "not set up" ? colors.yellow(state) : colors.red(state);
 }
 
-function figures(status: NodeStatus | undefined): string[] {
+function figures(status: ServerStatus | undefined): string[] {
   if (status === undefined) return Array.from({ length: 7 }, () => "-");
   return [
     peers(status),
@@ -71,7 +67,7 @@ function figures(status: NodeStatus | undefined): string[] {
 }
 
 /** Peers with a fresh handshake, of all: configured is not connected. */
-function peers({ wireguard }: NodeStatus): string {
+function peers({ wireguard }: ServerStatus): string {
   if (wireguard.state !== "found") return stateWord(wireguard.state);
   const connected = wireguard.value.peers.filter(isConnected);
   return `${connected.length}/${wireguard.value.peers.length}`;
@@ -82,37 +78,37 @@ function isConnected({ handshakeAgeSeconds }: { readonly handshakeAgeSeconds: nu
 }
 
 /** The oldest of the latest handshakes, since that is the one to look at. */
-function handshake({ wireguard }: NodeStatus): string {
+function handshake({ wireguard }: ServerStatus): string {
   if (wireguard.state !== "found" || wireguard.value.peers.length === 0) return "-";
   const ages = wireguard.value.peers.map(({ handshakeAgeSeconds }) => handshakeAgeSeconds);
   const known = ages.filter((age): age is number => age !== null);
   return known.length < ages.length ? "never" : formatAge(Math.max(...known));
 }
 
-function store({ store }: NodeStatus): string {
+function store({ store }: ServerStatus): string {
   if (store.state !== "found") return stateWord(store.state);
   const { kind, rows, sizeBytes } = store.value;
   const size = sizeBytes === null ? "" : `, ${formatBytes(sizeBytes)}`;
   return `${kind}, ${rows === 1 ? "1 row" : `${rows} rows`}${size}`;
 }
 
-function dns({ dns }: NodeStatus): string {
+function dns({ dns }: ServerStatus): string {
   if (dns.state !== "found") return stateWord(dns.state);
   const { udp, tcp, latencyMs } = dns.value;
   if (udp && tcp) return `answers, ${latencyMs.toFixed(1)} ms`;
   return udp ? "UDP only" : tcp ? "TCP only" : "silent";
 }
 
-function agent({ agent }: NodeStatus): string {
+function agent({ agent }: ServerStatus): string {
   if (agent.state !== "found") return stateWord(agent.state);
   return agent.value.ready ? "ready" : "starting";
 }
 
-function engine({ engine }: NodeStatus): string {
+function engine({ engine }: ServerStatus): string {
   return engine.state === "found" ? `${engine.value.kind} ${engine.value.version}` : stateWord(engine.state);
 }
 
-function containers({ containers }: NodeStatus): string {
+function containers({ containers }: ServerStatus): string {
   if (containers.state !== "found") return stateWord(containers.state);
   const counts = Object.entries(containers.value).filter(([, count]) => count > 0);
   return counts.length === 0 ? "none" : counts.map(([state, count]) => `${count} ${state}`).join(", ");

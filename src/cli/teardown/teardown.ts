@@ -101,7 +101,7 @@ async function planTeardown(
         json: {},
         table: () => renderTable(["SERVER", "RESULT", "STEPS"], cells),
         runs,
-        problems: [],
+        findings: [],
         ends: {
           ok: "the network is down; every server is as it was before",
           partly: "some servers are not taken down",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { finding, findingSchema } from "../finding.ts";
 import { identitySchema } from "../identity.ts";
 import { engineKindSchema } from "../node-spec.ts";
 import { boundedText, list, reading } from "../schema.ts";
@@ -32,7 +33,7 @@ const peerSchema = z.object({
   roundTripMs: z.number().nullable().exactOptional(),
 });
 
-export const nodeStatusSchema = z.object({
+const answerSchema = z.object({
   identity: reading(identitySchema),
   version: boundedText,
   members: list(memberSchema, 1000),
@@ -46,11 +47,16 @@ export const nodeStatusSchema = z.object({
   engine: reading(z.object({ kind: engineKindSchema, version: boundedText })),
   /** containers of the engine network, by state */
   containers: reading(z.record(boundedText, count)),
-  /** what is not as it should be, for people */
-  problems: list(boundedText, 1000),
-  /** what people should know and need not mend */
-  notes: list(boundedText, 1000).default([]),
+  /** what is not as it should be; the server does not know what deploy.yml calls it, so it names none */
+  findings: list(findingSchema, 1000).default([]),
+  /** the same from a release that had no findings */
+  problems: list(boundedText, 1000).default([]),
 });
+
+export const nodeStatusSchema = answerSchema.transform(({ problems, ...status }) => ({
+  ...status,
+  findings: [...status.findings, ...problems.map((words) => finding("other", { words }))],
+}));
 
 export type NodeStatus = z.output<typeof nodeStatusSchema>;
 export type PeerStatus = z.output<typeof peerSchema>;
