@@ -11,13 +11,22 @@ import type { CliContext, TextSink } from "./context.ts";
 import { OFFICIAL_SOURCE } from "./corrosion/release.ts";
 import { EXIT } from "./exit-codes.ts";
 
+/** What an interrupted command may take to end in order. */
+const LONGEST_END_MS = 8_000;
+
 /** The operator's machine as it is. Ctrl-C once ends in order; twice ends at once. */
 export function systemContext(): CliContext {
   const { env } = process;
   const home = env["HOME"] ?? homedir();
   const interrupted = new AbortController();
+  const stderr = sinkOf(process.stderr, 2);
+  let usesServers = false;
   const interrupt = (): void => {
     if (interrupted.signal.aborted) process.exit(EXIT.cancelled);
+    if (usesServers) {
+      stderr.write("\ninterrupted: ending what runs on the servers; once more ends this at once\n");
+      setTimeout(() => process.exit(EXIT.cancelled), LONGEST_END_MS).unref();
+    }
     interrupted.abort(new JijiError("cancelled", "interrupted"));
   };
   process.on("SIGINT", interrupt);
@@ -27,10 +36,15 @@ export function systemContext(): CliContext {
     cwd: process.cwd(),
     home,
     stdout: sinkOf(process.stdout, 1),
-    stderr: sinkOf(process.stderr, 2),
+    stderr,
     canAsk: process.stdin.isTTY && process.stderr.isTTY,
     ask: (question) => ask(question, interrupted.signal),
-    openSsh: (settings) => openSsh(settings),
+    openSsh: (settings) => {
+      // The terminal was closed. Not before: to the services SIGHUP means something else.
+      if (!usesServers) process.on("SIGHUP", interrupt);
+      usesServers = true;
+      return openSsh(settings);
+    },
     lookup: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
     clock: systemClock,
     self: `${userName()}@${hostname()} (process ${process.pid})`,

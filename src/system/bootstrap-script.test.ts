@@ -47,7 +47,8 @@ async function runScript(shell: readonly string[], name: BootstrapScript, input:
     new Response(child.stderr).text(),
     child.exited,
   ]);
-  return { stdout, stderr, code };
+  expect(stdout).toStartWith("\njiji:begin\n");
+  return { stdout: stdout.slice("\njiji:begin\n".length), stderr, code };
 }
 
 function upload(content: Uint8Array, change: { hash?: string; size?: string } = {}): Uint8Array {
@@ -132,6 +133,7 @@ for (const shell of SHELLS) {
       expect((await runScript(shell, "run", `installed observe\n`)).code).toBe(69);
       mkdirSync(join(folder, "jiji/bin"), { recursive: true });
       writeFileSync(join(folder, "jiji/bin/jiji"), program("installed"));
+      expect((await runScript(shell, "run", `installed observe\n`)).code).toBe(68);
       chmodSync(join(folder, "jiji/bin/jiji"), 0o755);
       const staged = Buffer.from(program("staged"));
       await runScript(shell, "receive", upload(staged));

@@ -1,4 +1,5 @@
 import { REMOTE_SUBCOMMANDS } from "../model/node/subcommands.ts";
+import { MARKER } from "./answer-marker.ts";
 import { PROGRAM_PATH } from "../model/paths.ts";
 
 /**
@@ -10,9 +11,12 @@ import { PROGRAM_PATH } from "../model/paths.ts";
  * quote, an exclamation mark or a line end.
  */
 
-/** Joins the lines of a script into the one line that goes over ssh. */
+/**
+ * Joins the lines of a script into the one line that goes over ssh. It begins with the marker on a line of its own,
+ * since what the login shell said may have no line end.
+ */
 function script(lines: readonly string[]): string {
-  return lines.join(" ");
+  return [`echo; echo ${MARKER};`, ...lines].join(" ");
 }
 
 /** POSIX patterns only: shells differ in how they read negated bracket expressions. */
@@ -76,7 +80,8 @@ const RUN = script([
   `case "$hash" in installed) ;; ${HEX_64}) ;; *) echo "jiji: malformed hash" >&2; exit 64 ;; esac;`,
   `case "$subcommand" in ${REMOTE_SUBCOMMANDS.join("|")}) ;; *) echo "jiji: malformed request" >&2; exit 64 ;; esac;`,
   'program="/opt/jiji/staging/$hash/file"; [ -x "$program" ] || program=/opt/jiji/bin/jiji;',
-  'if [ -x "$program" ]; then :; else echo "jiji: not installed" >&2; exit 69; fi;',
+  'if [ -x "$program" ]; then :; elif [ -f "$program" ] || [ -f "/opt/jiji/staging/$hash/file" ]; then',
+  'echo "jiji: programs under /opt/jiji cannot be executed" >&2; exit 68; else echo "jiji: not installed" >&2; exit 69; fi;',
   `cd / && exec env -i PATH=${PROGRAM_PATH} LC_ALL=C`,
   '"$program" node "$subcommand"',
 ]);
@@ -95,7 +100,7 @@ export const BOOTSTRAP_SCRIPTS = { probe: PROBE, receive: RECEIVE, run: RUN, uns
 export type BootstrapScript = keyof typeof BOOTSTRAP_SCRIPTS;
 
 /** Exit codes of the scripts above, for clear messages. */
-export const SCRIPT_EXIT = { noSpace: 65, wrongContent: 66, notInstalled: 69 } as const;
+export const SCRIPT_EXIT = { noSpace: 65, wrongContent: 66, notExecutable: 68, notInstalled: 69 } as const;
 
 /** The command line for the login shell. The probe runs as the login user, everything else as root. */
 export function remoteCommand(name: BootstrapScript, privilege: "root" | "sudo"): string {

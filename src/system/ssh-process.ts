@@ -5,6 +5,9 @@ import { splitLines } from "./line-split.ts";
 
 const STDERR_KEPT_BYTES = 16_384;
 
+/** How long standard error may stay open after its program has ended. */
+const LAST_WORDS_MS = 300;
+
 /** ssh's own exit code when it, and not the program on the server, failed. */
 export const SSH_FAILED = 255;
 
@@ -31,7 +34,12 @@ export function sessionOf(child: ChildProcessWithoutNullStreams): Session {
       resolve({ code, stderr: text ?? stderr.toString("utf8"), lost: code === SSH_FAILED });
     };
     child.once("error", (error) => finish(SSH_FAILED, `could not start ssh: ${error.message}`));
-    child.once("close", (code) => finish(code ?? SSH_FAILED));
+    // Not "close": that waits for a reader of standard output, and for every program that inherited a stream.
+    child.once("exit", (code) => {
+      const end = (): void => finish(code ?? SSH_FAILED);
+      child.stderr.once("close", end);
+      setTimeout(end, LAST_WORDS_MS);
+    });
   });
   return {
     lines: splitLines(child.stdout),
@@ -48,7 +56,12 @@ export function sessionOf(child: ChildProcessWithoutNullStreams): Session {
     kill() {
       child.stdin.destroy();
       // On SIGTERM, an ssh that shares a connection waits for the other side. The master learns of the end by its death.
-      child.kill("SIGKILL");
+      // Jump hosts and proxy commands are programs of the same group.
+      try {
+        if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
+      } catch {
+        child.kill("SIGKILL");
+      }
     },
   };
 }

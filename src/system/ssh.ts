@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { JijiError } from "../model/errors.ts";
 import { Semaphore } from "../model/semaphore.ts";
 import { showText } from "../model/shown-text.ts";
+import { afterMarker, MARKER } from "./answer-marker.ts";
 import { remoteCommand } from "./bootstrap-script.ts";
 import {
   ConnectError,
@@ -36,7 +37,12 @@ export function openSsh(settings: SshSettings, program = "ssh"): Ssh {
   const config = join(folder, "config");
   writeFileSync(config, renderSshConfig(settings), { mode: 0o600 });
   const removeFolder = (): void => rmSync(folder, { recursive: true, force: true });
-  process.once("exit", removeFolder);
+  // A program that ends at once, by a second Ctrl-C, leaves no ssh behind.
+  const leaveNothing = (): void => {
+    for (const session of [...connecting, ...masters]) session.kill();
+    removeFolder();
+  };
+  process.once("exit", leaveNothing);
   const connecting = new Set<Session>();
   const masters = new Set<Session>();
   const connects = new Semaphore(CONNECTS_AT_ONCE);
@@ -65,7 +71,7 @@ export function openSsh(settings: SshSettings, program = "ssh"): Ssh {
       for (const session of connecting) session.kill();
       await Promise.all([...masters].map(closeMaster));
       removeFolder();
-      process.off("exit", removeFolder);
+      process.off("exit", leaveNothing);
     },
   };
 }
@@ -164,7 +170,8 @@ async function connect(request: ConnectRequest): Promise<Connection> {
         const command = remoteCommand(name, privilege === "sudo" ? "sudo" : "root");
         // If the shared connection is gone, this must fail instead of opening another one.
         const shared = ["-o", "ControlMaster=no", "-o", `ControlPath=${socket}`, "-o", "ProxyCommand=false"];
-        return startSsh(program, [...withoutProxy(common), ...shared, "--", target.host, command]);
+        const session = startSsh(program, [...withoutProxy(common), ...shared, "--", target.host, command]);
+        return { ...session, lines: afterMarker(session.lines) };
       },
       close: () => closeMaster(master),
     };
@@ -182,13 +189,16 @@ function withoutProxy(argv: readonly string[]): string[] {
 
 async function readToEnd(master: Session): Promise<string[]> {
   const lines: string[] = [];
+  let isAnswer = false;
+  let count = 0;
   const iterator = master.lines[Symbol.asyncIterator]();
   for (;;) {
     const next = await iterator.next();
     if (next.done === true) return lines;
-    lines.push(next.value);
-    if (next.value.startsWith("jiji:end")) return lines;
-    if (lines.length > 10_000) return [];
+    if (++count > 10_000) return [];
+    if (isAnswer) lines.push(next.value);
+    else isAnswer = next.value === MARKER;
+    if (isAnswer && next.value.startsWith("jiji:end")) return lines;
   }
 }
 

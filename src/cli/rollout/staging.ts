@@ -1,8 +1,10 @@
 import { JijiError } from "../../model/errors.ts";
 import type { Sha256 } from "../../model/keys.ts";
 import { showText } from "../../model/shown-text.ts";
+import { markerMissing } from "../servers/node-client.ts";
 import { SCRIPT_EXIT } from "../../system/bootstrap-script.ts";
-import { SessionEnded, type Connection } from "../../system/connection.ts";
+import { MarkerMissing } from "../../system/answer-marker.ts";
+import { SessionEnded, type Connection, type Session } from "../../system/connection.ts";
 
 /** A file that a server is to have, packed with gzip. */
 export interface Upload {
@@ -39,8 +41,10 @@ export async function stage(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+  const missing = await missingMarker(session);
   const end = await session.exited;
   signal.throwIfAborted();
+  if (end.code === 0 && missing !== undefined) throw markerMissing(server, missing.said);
   if (end.code === 0) return;
   const said = showText(/jiji: (.*)/.exec(end.stderr)?.[1] ?? end.stderr.trim().split("\n").at(-1) ?? "");
   if (end.lost) {
@@ -50,6 +54,17 @@ export async function stage(
     server,
     hint: end.code === SCRIPT_EXIT.noSpace ? "make room on the file system of /opt" : "check /opt/jiji on the server",
   });
+}
+
+/** Reads the output to its end; the error when the script never began. */
+async function missingMarker(session: Session): Promise<MarkerMissing | undefined> {
+  try {
+    for await (const _line of session.lines);
+  } catch (error) {
+    if (error instanceof MarkerMissing) return error;
+    session.kill();
+  }
+  return undefined;
 }
 
 /** Removes uploads that were not used. Never throws: what stays there is used or replaced by the next run. */

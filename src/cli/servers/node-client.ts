@@ -9,6 +9,7 @@ import { showJson, showLines, showText } from "../../model/shown-text.ts";
 import { parseExactJson } from "../../store/wire.ts";
 import { SCRIPT_EXIT } from "../../system/bootstrap-script.ts";
 import { SessionEnded, type Connection, type Session } from "../../system/connection.ts";
+import { MarkerMissing } from "../../system/answer-marker.ts";
 import { LineTooLong } from "../../system/line-split.ts";
 
 /** Subcommands whose answers are lines of several types. */
@@ -177,8 +178,12 @@ export class NodeClient {
   #parse<Answer>(session: Session, schema: z.ZodType<Answer>, value: unknown): Answer {
     const answer = schema.safeParse(value);
     if (answer.success) return answer.data;
+    throw this.#notUnderstood(session);
+  }
+
+  #notUnderstood(session: Session): JijiError {
     session.kill();
-    throw new JijiError("remote", "it gave an answer that this release does not understand", {
+    return new JijiError("remote", "it gave an answer that this release does not understand", {
       server: this.#server,
       hint: "compare `jiji --version` here with `/opt/jiji/bin/jiji --version` there",
     });
@@ -189,8 +194,8 @@ export class NodeClient {
     for (;;) {
       const next = await this.#nextLine(session, lines);
       if (next === undefined) throw await this.#endOf(session);
-      // A login shell may greet; jiji's own lines are JSON objects.
-      if (!next.startsWith("{")) continue;
+      // Something else wrote into the answer: what it took the place of is not known.
+      if (!next.startsWith("{")) throw this.#notUnderstood(session);
       const value = parseJson(next, parse);
       const { data: failure } = failureSchema.safeParse(value);
       if (failure === undefined) return value;
@@ -204,16 +209,32 @@ export class NodeClient {
       const next = await lines.next();
       return next.done === true ? undefined : next.value;
     } catch (error) {
+      if (error instanceof MarkerMissing) throw await this.#notBegun(session, error);
       session.kill();
       if (error instanceof LineTooLong) throw new JijiError("remote", error.message, { server: this.#server });
       throw error;
     }
   }
 
+  /** Says why the script on the server never began. */
+  async #notBegun(session: Session, { said }: MarkerMissing): Promise<JijiError> {
+    session.end();
+    const end = await session.exited;
+    this.#signal.throwIfAborted();
+    if (end.lost || end.code !== 0) return this.#endOf(session);
+    return markerMissing(this.#server, said);
+  }
+
   async #endOf(session: Session): Promise<JijiError> {
     session.end();
     const end = await session.exited;
     this.#signal.throwIfAborted();
+    if (/Session open refused by peer|session request failed/.test(end.stderr)) {
+      return new JijiError("connection", "its sshd allows too few sessions on one connection", {
+        server: this.#server,
+        hint: "raise MaxSessions in its sshd_config (10 is sshd's default), then: systemctl reload ssh, or sshd",
+      });
+    }
     if (end.lost) {
       return new JijiError("connection", "the connection was lost", {
         server: this.#server,
@@ -226,12 +247,27 @@ export class NodeClient {
         hint: "run jiji network setup first",
       });
     }
+    if (end.code === SCRIPT_EXIT.notExecutable || end.code === 126) {
+      return new JijiError("remote", "programs under /opt/jiji cannot be executed", {
+        server: this.#server,
+        hint: "is /opt mounted noexec? findmnt -T /opt/jiji shows it, mount -o remount,exec changes it",
+      });
+    }
     const said = showText(end.stderr.trim().split("\n").slice(-3).join("; "));
     return new JijiError("remote", `jiji node ended with exit ${end.code}${said === "" ? "" : `: ${said}`}`, {
       server: this.#server,
       hint: "journalctl -n 50 on the server may say more",
     });
   }
+}
+
+/** A login shell or a forced command that did not run what it was given: no answer, which is not an empty one. */
+export function markerMissing(server: string, said: string): JijiError {
+  const words = said === "" ? "" : `; it said: ${showText(said)}`;
+  return new JijiError("remote", `its login shell did not run jiji's command${words}`, {
+    server,
+    hint: "a start-up file of the shell that ends it, or a forced command in sshd_config or authorized_keys, does this",
+  });
 }
 
 function parseJson(line: string, parse: (text: string) => unknown): unknown {
