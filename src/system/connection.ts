@@ -36,6 +36,8 @@ export interface ServerProbe {
   readonly system: string;
   readonly machine: string;
   readonly privilege: "root" | "sudo" | "none";
+  /** why sudo gives no root, in its own words */
+  readonly sudoSaid?: string | undefined;
   readonly systemd: boolean;
   readonly libc: { readonly kind: "glibc" | "musl" | "other"; readonly version: string };
   /** sizes in bytes of the installed executables and the manifest, by path */

@@ -22,6 +22,7 @@ export function parseProbe(lines: readonly string[]): ServerProbe | undefined {
     system: showText(words.get("system") ?? ""),
     machine: showText(words.get("machine") ?? ""),
     privilege: privilege === "root" || privilege === "sudo" ? privilege : "none",
+    sudoSaid: words.has("sudo") ? showText(words.get("sudo") ?? "") : undefined,
     systemd: words.get("systemd") === "yes",
     libc: parseLibc(words.get("libc") ?? ""),
     installed,

@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const SOURCE = join(import.meta.dir, "..", "..", "src", "cli");
@@ -58,3 +60,60 @@ test("a pipe is no terminal, not even where CI=true asks for colours", () => {
   expect(ended.stderr.toString()).toBe("error: lost\nhint: look again\n");
   expect(ended.exitCode).toBe(0);
 });
+
+/** A command that waits for an answer of a server which never comes, and would wait for a minute after an interruption. */
+const WAITING = `
+import { systemContext } from ${JSON.stringify(join(SOURCE, "system-context.ts"))};
+const context = systemContext();
+const ssh = context.openSsh({ privateKeys: [], keysOnly: false, proxy: undefined, proxyCommand: undefined, config: "none", timeoutMs: 60000 });
+void ssh.connect({ name: "web1", host: "web1", user: undefined, port: undefined }, context.interrupted).catch(() => undefined);
+setTimeout(() => process.exit(0), 60000);
+`;
+
+async function isAlive(pid: number): Promise<boolean> {
+  const stat = await Bun.file(`/proc/${pid}/stat`)
+    .text()
+    .catch(() => "x) Z");
+  return !/\) Z/.test(stat);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  test(`${signal} is said, a command that does not end is ended within 10 s, a second one ends it at once`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "jiji-signal-"));
+    try {
+      writeFileSync(join(folder, "ssh"), `#!/bin/sh\necho $$ >> ${folder}/pids\nexec sleep 60\n`);
+      chmodSync(join(folder, "ssh"), 0o755);
+      const start = () =>
+        Bun.spawn([process.execPath, "--no-env-file", "-e", WAITING], {
+          env: { ...process.env, PATH: `${folder}:${process.env["PATH"] ?? ""}` },
+          stderr: "pipe",
+        });
+      const patient = start();
+      const hasty = start();
+      const pids = async (): Promise<number[]> =>
+        (
+          await Bun.file(join(folder, "pids"))
+            .text()
+            .catch(() => "")
+        )
+          .trim()
+          .split("\n")
+          .filter(Boolean)
+          .map(Number);
+      while ((await pids()).length < 2) await Bun.sleep(20);
+      const startedMs = performance.now();
+      patient.kill(signal);
+      hasty.kill(signal);
+      await Bun.sleep(300);
+      hasty.kill(signal);
+      expect(await hasty.exited).toBe(130);
+      expect(performance.now() - startedMs).toBeLessThan(2_000);
+      expect(await patient.exited).toBe(130);
+      expect(performance.now() - startedMs).toBeLessThan(10_000);
+      expect(await new Response(patient.stderr).text()).toContain("interrupted: ending what runs on the servers");
+      for (const pid of await pids()) expect(await isAlive(pid)).toBe(false);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 30_000);
+}

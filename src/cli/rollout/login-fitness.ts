@@ -19,7 +19,7 @@ export function findUnfitAtLogin({ config, connection, arch }: ReachedServer, fi
       arch !== undefined &&
       config.arch !== arch &&
       finding("architecture-differs", { server, arch, wanted: config.arch }),
-    probe.privilege === "none" && finding("no-root", { server }),
+    probe.privilege === "none" && finding("no-root", { server, evidence: probe.sudoSaid }),
     !probe.systemd && finding("no-systemd", { server }),
     libc.kind === "musl" && finding("no-glibc", { server, evidence: "its C library is musl" }),
     libc.kind === "glibc" &&

@@ -64,7 +64,7 @@ async function askServer(server: ReachedServer, cluster: ClusterCidr, context: C
   const { probe } = server.connection;
   const base = { name, host, address: null, status: undefined };
   if (probe.privilege === "none") {
-    return { ...base, state: "unhealthy", findings: [finding("no-root", { server: name })] };
+    return { ...base, state: "unhealthy", findings: [finding("no-root", { server: name, evidence: probe.sudoSaid })] };
   }
   if (server.spec === undefined) {
     return { ...base, state: "not set up", findings: [finding("not-set-up", { server: name })] };

@@ -122,5 +122,6 @@ function isInstalled({ connection }: ReachedServer): boolean {
 }
 
 function noRoot({ config, connection }: ReachedServer): Finding[] {
-  return connection.probe.privilege === "none" ? [finding("no-root", { server: config.name })] : [];
+  const { privilege, sudoSaid } = connection.probe;
+  return privilege === "none" ? [finding("no-root", { server: config.name, evidence: sudoSaid })] : [];
 }
