@@ -11,7 +11,7 @@ import type { Secret } from "../../src/model/secret.ts";
 import { signServerRecord } from "../../src/model/server-record.ts";
 import { openStoreClient } from "../../src/store/client.ts";
 import { startEmbeddedStore } from "../../src/store/embedded/embedded.ts";
-import { StoreFaults } from "../../src/store/embedded/store-faults.ts";
+import { StoreFaults } from "../store-faults.ts";
 import type { StoreUrl } from "../../src/store/store-url.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import type { Clock } from "../../src/system/host.ts";

@@ -3,23 +3,31 @@ import type { ServerResponse } from "node:http";
 import type { EmbeddedDatabase, TouchedRows } from "./embedded-database.ts";
 import { quoteName } from "./embedded-schema.ts";
 import { LineStream } from "./line-stream.ts";
-import type { FaultTarget, StoreFaults } from "./store-faults.ts";
 import { parseSubscriptionQuery } from "./subscription-query.ts";
 import { encodeRow, type BoundValue, type DecodedStatement } from "../wire.ts";
 
 /** How far a slow reader may fall behind, in lines (Corrosion's own buffer). */
 const MAX_PENDING_LINES = 10_240;
 
+/** Faults on command, for tests of those who use a store (test/store-faults.ts). */
+export interface Faults {
+  /** every request is answered with this status and an empty body */
+  readonly refuseWith: number | undefined;
+  /** streams stay open and say nothing */
+  readonly stalled: boolean;
+  attach(store: EmbeddedSubscriptions): void;
+}
+
 /**
  * The subscriptions of the embedded store: equal statements share one, which lasts as long as somebody listens. They are
  * not kept over a restart and cannot be resumed, since every client of jiji's starts from a whole snapshot.
  */
-export class EmbeddedSubscriptions implements FaultTarget {
+export class EmbeddedSubscriptions {
   readonly #database: EmbeddedDatabase;
-  readonly #faults: StoreFaults;
+  readonly #faults: Faults | undefined;
   readonly #followed = new Map<string, FollowedQuery>();
 
-  constructor(database: EmbeddedDatabase, faults: StoreFaults) {
+  constructor(database: EmbeddedDatabase, faults: Faults | undefined) {
     this.#database = database;
     this.#faults = faults;
   }
@@ -33,7 +41,7 @@ export class EmbeddedSubscriptions implements FaultTarget {
     const stream = new LineStream(response, {
       source: query.snapshot(),
       maxPending: MAX_PENDING_LINES,
-      isHeld: () => this.#faults.stalled,
+      isHeld: () => this.#faults?.stalled === true,
       onClose: () => {
         query.listeners.delete(stream);
         if (query.listeners.size === 0 && this.#followed.get(text) === query) this.#followed.delete(text);
@@ -50,15 +58,18 @@ export class EmbeddedSubscriptions implements FaultTarget {
     }
   }
 
+  /** Ends every stream; with a message, an error line comes first. */
   endStreams(message?: string): void {
     const lastLine = message === undefined ? undefined : JSON.stringify({ error: message });
     for (const stream of this.#streams()) stream.endNow(lastLine);
   }
 
+  /** The next change of every subscription gets an id that is larger, or smaller, by this. */
   shiftChangeIds(by: number): void {
     for (const query of this.#followed.values()) query.shiftChangeIds(by);
   }
 
+  /** Lets out what was held back. */
   resume(): void {
     for (const stream of this.#streams()) stream.pump();
   }

@@ -9,7 +9,7 @@ import { systemClock } from "../../system/clock.ts";
 import { openStoreClient } from "../client.ts";
 import { startEmbeddedStore, type EmbeddedStore, type EmbeddedStoreOptions } from "./embedded.ts";
 import { SCHEMA } from "../schema.ts";
-import { StoreFaults } from "./store-faults.ts";
+import { StoreFaults } from "../../../test/store-faults.ts";
 import { storeAddress } from "../store-url.ts";
 import type { StoreClient, Subscription, SubscriptionEvent } from "../store.ts";
 

@@ -5,9 +5,8 @@ import type { Secret } from "../../model/secret.ts";
 import type { Clock } from "../../system/host.ts";
 import { EmbeddedDatabase } from "./embedded-database.ts";
 import { EmbeddedRoutes } from "./embedded-routes.ts";
-import { EmbeddedSubscriptions } from "./embedded-subscriptions.ts";
+import { EmbeddedSubscriptions, type Faults } from "./embedded-subscriptions.ts";
 import { SCHEMA } from "../schema.ts";
-import { StoreFaults } from "./store-faults.ts";
 import { formatStoreUrl, type StoreUrl } from "../store-url.ts";
 
 /** Where and with what an embedded store runs. */
@@ -19,7 +18,7 @@ export interface EmbeddedStoreOptions {
   /** every request must bear it; absent: none is asked for */
   readonly token?: Secret | undefined;
   readonly clock: Clock;
-  readonly faults?: StoreFaults | undefined;
+  readonly faults?: Faults | undefined;
   /** default: the product's tables */
   readonly schema?: string;
 }
@@ -39,12 +38,11 @@ export interface EmbeddedStore {
  */
 export async function startEmbeddedStore(options: EmbeddedStoreOptions): Promise<EmbeddedStore> {
   const database = new EmbeddedDatabase(options.databasePath, options.schema ?? SCHEMA);
-  const faults = options.faults ?? new StoreFaults();
-  const subscriptions = new EmbeddedSubscriptions(database, faults);
-  faults.attach(subscriptions);
+  const subscriptions = new EmbeddedSubscriptions(database, options.faults);
+  options.faults?.attach(subscriptions);
   const routes = new EmbeddedRoutes(database, subscriptions, options.clock);
   const server = createServer((request, response) => {
-    void answer(request, response, options, faults, routes);
+    void answer(request, response, options, routes);
   });
   // Streams are silent for as long as nothing changes.
   server.timeout = 0;
@@ -61,15 +59,14 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   options: EmbeddedStoreOptions,
-  faults: StoreFaults,
   routes: EmbeddedRoutes,
 ): Promise<void> {
   response.on("error", () => {});
   try {
     if (options.token !== undefined && !bears(request, options.token)) {
       response.writeHead(401, { "content-length": 0 }).end();
-    } else if (faults.refuseWith !== undefined) {
-      response.writeHead(faults.refuseWith, { "content-length": 0 }).end();
+    } else if (options.faults?.refuseWith !== undefined) {
+      response.writeHead(options.faults.refuseWith, { "content-length": 0 }).end();
     } else {
       await routes.answer(request, response);
     }

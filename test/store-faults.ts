@@ -1,25 +1,17 @@
-/** What a running embedded store lets its faults do. */
-export interface FaultTarget {
-  /** ends every stream; with a message, an error line comes first */
-  endStreams(message?: string): void;
-  /** the next change of every subscription gets an id that is larger, or smaller, by this */
-  shiftChangeIds(by: number): void;
-  /** lines that were held back go out */
-  resume(): void;
-}
+import type { EmbeddedSubscriptions, Faults } from "../src/store/embedded/embedded-subscriptions.ts";
 
 /**
  * Faults of the embedded store on command, for tests of those who use it: everything that a real store was seen to do
  * to its clients. One object belongs to one running store.
  */
-export class StoreFaults {
+export class StoreFaults implements Faults {
   /** every request is answered with this status and an empty body */
   refuseWith: number | undefined;
   #stalled = false;
-  #target: FaultTarget | undefined;
+  #target: EmbeddedSubscriptions | undefined;
 
   /** Called by the store that obeys. */
-  attach(target: FaultTarget): void {
+  attach(target: EmbeddedSubscriptions): void {
     this.#target = target;
   }
 
