@@ -1,6 +1,6 @@
 import type { Host } from "../system/host.ts";
 import type { NodeGoal } from "../plan/goal.ts";
-import type { ManagedFileAction } from "../plan/managed-file.ts";
+import type { ManagedFileAction, Steps } from "../plan/managed-file.ts";
 import type { Manifest } from "../plan/manifest.ts";
 import type { Step } from "../plan/step.ts";
 
@@ -33,12 +33,7 @@ export interface ResourceKind<Observed, Action> {
    * Steps in the order in which they must run; empty when the world is as the goal says. `earlier` holds the steps of the
    * kinds before it that are planned and not yet done; most kinds have no use for it.
    */
-  plan(
-    goal: NodeGoal,
-    observed: Observed,
-    manifest: Manifest,
-    earlier: readonly Step[],
-  ): readonly Step<Action | ManagedFileAction>[];
+  plan(goal: NodeGoal, observed: Observed, manifest: Manifest, earlier: readonly Step[]): Steps<Action>;
   /** Never given a change of a managed file: the loop executes those, see `aroundFile`. */
   execute(step: Step<Action>, context: ApplyContext): Promise<void>;
   /** What this kind does beside the `change` of one of its files, which it has to call; absent: nothing. */

@@ -47,6 +47,9 @@ export type FileBefore = z.infer<typeof fileBeforeSchema>;
 /** A change of a managed file. `apply/managed-file.ts` executes both, whatever kind they belong to. */
 export type ManagedFileAction = WriteFileAction | RestoreFileAction;
 
+/** The steps of a kind that has files. */
+export type Steps<Action> = readonly Step<Action | ManagedFileAction>[];
+
 export interface WriteFileAction {
   readonly op: "write-file";
   readonly path: string;

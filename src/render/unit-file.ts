@@ -1,7 +1,10 @@
 import { PROGRAM_PATH } from "../model/paths.ts";
 
-/** The sections of a systemd unit in order; each line is `key=value` with a value that this release wrote or parsed. */
-export type UnitSections = Readonly<Record<string, readonly (readonly [key: string, value: string])[]>>;
+/** Lines `key=value` of one section, each with a value that this release wrote or parsed. */
+export type UnitLines = readonly (readonly [key: string, value: string])[];
+
+/** The sections of a systemd unit in order. */
+export type UnitSections = Readonly<Record<string, UnitLines>>;
 
 /** The text of a unit file. Throws when a value could begin another line, which no parsed value can. */
 export function renderUnitFile(comment: string, sections: UnitSections): string {
@@ -25,7 +28,7 @@ export function cleanStart(variables: readonly string[], argv: readonly string[]
 }
 
 /** Takes away what none of jiji's services needs. Writable and executable memory stays, since a JIT needs it. */
-export const COMMON_SANDBOX: readonly (readonly [string, string])[] = [
+export const COMMON_SANDBOX: UnitLines = [
   ["NoNewPrivileges", "yes"],
   ["ProtectSystem", "strict"],
   ["ProtectHome", "yes"],

@@ -20,10 +20,7 @@ export const systemUdp: Udp = {
   async connect(from, to, port, handlers) {
     const connect = { hostname: to, port };
     const socket = await Bun.udpSocket({ hostname: from, port: 0, connect, socket: callbacks(handlers) });
-    return {
-      send: (data) => quietly(() => socket.send(data)),
-      close: () => socket.close(),
-    };
+    return { send: (data) => quietly(() => socket.send(data)), close: () => socket.close() };
   },
 };
 

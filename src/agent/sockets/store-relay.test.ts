@@ -7,7 +7,7 @@ import { openStoreClient } from "../../store/client.ts";
 import { startEmbeddedStore, type EmbeddedStore } from "../../store/embedded/embedded.ts";
 import { sendRequest } from "../../store/http-request.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
-import { StoreFaults } from "../../store/embedded/store-faults.ts";
+import { StoreFaults } from "../../../test/store-faults.ts";
 import { formatStoreUrl } from "../../store/store-url.ts";
 import type { StoreClient, Subscription, SubscriptionEvent } from "../../store/store.ts";
 import { systemClock } from "../../system/clock.ts";

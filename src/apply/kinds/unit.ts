@@ -57,7 +57,7 @@ async function execute(action: UnitAction, context: ApplyContext, probes: Probes
   const { host } = context;
   const { unit } = action;
   if (action.op === "retire") return retire(unit, context);
-  await context.remember(unit, action.before);
+  await context.remember(unit, null);
   if (action.op === "enable") {
     await runChecked(host, ["systemctl", "enable", unit]);
     return;

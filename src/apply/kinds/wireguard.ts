@@ -2,7 +2,6 @@ import { PATHS } from "../../model/paths.ts";
 import { INTERFACE, PORTS } from "../../model/ports.ts";
 import { known } from "../../model/reading.ts";
 import { UNITS } from "../../model/units.ts";
-import type { UnitState } from "../../plan/kinds/unit.ts";
 import {
   planWireguard,
   WIREGUARD_KIND,
@@ -46,7 +45,7 @@ async function execute({ action }: Step<WireguardAction>, context: ApplyContext)
   const { host } = context;
   switch (action.op) {
     case "start":
-      return start(action.before, context);
+      return start(context);
     case "set-key":
       await runChecked(host, ["wg", "set", INTERFACE, "private-key", PATHS.wireguardKey]);
       return;
@@ -72,10 +71,10 @@ async function execute({ action }: Step<WireguardAction>, context: ApplyContext)
  * Enables the unit, and starts it when there is no interface. It restarts, since systemd may still count a unit as active whose
  * interface was deleted; without an interface there is no tunnel that a restart could take down.
  */
-async function start(before: UnitState | null, context: ApplyContext): Promise<void> {
+async function start(context: ApplyContext): Promise<void> {
   const { host } = context;
   const tunnel = known(await observeTunnel(host), INTERFACE);
-  await context.remember(UNITS.tunnel, before);
+  await context.remember(UNITS.tunnel, null);
   await runChecked(host, ["systemctl", "enable", UNITS.tunnel]);
   if (tunnel !== undefined) return;
   await runChecked(host, ["systemctl", "restart", UNITS.tunnel], { hint: `journalctl -u ${UNITS.tunnel} -n 50` });

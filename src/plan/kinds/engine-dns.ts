@@ -15,13 +15,13 @@ import {
   planManagedFile,
   planRestore,
   type DesiredFile,
-  type ManagedFileAction,
+  type Steps,
   type SeenFile,
 } from "../managed-file.ts";
 import type { FileOwner } from "../../system/host.ts";
 import { Secret } from "../../model/secret.ts";
 import { manifestEntry, type Manifest, type ManifestEntry } from "../manifest.ts";
-import { stepsOf, type Step } from "../step.ts";
+import { stepsOf } from "../step.ts";
 
 export const ENGINE_DNS_KIND = "engine-dns";
 
@@ -57,7 +57,7 @@ export type EngineDnsAction =
   | { readonly op: "restart-docker" }
   | { readonly op: "finish-restart" };
 
-type DnsStep = Step<EngineDnsAction | ManagedFileAction>;
+type DnsSteps = Steps<EngineDnsAction>;
 
 const step = stepsOf<EngineDnsAction>(ENGINE_DNS_KIND);
 
@@ -77,7 +77,7 @@ export const dnsBeforeSchema = fileBeforeSchema.extend({ address: z.string() });
  * containers anyway, otherwise only when the operator allows it. Teardown always restarts it, since the resolver that it
  * gives to new containers is gone. Containers keep running, except in a swarm.
  */
-export function planEngineDns(goal: NodeGoal, observed: EngineDnsObserved, manifest: Manifest): readonly DnsStep[] {
+export function planEngineDns(goal: NodeGoal, observed: EngineDnsObserved, manifest: Manifest): DnsSteps {
   if (goal.phase === "prepare") return [];
   const files =
     goal.phase === "teardown"
@@ -90,13 +90,13 @@ export function planEngineDns(goal: NodeGoal, observed: EngineDnsObserved, manif
   return [...steps, step("restart", DOCKER_UNIT, summary, { op: "restart-docker" })];
 }
 
-function planInterrupted(manifest: Manifest): readonly DnsStep[] {
+function planInterrupted(manifest: Manifest): DnsSteps {
   if (manifestEntry(manifest, ENGINE_DNS_KIND, INTERRUPTED_RESTART) === undefined) return [];
   const summary = `put back ${PATHS.dockerDaemon} after a restart that was interrupted`;
   return [step("restore", INTERRUPTED_RESTART, summary, { op: "finish-restart" })];
 }
 
-function planJoin(goal: JoinGoal, observed: EngineDnsObserved, manifest: Manifest): readonly DnsStep[] {
+function planJoin(goal: JoinGoal, observed: EngineDnsObserved, manifest: Manifest): DnsSteps {
   const { engine } = goal.spec;
   const other: EngineKind = engine === "docker" ? "podman" : "docker";
   const file = planManagedFile(ENGINE_DNS_KIND, engineDnsFile(goal, observed), observed.files[engine]);
@@ -142,12 +142,8 @@ function mayRestart(goal: NodeGoal, observed: EngineDnsObserved): boolean {
   return goal.phase === "teardown" && !daemon.isSwarm;
 }
 
-function planWithdrawal(
-  engines: readonly EngineKind[],
-  observed: EngineDnsObserved,
-  manifest: Manifest,
-): readonly DnsStep[] {
-  return engines.flatMap((engine): readonly DnsStep[] => {
+function planWithdrawal(engines: readonly EngineKind[], observed: EngineDnsObserved, manifest: Manifest): DnsSteps {
+  return engines.flatMap((engine): DnsSteps => {
     const { path } = DNS_FILES[engine];
     const entry = manifestEntry(manifest, ENGINE_DNS_KIND, path);
     if (entry === undefined) return [];

@@ -1,14 +1,8 @@
 import { UNIT_FOLDER } from "../../model/units.ts";
 import type { NodeGoal } from "../goal.ts";
-import {
-  planManagedFile,
-  planRestores,
-  type DesiredFile,
-  type ManagedFileAction,
-  type SeenFile,
-} from "../managed-file.ts";
+import { planManagedFile, planRestores, type DesiredFile, type Steps, type SeenFile } from "../managed-file.ts";
 import type { Manifest } from "../manifest.ts";
-import { stepsOf, type Step } from "../step.ts";
+import { stepsOf } from "../step.ts";
 
 export const FILE_KIND = "file";
 
@@ -30,11 +24,7 @@ const step = stepsOf<FileAction>(FILE_KIND);
  * Writes what is desired and differs, puts back what stands in the manifest and is no longer desired, and lets systemd
  * read its unit files again when one of them is among those.
  */
-export function planFile(
-  goal: NodeGoal,
-  observed: FileObserved,
-  manifest: Manifest,
-): readonly Step<FileAction | ManagedFileAction>[] {
+export function planFile(goal: NodeGoal, observed: FileObserved, manifest: Manifest): Steps<FileAction> {
   if (goal.phase === "prepare") return [];
   const wanted = new Set(observed.desired.map(({ path }) => path));
   const files = [

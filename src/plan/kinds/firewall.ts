@@ -10,15 +10,9 @@ import { renderIptablesChains } from "../../render/iptables-chains.ts";
 import { chainDifferences, desiredChains, NO_CHAINS, type DesiredChains } from "../firewall-hooks.ts";
 import type { JoinGoal, NodeGoal } from "../goal.ts";
 import type { FilterTable } from "../iptables-filter.ts";
-import {
-  planManagedFile,
-  planRestores,
-  type DesiredFile,
-  type ManagedFileAction,
-  type SeenFile,
-} from "../managed-file.ts";
+import { planManagedFile, planRestores, type DesiredFile, type Steps, type SeenFile } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
-import { stepsOf, type Step } from "../step.ts";
+import { stepsOf } from "../step.ts";
 import type { UnitState } from "./unit.ts";
 
 export const FIREWALL_KIND = "firewall";
@@ -62,12 +56,12 @@ export type FirewallAction =
   | { readonly op: "start" }
   | { readonly op: "stop" };
 
-type FirewallStep = Step<FirewallAction | ManagedFileAction>;
+type FirewallSteps = Steps<FirewallAction>;
 
 const step = stepsOf<FirewallAction>(FIREWALL_KIND);
 
 /** Own table, own chains where a drop may come, guarding routes, and the unit that loads them at boot. */
-export function planFirewall(goal: NodeGoal, observed: FirewallObserved, manifest: Manifest): readonly FirewallStep[] {
+export function planFirewall(goal: NodeGoal, observed: FirewallObserved, manifest: Manifest): FirewallSteps {
   if (goal.phase === "prepare") return [];
   return goal.phase === "teardown" ? planTeardown(observed, manifest) : planJoin(goal, observed, manifest);
 }
@@ -126,7 +120,7 @@ export function firewallFiles(spec: NodeSpec, observed: FirewallObserved): reado
   ];
 }
 
-function planJoin({ spec }: JoinGoal, observed: FirewallObserved, manifest: Manifest): readonly FirewallStep[] {
+function planJoin({ spec }: JoinGoal, observed: FirewallObserved, manifest: Manifest): FirewallSteps {
   const files = firewallFiles(spec, observed);
   const paths = new Set(files.map(({ path }) => path));
   return [
@@ -144,7 +138,7 @@ function seen(observed: FirewallObserved, path: string): SeenFile {
   return observed.files.get(path) ?? { stat: { state: "absent" }, content: { state: "absent" } };
 }
 
-function planGuard(spec: NodeSpec, observed: FirewallObserved): readonly FirewallStep[] {
+function planGuard(spec: NodeSpec, observed: FirewallObserved): FirewallSteps {
   const { cidr } = spec.cluster;
   const clusters = known(observed.guardedClusters, "the routes") ?? [];
   const live = known(observed.guardRules, "the routing rules") ?? [];
@@ -155,11 +149,7 @@ function planGuard(spec: NodeSpec, observed: FirewallObserved): readonly Firewal
   return [step("create", FIREWALL_TARGETS.guard, summary, { op: "guard", cluster: cidr })];
 }
 
-function planTable(
-  what: "packets" | "frames",
-  live: Reading<string>,
-  wanted: Reading<string>,
-): readonly FirewallStep[] {
+function planTable(what: "packets" | "frames", live: Reading<string>, wanted: Reading<string>): FirewallSteps {
   const [target, path] =
     what === "packets" ? [FIREWALL_TARGETS.table, PATHS.firewall] : [FIREWALL_TARGETS.frames, PATHS.firewallFrames];
   const text = known(live, target);
@@ -168,7 +158,7 @@ function planTable(
   return [step("change", target, `load ${path} again`, { op: "load", what })];
 }
 
-function planChains(spec: NodeSpec, observed: FirewallObserved): readonly FirewallStep[] {
+function planChains(spec: NodeSpec, observed: FirewallObserved): FirewallSteps {
   const wanted = firewallChains(spec, observed);
   return ([4, 6] as const).flatMap((family) => {
     const name = filterName(family);
@@ -179,15 +169,15 @@ function planChains(spec: NodeSpec, observed: FirewallObserved): readonly Firewa
   });
 }
 
-function planUnit(observed: FirewallObserved): readonly FirewallStep[] {
+function planUnit(observed: FirewallObserved): FirewallSteps {
   const unit = known(observed.unit, UNITS.firewall);
   if (unit?.enabled === true && unit.active) return [];
   return [step("enable", UNITS.firewall, "load the packet filter at boot", { op: "start" })];
 }
 
-function planTeardown(observed: FirewallObserved, manifest: Manifest): readonly FirewallStep[] {
+function planTeardown(observed: FirewallObserved, manifest: Manifest): FirewallSteps {
   const has = (target: string): boolean => manifestEntry(manifest, FIREWALL_KIND, target) !== undefined;
-  const steps: FirewallStep[] = [];
+  const steps: FirewallSteps[number][] = [];
   if (has(UNITS.firewall)) {
     steps.push(step("disable", UNITS.firewall, "no longer load the packet filter at boot", { op: "stop" }));
   }

@@ -4,7 +4,7 @@ import type { WireGuardPublicKey } from "../../model/keys.ts";
 import { PATHS } from "../../model/paths.ts";
 import { known, type Reading } from "../../model/reading.ts";
 import type { NodeGoal } from "../goal.ts";
-import { planRestores, type ManagedFileAction } from "../managed-file.ts";
+import { planRestores, type Steps } from "../managed-file.ts";
 import type { Manifest } from "../manifest.ts";
 import { stepsOf, type Step } from "../step.ts";
 
@@ -22,11 +22,7 @@ export type IdentityAction =
 const step = stepsOf<IdentityAction>(IDENTITY_KIND);
 
 /** Makes what is not there; what is there is never made again. Throws when it belongs to another name or number. */
-export function planIdentity(
-  goal: NodeGoal,
-  observed: IdentityObserved,
-  manifest: Manifest,
-): readonly Step<IdentityAction | ManagedFileAction>[] {
+export function planIdentity(goal: NodeGoal, observed: IdentityObserved, manifest: Manifest): Steps<IdentityAction> {
   if (goal.phase === "teardown") return planRestores(IDENTITY_KIND, manifest);
   const { name, subnet } = goal.spec;
   const identity = known(observed.identity, PATHS.identity);

@@ -9,9 +9,9 @@ import { PATHS } from "../../model/paths.ts";
 import { known, type Reading } from "../../model/reading.ts";
 import type { ServerRecord, SignedServerRecord } from "../../model/server-record.ts";
 import type { NodeGoal } from "../goal.ts";
-import { planRestores, type ManagedFileAction } from "../managed-file.ts";
+import { planRestores, type Steps } from "../managed-file.ts";
 import type { Manifest } from "../manifest.ts";
-import { stepsOf, type Step } from "../step.ts";
+import { stepsOf } from "../step.ts";
 
 export const MEMBERS_KIND = "members";
 
@@ -74,11 +74,7 @@ export function isOwnRecordCurrent(file: MembersFile, identity: Identity, now: O
 }
 
 /** Keeps members.json: this server's own signed record, and everybody's that a run brings. */
-export function planMembers(
-  goal: NodeGoal,
-  observed: MembersObserved,
-  manifest: Manifest,
-): readonly Step<MembersAction | ManagedFileAction>[] {
+export function planMembers(goal: NodeGoal, observed: MembersObserved, manifest: Manifest): Steps<MembersAction> {
   if (goal.phase === "teardown") return planRestores(MEMBERS_KIND, manifest);
   const { spec } = goal;
   const file = known(observed.file, PATHS.members);

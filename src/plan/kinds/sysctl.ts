@@ -11,13 +11,7 @@ import { BRIDGE, INTERFACE, PORTS, TRUSTING_PORTS } from "../../model/ports.ts";
 import { known, type Reading } from "../../model/reading.ts";
 import { renderSysctl } from "../../render/system-files.ts";
 import type { NodeGoal } from "../goal.ts";
-import {
-  planManagedFile,
-  planRestores,
-  type DesiredFile,
-  type ManagedFileAction,
-  type SeenFile,
-} from "../managed-file.ts";
+import { planManagedFile, planRestores, type DesiredFile, type Steps, type SeenFile } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
 import { stepsOf, type Step } from "../step.ts";
 
@@ -45,11 +39,7 @@ export type SysctlAction =
 const step = stepsOf<SysctlAction>(SYSCTL_KIND);
 
 /** Kernel settings. Ports that others have reserved stay reserved, now and after teardown. */
-export function planSysctl(
-  goal: NodeGoal,
-  observed: SysctlObserved,
-  manifest: Manifest,
-): readonly Step<SysctlAction | ManagedFileAction>[] {
+export function planSysctl(goal: NodeGoal, observed: SysctlObserved, manifest: Manifest): Steps<SysctlAction> {
   if (goal.phase === "prepare") return [];
   if (goal.phase === "teardown") return [...planRestores(SYSCTL_KIND, manifest), ...planRelease(observed, manifest)];
   const live = liveRanges(observed);

@@ -3,7 +3,7 @@ import { known, type Reading } from "../../model/reading.ts";
 import type { Secret } from "../../model/secret.ts";
 import { UNITS } from "../../model/units.ts";
 import type { JoinGoal, NodeGoal, PrepareGoal } from "../goal.ts";
-import { planRestores, type ManagedFileAction } from "../managed-file.ts";
+import { planRestores, type Steps } from "../managed-file.ts";
 import type { Manifest } from "../manifest.ts";
 import { stepsOf, type Step } from "../step.ts";
 
@@ -26,11 +26,7 @@ const step = stepsOf<TokenAction>(TOKEN_KIND);
  * The bearer token of the store that this server talks to. Corrosion's is this server's own; the embedded store's is made
  * by its holder and brought to the others over SSH.
  */
-export function planToken(
-  goal: NodeGoal,
-  observed: TokenObserved,
-  manifest: Manifest,
-): readonly Step<TokenAction | ManagedFileAction>[] {
+export function planToken(goal: NodeGoal, observed: TokenObserved, manifest: Manifest): Steps<TokenAction> {
   if (goal.phase === "teardown") return planRestores(TOKEN_KIND, manifest);
   const wanted = wantedToken(goal);
   const others = planRestores(TOKEN_KIND, manifest, new Set(wanted === undefined ? [] : [wanted]));

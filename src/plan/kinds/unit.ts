@@ -7,7 +7,7 @@ import { stepsOf, type Step } from "../step.ts";
 
 export const UNIT_KIND = "unit";
 
-/** What systemd says of a unit; it stands in the manifest, too. */
+/** What systemd says of a unit. Of Podman's socket the manifest keeps it. */
 export const unitStateSchema = z.object({
   /** whether UnitFileState is enabled, and not disabled, static, generated, … */
   enabled: z.boolean(),
@@ -23,9 +23,10 @@ export interface UnitObserved {
   readonly pending: ReadonlySet<string>;
 }
 
-export type UnitAction =
-  | { readonly op: "enable" | "restart"; readonly unit: string; readonly before: UnitState | null }
-  | { readonly op: "retire"; readonly unit: string };
+export interface UnitAction {
+  readonly op: "enable" | "restart" | "retire";
+  readonly unit: string;
+}
 
 const step = stepsOf<UnitAction>(UNIT_KIND);
 
@@ -98,7 +99,7 @@ export function planUnit(
 function planOne(unit: string, state: UnitState | undefined, isDue: boolean): readonly Step<UnitAction>[] {
   const steps: Step<UnitAction>[] = [];
   const act = (verb: "enable" | "start" | "restart", summary: string, op: "enable" | "restart"): void => {
-    steps.push(step(verb, unit, summary, { op, unit, before: state ?? null }));
+    steps.push(step(verb, unit, summary, { op, unit }));
   };
   if (state?.enabled !== true) act("enable", `start ${unit} at boot`, "enable");
   if (state?.active !== true) act("start", `start ${unit}`, "restart");

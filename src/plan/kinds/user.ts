@@ -2,15 +2,9 @@ import { z } from "zod";
 import { PATHS } from "../../model/paths.ts";
 import { renderSysusers } from "../../render/system-files.ts";
 import type { NodeGoal } from "../goal.ts";
-import {
-  planManagedFile,
-  planRestores,
-  type DesiredFile,
-  type ManagedFileAction,
-  type SeenFile,
-} from "../managed-file.ts";
+import { planManagedFile, planRestores, type DesiredFile, type Steps, type SeenFile } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
-import { stepsOf, type Step } from "../step.ts";
+import { stepsOf } from "../step.ts";
 
 export const USER_KIND = "user";
 
@@ -51,11 +45,7 @@ const step = stepsOf<UserAction>(USER_KIND);
 const SYSUSERS_FILE: DesiredFile = { path: PATHS.sysusers, content: renderSysusers(), mode: 0o644 };
 
 /** The sysusers.d file and the accounts that it names. */
-export function planUser(
-  goal: NodeGoal,
-  observed: UserObserved,
-  manifest: Manifest,
-): readonly Step<UserAction | ManagedFileAction>[] {
+export function planUser(goal: NodeGoal, observed: UserObserved, manifest: Manifest): Steps<UserAction> {
   const isUnfinished = manifestEntry(manifest, USER_KIND, ACCOUNTS_IN_CHANGE) !== undefined;
   const accounts = manifestEntry(manifest, USER_KIND, ACCOUNTS);
   if (goal.phase === "teardown") {

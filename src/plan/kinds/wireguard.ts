@@ -7,13 +7,7 @@ import { known, type Reading } from "../../model/reading.ts";
 import { UNITS } from "../../model/units.ts";
 import { renderWireguardConfig } from "../../render/wireguard-config.ts";
 import type { JoinGoal, NodeGoal } from "../goal.ts";
-import {
-  planManagedFile,
-  planRestores,
-  type DesiredFile,
-  type ManagedFileAction,
-  type SeenFile,
-} from "../managed-file.ts";
+import { planManagedFile, planRestores, type DesiredFile, type Steps, type SeenFile } from "../managed-file.ts";
 import { manifestEntry, type Manifest } from "../manifest.ts";
 import { desiredPeers, type DesiredPeer } from "../peers.ts";
 import { stepsOf, type Step } from "../step.ts";
@@ -65,7 +59,7 @@ export interface PeerChange {
 }
 
 export type WireguardAction =
-  | { readonly op: "start"; readonly before: UnitState | null }
+  | { readonly op: "start" }
   | { readonly op: "set-key" }
   | { readonly op: "set-port" }
   | { readonly op: "set-link"; readonly mtuBytes: number }
@@ -80,16 +74,12 @@ type WireguardStep = Step<WireguardAction>;
 const step = stepsOf<WireguardAction>(WIREGUARD_KIND);
 
 /** Live peers are changed one by one, and only where they differ; none is ever removed. The key was made with the identity. */
-export function planWireguard(
-  goal: NodeGoal,
-  observed: WireguardObserved,
-  manifest: Manifest,
-): readonly Step<WireguardAction | ManagedFileAction>[] {
+export function planWireguard(goal: NodeGoal, observed: WireguardObserved, manifest: Manifest): Steps<WireguardAction> {
   if (goal.phase === "teardown") return planTeardown(observed, manifest);
   return goal.phase === "prepare" ? [] : planJoin(goal, observed);
 }
 
-function planJoin(goal: JoinGoal, observed: WireguardObserved): readonly Step<WireguardAction | ManagedFileAction>[] {
+function planJoin(goal: JoinGoal, observed: WireguardObserved): Steps<WireguardAction> {
   const { spec } = goal;
   const peers = desiredPeers(spec, goal.members);
   const address = serverAddress(spec.cluster.cidr, spec.subnet);
@@ -103,7 +93,7 @@ function planJoin(goal: JoinGoal, observed: WireguardObserved): readonly Step<Wi
   if (tunnel === undefined || unit?.enabled !== true) {
     const summary = tunnel === undefined ? `bring up ${INTERFACE} with ${address}` : `bring ${INTERFACE} up at boot`;
     const verb = tunnel === undefined ? "start" : "enable";
-    steps.push(step(verb, UNITS.tunnel, summary, { op: "start", before: unit ?? null }));
+    steps.push(step(verb, UNITS.tunnel, summary, { op: "start" }));
   }
   if (tunnel === undefined) return [...file, ...steps];
   const own = observed.key.state === "found" ? observed.key.value : null;
@@ -189,10 +179,7 @@ function needsEndpoint(peer: DesiredPeer, live: ObservedPeer | undefined): boole
   return live.handshakeAgeSeconds === null || live.handshakeAgeSeconds > HANDSHAKE_FRESH_SECONDS;
 }
 
-function planTeardown(
-  observed: WireguardObserved,
-  manifest: Manifest,
-): readonly Step<WireguardAction | ManagedFileAction>[] {
+function planTeardown(observed: WireguardObserved, manifest: Manifest): Steps<WireguardAction> {
   const files = planRestores(WIREGUARD_KIND, manifest);
   if (manifestEntry(manifest, WIREGUARD_KIND, UNITS.tunnel) === undefined) return files;
   known(observed.tunnel, INTERFACE);
