@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson } from "../model/json.ts";
 import type { Files } from "../system/host.ts";
 
 /**
@@ -34,20 +35,11 @@ export async function openBootState(folder: string, files: Files): Promise<BootS
   };
   return {
     isCompared: stat.state === "found" && stat.value.type === "file",
-    lost: new Set(lost.state === "found" ? parseLost(lost.value) : []),
+    lost: new Set(lost.state === "found" ? parseJson(lost.value, lostSchema) : []),
     drains: drains.state === "found" ? drains.value : "",
     saveCompared: () => save(paths.compared, ""),
     saveLost: (ids) => save(paths.lost, JSON.stringify(ids)),
     saveDrains: (text) => save(paths.drains, text),
     flush: () => last,
   };
-}
-
-function parseLost(text: string): readonly string[] {
-  try {
-    const parsed = lostSchema.safeParse(JSON.parse(text));
-    return parsed.success ? parsed.data : [];
-  } catch {
-    return [];
-  }
 }

@@ -28,13 +28,13 @@ export class Wake {
   }
 }
 
-/** Waiting times between attempts: doubles from `firstMs` up to `lastMs`, and starts over after a success. */
+/** Waits between attempts. Each is twice as long as the one before, up to `lastMs`; a success starts over. */
 export class Backoff {
   readonly #firstMs: number;
   readonly #lastMs: number;
   #nextMs: number;
 
-  constructor(firstMs: number, lastMs: number) {
+  constructor(firstMs = 100, lastMs = 5_000) {
     this.#firstMs = firstMs;
     this.#lastMs = lastMs;
     this.#nextMs = firstMs;

@@ -2,7 +2,7 @@ import type { CliContext } from "../cli/context.ts";
 import { EXIT, type ExitCode } from "../cli/exit-codes.ts";
 import { Output } from "../cli/output.ts";
 import { renderTrace } from "../cli/names/trace-text.ts";
-import { askTrace } from "../dns/operation/control-client.ts";
+import { askDns } from "../dns/operation/control-client.ts";
 import type { TraceAnswer } from "../dns/operation/control-protocol.ts";
 import { loadStoredTable } from "../dns/feed/stored-table.ts";
 import { traceName } from "../dns/operation/trace.ts";
@@ -37,7 +37,7 @@ export async function dnsTrace(context: CliContext, name: string, options: DnsTr
   const output = new Output(context, context.env, "normal");
   const told =
     options.store === undefined
-      ? await askTrace(options.controlSocket, name)
+      ? await askDns(options.controlSocket, { type: "trace", name })
       : await traceFromStore(options.store, name, options);
   const answer = showJson(told) as TraceAnswer;
   if (options.json === true) output.json(EXIT.ok, answer);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { askNames } from "../dns/operation/control-client.ts";
+import { askDns } from "../dns/operation/control-client.ts";
 import type { NamesAnswer } from "../dns/operation/control-protocol.ts";
 import { JijiError } from "../model/errors.ts";
 import type { DnsListing, DnsListLine, ListedName } from "../model/node/dns.ts";
@@ -10,7 +10,7 @@ import type { Call } from "./call.ts";
 /** How jiji-dns is asked; tests give another. */
 export type AskNames = (filter: string | null) => Promise<NamesAnswer>;
 
-const askRunning: AskNames = (filter) => askNames(PATHS.dnsControlSocket, filter);
+const askRunning: AskNames = (filter) => askDns(PATHS.dnsControlSocket, { type: "names", filter });
 
 /** `jiji node dns`: what this server's running jiji-dns publishes. */
 export async function runNodeDns(

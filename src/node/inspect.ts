@@ -1,6 +1,6 @@
 import { publicationOf, type PublishContext } from "../agent/containers/publish.ts";
 import { loadIdentity } from "../apply/kinds/identity.ts";
-import { askContainer } from "../dns/operation/control-client.ts";
+import { askDns } from "../dns/operation/control-client.ts";
 import type { Engine, EngineContainer } from "../engine/engine.ts";
 import { openEngine } from "../engine/open.ts";
 import { matchRank } from "../model/container-match.ts";
@@ -30,7 +30,7 @@ const SOURCES: InspectSources = {
   openEngine: (spec) => openEngine(spec.engine),
   openStore: (host, spec) => openOwnStore(host.files, spec),
   dns: async (containerId) => {
-    const { view, rows } = await askContainer(PATHS.dnsControlSocket, containerId);
+    const { view, rows } = await askDns(PATHS.dnsControlSocket, { type: "container", id: containerId });
     return { source: view.source, rows };
   },
 };

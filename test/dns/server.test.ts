@@ -6,7 +6,7 @@ import { FakeAgent } from "./fake-agent.ts";
 import { HalfStore } from "./half-store.ts";
 import { metric } from "./forwarding-world.ts";
 import type { StoreUrl } from "../../src/store/store-url.ts";
-import { askNames, askStatus } from "../../src/dns/operation/control-client.ts";
+import { askDns } from "../../src/dns/operation/control-client.ts";
 
 afterEach(cleanUp);
 
@@ -58,7 +58,10 @@ describe("server", () => {
     await put(web1, 0, container("web", "10.210.0.2"));
     const server = await start();
     await until(server, "shop-web.jiji", ["10.210.0.2"]);
-    expect((await askStatus(settings.controlSocket!)).listening).toMatchObject([{ loop: "event loop" }, {}]);
+    expect((await askDns(settings.controlSocket!, { type: "status" })).listening).toMatchObject([
+      { loop: "event loop" },
+      {},
+    ]);
     expect(await ask(server, "A", "nobody.jiji")).toMatchObject({ rcode: "NXDOMAIN" });
     expect((await ask(server, "TXT", "shop-web.jiji")).answers).toHaveLength(1);
     await put(web1, 0, container("web", "10.210.0.9"));
@@ -99,7 +102,7 @@ describe("server", () => {
     const first = await start();
     await first.hasTable;
     await until(first, "shop-web.jiji", ["10.210.0.2"]);
-    const status = async () => (await askStatus(settings.controlSocket!)).store;
+    const status = async () => (await askDns(settings.controlSocket!, { type: "status" })).store;
     expect(await status()).toMatchObject({ connected: true, ageSeconds: 0 });
     expect(await metric(first, "store_connected")).toBe(1);
     expect(await metric(first, "store_age_seconds")).toBe(0);
@@ -158,7 +161,7 @@ describe("server", () => {
     const agent = await FakeAgent.start();
     const { start, settings } = await setUp({ agentSocket: agent.path });
     const server = await start(store.url);
-    const status = () => askStatus(settings.controlSocket!);
+    const status = () => askDns(settings.controlSocket!, { type: "status" });
     while ((await status()).rows === 0) await Bun.sleep(5);
     expect(await status()).toMatchObject({ source: "none", servers: 2, store: { connected: false } });
     const questions = [
@@ -204,7 +207,7 @@ describe("server", () => {
     const server = await start();
     await server.hasTable;
     await until(server, "shop-web.jiji", ["10.210.0.2"]);
-    expect(await askNames(settings.controlSocket!, null)).toMatchObject({
+    expect(await askDns(settings.controlSocket!, { type: "names", filter: null })).toMatchObject({
       server: "web1",
       source: "store",
       names: [
@@ -215,7 +218,12 @@ describe("server", () => {
         },
       ],
     });
-    expect(await askStatus(settings.controlSocket!)).toMatchObject({ source: "store", rows: 1, names: 1, servers: 2 });
+    expect(await askDns(settings.controlSocket!, { type: "status" })).toMatchObject({
+      source: "store",
+      rows: 1,
+      names: 1,
+      servers: 2,
+    });
     const { host, port } = server.metrics!;
     const text = await (await fetch(`http://${host}:${port}/metrics`)).text();
     expect(text).toContain('jiji_dns_answers_total{rcode="NOERROR"}');

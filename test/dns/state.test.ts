@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { addresses, ask, cleanUp, container, setUp, until, web1, web2 } from "./dns-world.ts";
 import { FastClock } from "../fast-clock.ts";
 import type { StoreUrl } from "../../src/store/store-url.ts";
-import { askStatus } from "../../src/dns/operation/control-client.ts";
+import { askDns } from "../../src/dns/operation/control-client.ts";
 
 afterEach(cleanUp);
 
@@ -14,7 +14,7 @@ type World = Awaited<ReturnType<typeof setUp>>;
 
 /** How often the store was read whole so far. */
 async function resyncs({ settings }: World): Promise<number> {
-  return (await askStatus(settings.controlSocket!)).store.resyncs;
+  return (await askDns(settings.controlSocket!, { type: "status" })).store.resyncs;
 }
 
 describe("the end of a subscription", () => {
@@ -57,7 +57,7 @@ describe("the end of a subscription", () => {
     faults.stall();
     await put(web2, 0, container("web", "10.210.1.2"));
     expect(addresses(await ask(server, "A", NAME))).toEqual(["10.210.0.2"]);
-    const status = () => askStatus(world.settings.controlSocket!);
+    const status = () => askDns(world.settings.controlSocket!, { type: "status" });
     while ((await status()).store.connected) await Bun.sleep(20);
     expect((await status()).store.why).toContain("silent");
     expect(addresses(await ask(server, "A", NAME))).toEqual(["10.210.0.2"]);
@@ -123,7 +123,7 @@ describe("the saved table", () => {
     const second = await start(NOWHERE);
     expect(addresses(await ask(second, "A", NAME))).toEqual(["10.210.0.2"]);
     expect(addresses(await ask(second, "A", "web2.server.jiji"))).toEqual(["10.210.1.1"]);
-    const status = await askStatus(settings.controlSocket!);
+    const status = await askDns(settings.controlSocket!, { type: "status" });
     expect(status).toMatchObject({ source: "saved", store: { connected: false, ageSeconds: null } });
   });
 
@@ -205,7 +205,7 @@ describe("hostile rows", () => {
     const text = await (await fetch(`http://${host}:${port}/metrics`)).text();
     expect(text).toContain(`jiji_dns_rows_unreadable_total ${hostile.length}`);
     expect(text).toContain(`jiji_dns_rows_ignored ${foreign.length + 1}`);
-    expect((await askStatus(settings.controlSocket!)).rows).toBe(2);
+    expect((await askDns(settings.controlSocket!, { type: "status" })).rows).toBe(2);
     // They may come later too, and go again.
     await put(web1, 60, "{}");
     await put(web1, 50, "{");

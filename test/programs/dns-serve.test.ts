@@ -7,7 +7,7 @@ import { decode, encode, streamEncode, type DecodedPacket } from "dns-packet";
 import { cleanUp, cleanUps, container, setUp, web1, web2 } from "../dns/dns-world.ts";
 import { FakeAgent } from "../dns/fake-agent.ts";
 import { FakeResolver, addressOf } from "../fake-resolver.ts";
-import { askStatus } from "../../src/dns/operation/control-client.ts";
+import { askDns } from "../../src/dns/operation/control-client.ts";
 import { Secret } from "../../src/model/secret.ts";
 
 afterEach(cleanUp);
@@ -182,7 +182,7 @@ describe("jiji dns serve by hand", () => {
     ]);
     expect(dataOf(await ask(serving.port, "A", "ns.jiji"))).toEqual(["10.77.1.1"]);
     expect(dataOf(await ask(serving.port, "A", "example.org"))).toEqual(["192.0.2.1"]);
-    expect(await askStatus(control)).toMatchObject({ rows: 2, servers: 2 });
+    expect(await askDns(control, { type: "status" })).toMatchObject({ rows: 2, servers: 2 });
     // The agent's word counts, but who this server is was said by the option.
     agent.state({ unreachable: [web1.id] });
     while ((await ask(serving.port, "A", "shop-web.jiji")).answers!.length > 1) await Bun.sleep(5);

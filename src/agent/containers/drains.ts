@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { z } from "zod";
 import type { EngineContainer } from "../../engine/engine.ts";
+import { parseJson } from "../../model/json.ts";
 
 /** A signal that ends most programs but is also used to ask for other things hides a container no longer than this. */
 const LONGEST_STOP_MS = 600_000;
@@ -62,15 +63,9 @@ export class Drains {
 
   /** Takes over what {@link encode} wrote; text of any other kind changes nothing. */
   load(text: string): void {
-    let json: unknown;
-    try {
-      json = JSON.parse(text);
-    } catch {
-      return;
+    for (const [id, startedAt] of Object.entries(parseJson(text, fileSchema) ?? {})) {
+      this.#drains.set(id, { startedAt, untilMs: undefined });
     }
-    const parsed = fileSchema.safeParse(json);
-    if (!parsed.success) return;
-    for (const [id, startedAt] of Object.entries(parsed.data)) this.#drains.set(id, { startedAt, untilMs: undefined });
   }
 }
 

@@ -19,20 +19,16 @@ export interface EngineWatchOptions {
   readonly network: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** the whole list is read again after this long without a reason */
-  readonly fullReadMs?: number;
-  /** first and longest wait before an engine that is away is asked again */
-  readonly retryMs?: readonly [number, number];
   /** called with every new view */
   readonly onChange: (view: EngineView) => void;
   /** called with every event about a container, before the container is looked at again */
   readonly onEvent?: (event: Extract<EngineEvent, { type: "container" }>) => void;
 }
 
+/** The whole list is read again after this long without a reason. */
 const FULL_READ_MS = 30_000;
-const RETRY_MS = [100, 5_000] as const;
 
-/** For so long after a release the engine is left alone; what happens meanwhile is seen by the full read after it. */
+/** After a release the engine is left alone for this long. The full read after it sees what has happened meanwhile. */
 const RELEASED_MS = 2_000;
 
 /** When an engine's events give no sign of having begun, the list is read nevertheless. */
@@ -90,7 +86,7 @@ export class EngineWatch {
   /** Events become work for {@link #read}; every end of the stream means that something may have been missed. */
   async #listen(): Promise<void> {
     const { engine, clock, log } = this.#options;
-    const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    const backoff = new Backoff();
     let isBroken = false;
     while (!this.#stop.signal.aborted) {
       this.#stream = new AbortController();
@@ -131,19 +127,19 @@ export class EngineWatch {
   }
 
   async #read(): Promise<void> {
-    const { clock, fullReadMs = FULL_READ_MS } = this.#options;
+    const { clock } = this.#options;
     const signal = this.#stop.signal;
-    const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    const backoff = new Backoff();
     let lastFullReadMs = clock.monotonicMs();
     await this.#wake.sleep(clock, LISTENING_WAIT_MS, signal);
     while (!signal.aborted) {
-      const isDue = this.#isFullReadWanted || clock.monotonicMs() - lastFullReadMs >= fullReadMs;
+      const isDue = this.#isFullReadWanted || clock.monotonicMs() - lastFullReadMs >= FULL_READ_MS;
       const didAnswer = isDue ? await this.#readAll() : await this.#readDirty();
       if (isDue && didAnswer) lastFullReadMs = clock.monotonicMs();
       if (didAnswer) backoff.reset();
       else await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
       if (!didAnswer || this.#dirty.size > 0 || this.#isFullReadWanted) continue;
-      await this.#wake.sleep(clock, Math.max(1, lastFullReadMs + fullReadMs - clock.monotonicMs()), signal);
+      await this.#wake.sleep(clock, Math.max(1, lastFullReadMs + FULL_READ_MS - clock.monotonicMs()), signal);
     }
   }
 

@@ -23,44 +23,27 @@ export interface RowWriterOptions {
   readonly store: StoreClient;
   readonly clock: Clock;
   readonly log: Log;
-  /** the rows are read back after this long without a reason */
-  readonly readBackMs?: number;
-  readonly retryMs?: readonly [number, number];
   /** called with what has just been written, in the order of `rev` */
   readonly onChange?: (changes: readonly RowChange[]) => void;
   /** called whenever {@link RowWriter.isSettled} becomes another */
   readonly onSettled?: (isSettled: boolean) => void;
 }
 
-export interface RowWriter {
-  /** Says what the rows should be. Until the first call nothing is written. */
-  publish(containers: readonly PublishedContainer[]): void;
-  /** Reads the rows back now. */
-  look(): void;
-  /** whether the store says what was published last, as far as is known */
-  readonly isSettled: boolean;
-  /** Waits until it does; gives false when the time is up before. */
-  whenSettled(timeoutMs: number): Promise<boolean>;
-  /** this server's rows as last written or read back; undefined while they are unknown */
-  readonly rows: OwnRows | undefined;
-  close(): Promise<void>;
-}
-
+/** The rows are read back after this long without a reason. */
 const READ_BACK_MS = 30_000;
-const RETRY_MS = [100, 5_000] as const;
 
 /** Rows that may be put back at once: a whole server's, twice. Beyond that they count as any other change. */
 const RESTORE_BURST = 512;
 
 /**
  * Keeps this server's container rows in the store as they were last published: reads them back at the start, after
- * every failure and whenever somebody else touched them, and writes only what differs. The store away is nothing but a wait.
+ * every failure and whenever somebody else touched them, and writes only what differs. While the store is away, it waits.
  */
 export function startRowWriter(options: RowWriterOptions): RowWriter {
-  return new Writer(options);
+  return new RowWriter(options);
 }
 
-class Writer implements RowWriter {
+export class RowWriter {
   readonly #options: RowWriterOptions;
   readonly #stop = new AbortController();
   readonly #wake = new Wake();
@@ -86,32 +69,35 @@ class Writer implements RowWriter {
     this.#done = Promise.all([this.#write(), this.#watch()]);
   }
 
+  /** Whether the store says what was published last, as far as is known. */
   get isSettled(): boolean {
     return this.#isSettled;
   }
 
+  /** This server's rows as last written or read back; undefined while they are unknown. */
   get rows(): OwnRows | undefined {
     return this.#rows;
   }
 
+  /** Says what the rows should be. Until the first call nothing is written. */
   publish(containers: readonly PublishedContainer[]): void {
     this.#published = containers;
     this.#settle(false);
     this.#wake.call();
   }
 
+  /** Waits until {@link isSettled}; gives false when the time is up before. */
   async whenSettled(timeoutMs: number): Promise<boolean> {
     if (this.#isSettled) return true;
     const settled = new Promise<boolean>((resolve) => this.#waiting.add(resolve));
-    const late = this.#options.clock.sleep(timeoutMs, this.#stop.signal).then(
-      () => false,
-      () => false,
-    );
-    return await Promise.race([settled, late]);
+    const late = this.#options.clock.sleep(timeoutMs, this.#stop.signal).catch(() => undefined);
+    return (await Promise.race([settled, late])) === true;
   }
 
+  /** Reads the rows back now. */
   look(): void {
-    this.#wantReadBack();
+    this.#isReadBackWanted = true;
+    this.#wake.call();
   }
 
   async close(): Promise<void> {
@@ -130,13 +116,13 @@ class Writer implements RowWriter {
   }
 
   async #write(): Promise<void> {
-    const { clock, log, readBackMs = READ_BACK_MS } = this.#options;
+    const { clock, log } = this.#options;
     const signal = this.#stop.signal;
-    const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    const backoff = new Backoff();
     let readBackAtMs = Number.NEGATIVE_INFINITY;
     while (!signal.aborted) {
       try {
-        if (this.#isReadBackWanted || clock.monotonicMs() - readBackAtMs >= readBackMs) {
+        if (this.#isReadBackWanted || clock.monotonicMs() - readBackAtMs >= READ_BACK_MS) {
           await this.#readBack();
           readBackAtMs = clock.monotonicMs();
         }
@@ -144,7 +130,7 @@ class Writer implements RowWriter {
         if (this.#isStoreAway) log.info("store: answers again");
         this.#isStoreAway = false;
         backoff.reset();
-        await this.#wake.sleep(clock, Math.min(waitMs, readBackMs), signal);
+        await this.#wake.sleep(clock, Math.min(waitMs, READ_BACK_MS), signal);
       } catch (error) {
         if (signal.aborted) return;
         this.#isReadBackWanted = true;
@@ -196,16 +182,10 @@ class Writer implements RowWriter {
     const now = this.#options.clock.monotonicMs();
     const isRestore = (change: RowChange): boolean =>
       !this.#hasWrittenAll || this.#rows?.get(change.n)?.text !== this.#believed.get(change.n)?.text;
-    const admitted = [
-      ...this.#changeBudget.take(
-        plan.filter((change) => !isRestore(change)),
-        now,
-      ),
-      ...this.#restoreBudget.take(
-        plan.filter((change) => isRestore(change)),
-        now,
-      ),
-    ];
+    const { restores = [], others = [] } = Object.groupBy(plan, (change) =>
+      isRestore(change) ? "restores" : "others",
+    );
+    const admitted = [...this.#changeBudget.take(others, now), ...this.#restoreBudget.take(restores, now)];
     return admitted.toSorted((a, b) => a.n - b.n);
   }
 
@@ -213,7 +193,7 @@ class Writer implements RowWriter {
   async #watch(): Promise<void> {
     const { store, self, clock } = this.#options;
     const signal = this.#stop.signal;
-    const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    const backoff = new Backoff();
     while (!signal.aborted) {
       try {
         const subscription = await store.subscribe(watchOwnRows(self), { signal });
@@ -228,7 +208,7 @@ class Writer implements RowWriter {
         // the writer's own attempts say why
       }
       if (signal.aborted) return;
-      this.#wantReadBack();
+      this.look();
       await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);
     }
   }
@@ -236,11 +216,6 @@ class Writer implements RowWriter {
   #compare(change: "insert" | "update" | "delete", values: readonly unknown[]): void {
     const [, n, record] = values;
     const known = this.#rows?.get(Number(n))?.text;
-    if (change === "delete" ? known !== undefined : known !== record) this.#wantReadBack();
-  }
-
-  #wantReadBack(): void {
-    this.#isReadBackWanted = true;
-    this.#wake.call();
+    if (change === "delete" ? known !== undefined : known !== record) this.look();
   }
 }

@@ -48,11 +48,6 @@ interface Peer {
   direct: Promise<ConnectedUdpSocket | undefined> | undefined;
 }
 
-/** Probes are looked at at whole multiples of the grain: a batched socket then wakes the process at the same moments. */
-function nextMultiple(atMs: number, ofMs: number): number {
-  return Math.ceil(atMs / ofMs) * ofMs;
-}
-
 /** The agents' own conversation: probes, news and requests over one socket on the server's own address. */
 export function startLink(options: LinkOptions): AgentLink {
   return new AgentLink(options);
@@ -320,10 +315,9 @@ export class AgentLink {
   #schedule(): void {
     const nowMs = this.#options.clock.monotonicMs();
     const lookMs = this.#timing?.lookMs ?? 0;
-    const atMs = Math.min(
-      nextMultiple(Math.max(this.#reachability.nextDueMs(), nowMs + lookMs / 2), lookMs),
-      Math.max(this.#sender.nextDueMs(), nowMs + NEWS_GRAIN_MS),
-    );
+    // Probes are looked at at whole multiples of `lookMs`: a batched socket then wakes the process at the same moments.
+    const probesAtMs = Math.ceil(Math.max(this.#reachability.nextDueMs(), nowMs + lookMs / 2) / lookMs) * lookMs;
+    const atMs = Math.min(probesAtMs, Math.max(this.#sender.nextDueMs(), nowMs + NEWS_GRAIN_MS));
     if (atMs === Number.POSITIVE_INFINITY || this.#stop.signal.aborted) return;
     if (this.#timerAtMs <= atMs) return;
     clearTimeout(this.#timer);

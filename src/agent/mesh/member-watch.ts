@@ -39,7 +39,6 @@ export interface MemberWatchOptions {
   readonly onChange: (members: readonly Member[]) => void;
   /** everything is looked at again after this long without a reason */
   readonly lookMs?: number;
-  readonly retryMs?: readonly [number, number];
 }
 
 /**
@@ -60,7 +59,6 @@ const MAX_PAUSE_MS = 5_000;
 const PAUSE_SHARE = 4;
 
 const LOOK_MS = 60_000;
-const RETRY_MS = [100, 5_000] as const;
 
 const UPSERT =
   "INSERT INTO servers (id, record, sig) VALUES (?, ?, ?) " +
@@ -123,7 +121,7 @@ export class MemberWatch {
 
   async #work(): Promise<void> {
     const { clock, log, lookMs = LOOK_MS } = this.#options;
-    const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    const backoff = new Backoff();
     while (!this.#stop.signal.aborted) {
       try {
         const startMs = clock.monotonicMs();
@@ -260,7 +258,7 @@ export class MemberWatch {
   async #subscribe(): Promise<void> {
     const { store, clock } = this.#options;
     const signal = this.#stop.signal;
-    const backoff = new Backoff(...(this.#options.retryMs ?? RETRY_MS));
+    const backoff = new Backoff();
     while (!signal.aborted) {
       let close = (): void => undefined;
       try {

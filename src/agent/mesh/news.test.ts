@@ -51,7 +51,7 @@ describe("saying", () => {
     const times: number[] = [];
     for (let nowMs = 0; nowMs < 10_000; nowMs += 10) if (sender.tick(nowMs).length > 0) times.push(nowMs);
     expect(times).toEqual([20, 70]);
-    expect(sender.unacknowledged).toBe(0);
+    expect(sender.nextDueMs()).toBe(Number.POSITIVE_INFINITY);
   });
 
   test("is not repeated early while much is being said", () => {

@@ -71,11 +71,6 @@ export class NewsSender {
     this.#message = Math.floor(random() * 0xffff_ffff);
   }
 
-  /** How many datagrams wait for their acknowledgement. */
-  get unacknowledged(): number {
-    return this.#waiting.size;
-  }
-
   /** Datagrams for each peer; a round trip that is not known counts as long. */
   say(
     rows: Rows,

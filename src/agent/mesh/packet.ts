@@ -1,3 +1,5 @@
+import { parseJson } from "../../model/json.ts";
+
 /**
  * What agents say to each other in datagrams on port 31281. Nothing in them names a path, a statement or a program, and
  * nothing says who sent it: that is decided by the source address alone, which WireGuard vouches for.
@@ -133,12 +135,7 @@ function decodeProbe(type: "ping" | "pong", data: Buffer): Probe | undefined {
 
 function decodeNews(data: Buffer): News | undefined {
   if (data.length < HEAD_BYTES + 4) return undefined;
-  let json: unknown;
-  try {
-    json = JSON.parse(data.toString("utf8", HEAD_BYTES + 4));
-  } catch {
-    return undefined;
-  }
+  const json = parseJson(data.toString("utf8", HEAD_BYTES + 4));
   if (!Array.isArray(json) || json.length > MAX_NEWS_ROWS || !json.every((row) => isRow(row))) return undefined;
   return { type: "news", message: data.readUInt32BE(4), rows: json.map(([n, record]) => [n, record] as const) };
 }

@@ -194,26 +194,18 @@ export class Reachability {
 
   report(nowMs: number): readonly PeerReport[] {
     const hidden = new Set(this.hidden(nowMs));
-    const apart = [...this.#apart].map((id) => ({
-      id,
-      isHeard: false,
-      counts: false,
-      isAgentDown: false,
-      isReady: false,
-      isApart: true,
-      roundTripMs: null,
-      lossPercent: null,
-    }));
-    const peers = [...this.#peers].map(([id, peer]) => ({
-      id,
-      isHeard: peer.isHeard,
-      counts: !hidden.has(id),
-      isAgentDown: peer.isAgentDown,
-      isReady: peer.isReady,
-      isApart: false,
-      roundTripMs: peer.roundTripMs ?? null,
-      lossPercent: peer.lossPercent,
-    }));
-    return [...peers, ...apart].toSorted((a, b) => (a.id < b.id ? -1 : 1));
+    return [...this.#peers.keys(), ...this.#apart].toSorted().map((id) => {
+      const peer = this.#peers.get(id);
+      return {
+        id,
+        isHeard: peer?.isHeard ?? false,
+        counts: !hidden.has(id),
+        isAgentDown: peer?.isAgentDown ?? false,
+        isReady: peer?.isReady ?? false,
+        isApart: peer === undefined,
+        roundTripMs: peer?.roundTripMs ?? null,
+        lossPercent: peer?.lossPercent ?? null,
+      };
+    });
   }
 }

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { dirname } from "node:path";
+import { parseJson } from "../../model/json.ts";
 import type { Secret } from "../../model/secret.ts";
 import { sendRequest, type StoreAnswer } from "../../store/http-request.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
@@ -168,12 +169,7 @@ async function readAllowed(request: IncomingMessage): Promise<string | undefined
     if (bytes > MAX_BODY_BYTES) return undefined;
     chunks.push(chunk);
   }
-  let json: unknown;
-  try {
-    json = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-  } catch {
-    return undefined;
-  }
+  const json = parseJson(Buffer.concat(chunks).toString("utf8"));
   return typeof json === "string" && ALLOWED.has(json) ? json : undefined;
 }
 

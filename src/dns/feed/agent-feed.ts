@@ -11,8 +11,6 @@ export interface AgentFeedOptions {
   readonly onLine: (line: Exclude<AgentLine, { type: "tick" }>) => void;
   /** Called when the agent has fallen silent, or speaks again (before its first line). */
   readonly onSilent: (isSilent: boolean) => void;
-  readonly silenceMs?: number;
-  readonly retryMs?: number;
 }
 
 /** The agent says something every second. */
@@ -53,13 +51,13 @@ class AgentFeed {
   }
 
   async #run(): Promise<void> {
-    const { clock, retryMs = RETRY_MS } = this.#options;
+    const { clock } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await this.#listen().catch(() => undefined);
       clearTimeout(this.#silence);
       this.#say(true);
-      if (!signal.aborted) await clock.sleep(retryMs, signal).catch(() => undefined);
+      if (!signal.aborted) await clock.sleep(RETRY_MS, signal).catch(() => undefined);
     }
   }
 
@@ -82,7 +80,7 @@ class AgentFeed {
 
   #heard(): void {
     clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => this.#socket?.destroy(), this.#options.silenceMs ?? SILENCE_MS);
+    this.#silence = setTimeout(() => this.#socket?.destroy(), SILENCE_MS);
   }
 
   #say(isSilent: boolean): void {

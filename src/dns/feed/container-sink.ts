@@ -55,10 +55,6 @@ export class ContainerSink implements RowSink<Place> {
     this.#options.onChange();
   }
 
-  isSame(a: Place, b: Place): boolean {
-    return a === b;
-  }
-
   #factsOf(serverId: unknown, n: unknown, record: unknown): ContainerFacts | undefined {
     const facts = typeof record === "string" ? readFacts(record) : undefined;
     if (facts === undefined && record !== "") this.#options.onUnreadable(String(serverId), Number(n));

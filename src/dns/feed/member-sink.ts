@@ -48,10 +48,6 @@ export class MemberSink implements RowSink<string> {
     this.#tell();
   }
 
-  isSame(a: string, b: string): boolean {
-    return a === b;
-  }
-
   #tell(): void {
     const bySubnet = new Map<number, ZoneServer>();
     for (const member of this.#members.values()) {

@@ -9,7 +9,7 @@ import {
 } from "../../store/store.ts";
 import type { Clock } from "../../system/host.ts";
 
-/** What takes the rows of one subscription. */
+/** What takes the rows of one subscription. A place is a number or a text: the key of a row in the store. */
 export interface RowSink<Place> {
   /** A new subscription has begun: rows of its snapshot follow, apart from what is known. */
   begin(): void;
@@ -21,8 +21,6 @@ export interface RowSink<Place> {
   set(values: Row): Place | undefined;
   /** The row at this place is gone. */
   remove(place: Place): void;
-  /** Whether both are one place: a late removal must not touch another row's. */
-  isSame(a: Place, b: Place): boolean;
 }
 
 export interface StoreFeedOptions<Place> {
@@ -34,10 +32,9 @@ export interface StoreFeedOptions<Place> {
   readonly onConnected: (isConnected: boolean, why: string) => void;
   /** how often the subscription is compared with the store; undefined: somebody else does that */
   readonly probeMs?: number;
-  /** first and longest wait before subscribing again */
-  readonly retryMs?: readonly [number, number];
 }
 
+/** The first and the longest wait before it subscribes again. */
 const RETRY_MS = [100, 5_000] as const;
 
 /** A subscription that was whole for this long is followed by the next one at once. */
@@ -73,9 +70,9 @@ class StoreFeed<Place> {
   }
 
   async #run(): Promise<void> {
-    const { clock, onConnected, retryMs = RETRY_MS } = this.#options;
+    const { clock, onConnected } = this.#options;
     const { signal } = this.#stop;
-    let waitMs = retryMs[0];
+    let waitMs: number = RETRY_MS[0];
     while (!signal.aborted) {
       let why = "the stream ended";
       const startMs = clock.monotonicMs();
@@ -87,10 +84,10 @@ class StoreFeed<Place> {
       if (signal.aborted) return;
       onConnected(false, why);
       // A subscription that lasted is followed at once. Those that keep ending early must not cost a snapshot each time.
-      if (this.#told.isWhole && clock.monotonicMs() - startMs >= GOOD_MS) waitMs = retryMs[0];
+      if (this.#told.isWhole && clock.monotonicMs() - startMs >= GOOD_MS) waitMs = RETRY_MS[0];
       // Half of the wait is random: many servers must not come back at the same moment.
       await clock.sleep(waitMs / 2 + (Math.random() * waitMs) / 2, signal).catch(() => undefined);
-      waitMs = Math.min(retryMs[1], waitMs * 2);
+      waitMs = Math.min(RETRY_MS[1], waitMs * 2);
     }
   }
 
@@ -157,7 +154,7 @@ class StoreFeed<Place> {
     }
     this.#digest(event.rowId, event.values);
     const place = sink.set(event.values);
-    if (before !== undefined && (place === undefined || !sink.isSame(before, place))) sink.remove(before);
+    if (before !== undefined && before !== place) sink.remove(before);
     this.#keep(event.rowId, place);
   }
 

@@ -66,7 +66,7 @@ export const traceAnswerSchema = z.object({
   resolvers: z.array(z.string()),
 });
 
-export const containerAnswerSchema = z.object({
+const containerAnswerSchema = z.object({
   type: z.literal("container"),
   view: viewSchema,
   rows: z.array(tracedRowSchema),
@@ -85,5 +85,4 @@ export const controlAnswerSchema = z.discriminatedUnion("type", [
 export type NamesAnswer = z.infer<typeof namesAnswerSchema>;
 export type StatusAnswer = z.infer<typeof statusAnswerSchema>;
 export type TraceAnswer = z.infer<typeof traceAnswerSchema>;
-export type ContainerAnswer = z.infer<typeof containerAnswerSchema>;
 export type ControlAnswer = z.infer<typeof controlAnswerSchema>;

@@ -1,7 +1,7 @@
 import { ipv4FromNumber } from "../../model/address.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
 import type { ListedName, ListedRecord, Shadow } from "../../model/node/dns.ts";
-import { NONE } from "../zone/name-claims.ts";
+import { compareText, NONE } from "../zone/name-claims.ts";
 import type { Omission, Zone } from "../zone/zone.ts";
 
 /** Names listed between two turns of others; takes some milliseconds. */
@@ -104,8 +104,4 @@ export function whyLeftOut(zone: Zone, row: number, omission: Omission): string 
     case "too many":
       return "the answer has as many places as it may";
   }
-}
-
-export function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

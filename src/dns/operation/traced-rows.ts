@@ -1,10 +1,10 @@
 import { ipv4FromNumber } from "../../model/address.ts";
 import type { TracedRow } from "../../model/dns-trace.ts";
 import { SERVICE_DOMAIN } from "../../model/names.ts";
-import { NONE } from "../zone/name-claims.ts";
+import { compareText, NONE } from "../zone/name-claims.ts";
 import { placesOf, type Owner } from "../zone/owners.ts";
 import type { Omission, Recorder, Zone } from "../zone/zone.ts";
-import { compareText, describeClaim, whyLeftOut, whyShadowed } from "./name-listing.ts";
+import { describeClaim, whyLeftOut, whyShadowed } from "./name-listing.ts";
 
 /** The rows that a trace is about, and what the zone and the answer have decided of each. */
 export class TracedRows {
@@ -24,15 +24,12 @@ export class TracedRows {
     this.#rows = [];
     for (const owner of zone.owners.all()) {
       for (const n of placesOf(owner)) {
-        const [stored, news] = [owner.rows.get(n) ?? NONE, owner.news.get(n)?.row ?? NONE];
-        const known = (
-          [
-            [stored, "store"],
-            [news, "news"],
-          ] as const
-        ).filter(([row]) => row !== NONE && isWanted(row));
+        const places = { store: owner.rows.get(n) ?? NONE, news: owner.news.get(n)?.row ?? NONE };
+        const known = (["store", "news"] as const).filter(
+          (source) => places[source] !== NONE && isWanted(places[source]),
+        );
         if (known.length === 0) continue;
-        for (const [row, source] of known) this.#rows.push({ owner, n, row, source });
+        for (const source of known) this.#rows.push({ owner, n, row: places[source], source });
         const counting = zone.counting(owner, n, this.record);
         if (counting !== NONE) this.#counting.push(counting);
       }

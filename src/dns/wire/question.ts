@@ -36,18 +36,8 @@ export class Question {
   /** Another one that says the same, to be kept while this one reads others. */
   copy(): Question {
     const copy = new Question(this.seed);
-    copy.flags = this.flags;
-    copy.type = this.type;
-    copy.nameBytes = this.nameBytes;
-    copy.labels = this.labels;
-    copy.topLabelAt = this.topLabelAt;
-    copy.hash = this.hash;
-    copy.end = this.end;
-    copy.hasOpt = this.hasOpt;
-    copy.udpPayloadBytes = this.udpPayloadBytes;
-    copy.isDnssecOk = this.isDnssecOk;
-    new Uint8Array(copy.name.buffer).set(new Uint8Array(this.name.buffer));
-    return copy;
+    copy.nameWords.set(this.nameWords);
+    return Object.assign(copy, this, { name: copy.name, nameWords: copy.nameWords });
   }
 
   /** A copy of the lower-cased name. */
