@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { JijiError } from "../model/errors.ts";
+import { JijiError, messageOf } from "../model/errors.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { ProgramMissing, type Host, type ProgramResult, type RunOptions } from "../system/host.ts";
 
@@ -23,7 +23,7 @@ export async function lookIfInstalled(host: Host, argv: Argv, options?: RunOptio
       : unknown(`${argv.join(" ")} failed (exit ${result.code}): ${lastLine(result)}`);
   } catch (error) {
     if (error instanceof ProgramMissing) return ABSENT;
-    return unknown(error instanceof Error ? error.message : String(error));
+    return unknown(messageOf(error));
   }
 }
 
@@ -66,7 +66,7 @@ export async function runChecked(
   try {
     result = await host.programs.run(argv, options);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     const hint =
       error instanceof ProgramMissing ? `install ${error.program}, then run the command again` : options.hint;
     throw new JijiError("remote", message, { hint, cause: error });

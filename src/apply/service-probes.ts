@@ -1,3 +1,4 @@
+import { messageOf } from "../model/errors.ts";
 import { serverAddress } from "../model/cluster.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
 import { PATHS } from "../model/paths.ts";
@@ -69,7 +70,7 @@ async function askStore(host: Host, spec: NodeSpec): Promise<string | undefined>
     await client.query({ sql: "SELECT 1 FROM containers LIMIT 1" }, { signal: AbortSignal.timeout(ATTEMPT_MS) });
     return undefined;
   } catch (error) {
-    return `the store does not answer: ${error instanceof Error ? error.message : String(error)}`;
+    return `the store does not answer: ${messageOf(error)}`;
   } finally {
     client.close();
   }

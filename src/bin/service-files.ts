@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { JijiError } from "../model/errors.ts";
+import { JijiError, messageOf } from "../model/errors.ts";
 import { Secret } from "../model/secret.ts";
 
 /** Loads a service's settings file. Throws a {@link JijiError} that names the file and each wrong key. */
@@ -10,7 +10,7 @@ export function loadSettings<Schema extends z.ZodType>(path: string, schema: Sch
   try {
     json = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
-    throw new JijiError("config", `${path}: ${error instanceof Error ? error.message : String(error)}`, { hint });
+    throw new JijiError("config", `${path}: ${messageOf(error)}`, { hint });
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -23,7 +23,7 @@ export function loadTokenFile(path: string): Secret {
   try {
     text = readFileSync(path, "utf8").trim();
   } catch (error) {
-    throw new JijiError("config", `${path}: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new JijiError("config", `${path}: ${messageOf(error)}`, {
       hint: "the file holds the store's bearer token; on a server, jiji network setup makes it",
     });
   }

@@ -1,5 +1,5 @@
 import { createColors } from "picocolors";
-import { JijiError } from "../model/errors.ts";
+import { JijiError, messageOf } from "../model/errors.ts";
 import type { TextSink } from "./context.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 
@@ -98,7 +98,7 @@ export function asJijiError(error: unknown, server?: string): JijiError {
     if (error.server !== undefined || server === undefined) return error;
     return new JijiError(error.kind, error.message, { server, hint: error.hint, cause: error });
   }
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return new JijiError("remote", `this is a bug of jiji: ${message}`, {
     server,
     hint: error instanceof Error ? (error.stack?.split("\n").slice(1, 4).join(" ").replaceAll(/\s+/g, " ") ?? "") : "",

@@ -1,4 +1,5 @@
 import { isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node } from "yaml";
+import { messageOf } from "../model/errors.ts";
 import type { ConfigProblem, Position } from "./problem.ts";
 
 export type Path = readonly PropertyKey[];
@@ -31,7 +32,7 @@ export function parseYaml(
   try {
     value = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    const message = `not valid YAML: ${error instanceof Error ? error.message : String(error)}`;
+    const message = `not valid YAML: ${messageOf(error)}`;
     return { ok: false, problems: [{ at: { line: 1, column: 1 }, message }] };
   }
   return {

@@ -19,9 +19,9 @@ export interface DnsServerPorts {
   /** this process's environment (LISTEN_FDS, NOTIFY_SOCKET) and id */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
-  /** Called when starting is over, after a snapshot, and every few seconds: what only the past has needed may be given back. */
+  /** Gives back memory that is not needed any more. Called after a snapshot and every few seconds. */
   readonly releaseMemory?: () => void;
-  /** of this process: those that read packets keep the priority that it has, once there is a table to answer from */
+  /** this process's threads. Once there is a table, only those that read packets keep the process's priority */
   readonly threads?: Threads;
 }
 
@@ -35,7 +35,7 @@ export async function startDnsServer(settings: DnsSettings, ports: DnsServerPort
   return server;
 }
 
-/** What it listens on, what it answers from, what looks after it, and how these three tell each other. */
+/** Joins its three parts: what it listens on, what it answers from, and what looks after it. */
 export class DnsServer {
   readonly #ports: DnsServerPorts;
   readonly #log: ProblemLog;

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { parseIpv4 } from "./address.ts";
+import { parseJson } from "./json.ts";
 import { parseDnsLabel } from "./names.ts";
 import { branded } from "./schema.ts";
 
@@ -52,9 +53,5 @@ export function encodeContainerRecord(record: ContainerRecord): string {
  */
 export function parseContainerRecord(text: string): ContainerRecord | undefined {
   if (text === "" || text.length > 16_384) return undefined;
-  try {
-    return schema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  return parseJson(text, schema);
 }

@@ -38,3 +38,8 @@ export class JijiError extends Error {
     this.hint = details.hint;
   }
 }
+
+/** What was thrown, in words: an error's message, or anything else as text. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseJson } from "./json.ts";
 import { parseServerId } from "./keys.ts";
 import { branded } from "./schema.ts";
 import { signedServerRecordSchema } from "./server-record.ts";
@@ -37,11 +38,7 @@ export const EMPTY_MEMBERS: MembersFile = { version: 1, members: [], removed: []
 
 /** Reads members.json; undefined when it is malformed. Signatures are not verified here. */
 export function parseMembersFile(text: string): MembersFile | undefined {
-  try {
-    return membersFileSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  return parseJson(text, membersFileSchema);
 }
 
 /** The text of members.json, in a fixed order, so that equal content is equal text. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { parseEndpoint } from "./address.ts";
 import { capacity, parseClusterCidr, subnetNumberSchema } from "./cluster.ts";
+import { parseJson } from "./json.ts";
 import { parseSha256 } from "./keys.ts";
 import { parseDnsLabel } from "./names.ts";
 import { branded, list } from "./schema.ts";
@@ -69,11 +70,7 @@ export type StoreChoice = NodeSpec["store"];
 
 /** Reads spec.json; undefined when it is malformed. */
 export function parseNodeSpecFile(text: string): NodeSpec | undefined {
-  try {
-    return nodeSpecSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  return parseJson(text, nodeSpecSchema);
 }
 
 /** The text of spec.json. A parsed value has the schema's order, so equal specs are equal texts. */

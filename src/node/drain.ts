@@ -1,6 +1,6 @@
 import { askAgent } from "../system/agent-client.ts";
 import type { AgentAnswer, AgentRequest } from "../model/agent-control.ts";
-import { JijiError } from "../model/errors.ts";
+import { JijiError, messageOf } from "../model/errors.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import { PATHS } from "../model/paths.ts";
 import type { Call } from "./call.ts";
@@ -26,7 +26,7 @@ async function asked(ask: AskAgent, request: AgentRequest): Promise<AgentAnswer>
   try {
     return await ask(request);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new JijiError("remote", `its agent could not be asked: ${why}`, {
       hint: "systemctl status jiji-agent on that server",
       cause,

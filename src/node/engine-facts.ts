@@ -1,3 +1,4 @@
+import { messageOf } from "../model/errors.ts";
 import type { EngineFacts, NodeFacts } from "../model/node/observe.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { ProgramMissing, type Host, type ProgramResult } from "../system/host.ts";
@@ -38,7 +39,7 @@ async function ask(host: Host, argv: readonly [string, ...string[]]): Promise<Re
   try {
     return found(await host.programs.run(argv, { timeoutMs: TIMEOUT_MS }));
   } catch (error) {
-    return error instanceof ProgramMissing ? ABSENT : unknown(error instanceof Error ? error.message : String(error));
+    return error instanceof ProgramMissing ? ABSENT : unknown(messageOf(error));
   }
 }
 

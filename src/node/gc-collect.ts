@@ -1,3 +1,4 @@
+import { messageOf } from "../model/errors.ts";
 import { askAgent } from "../system/agent-client.ts";
 import { loadIdentity } from "../apply/kinds/identity.ts";
 import { changeMembers, loadMembers } from "../apply/members-file.ts";
@@ -40,7 +41,7 @@ export async function runCollect(asked: CollectRequest, context: Context): Promi
     try {
       return await work();
     } catch (error) {
-      problems.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+      problems.push(`${what}: ${messageOf(error)}`);
       return null;
     }
   };

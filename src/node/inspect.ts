@@ -5,7 +5,7 @@ import type { Engine, EngineContainer } from "../engine/engine.ts";
 import { openEngine } from "../engine/open.ts";
 import { matchRank } from "../model/container-match.ts";
 import { parseContainerRecord, type ContainerRecord } from "../model/container-record.ts";
-import { JijiError } from "../model/errors.ts";
+import { JijiError, messageOf } from "../model/errors.ts";
 import type { DnsSide, EngineSide, InspectAnswer, PublishedView, RowSide } from "../model/node/inspect.ts";
 import type { CheckedRequestOf } from "../model/node/subcommands.ts";
 import type { NodeSpec } from "../model/node-spec.ts";
@@ -186,7 +186,7 @@ async function lookInStore(
     }
     return found(sides);
   } catch (error) {
-    return unknown(error instanceof Error ? error.message : String(error));
+    return unknown(messageOf(error));
   } finally {
     client?.close();
   }
@@ -202,6 +202,6 @@ async function lookInDns(
     const { source, rows } = await sources.dns(text);
     return found({ source, rows: chosenRows(rows, members) });
   } catch (error) {
-    return unknown(error instanceof Error ? error.message : String(error));
+    return unknown(messageOf(error));
   }
 }

@@ -1,3 +1,4 @@
+import { messageOf } from "../model/errors.ts";
 import { loadIdentity } from "../apply/kinds/identity.ts";
 import { ManifestFile } from "../apply/manifest-file.ts";
 import { loadMembers } from "../apply/members-file.ts";
@@ -108,7 +109,7 @@ async function firstMatch(host: Host, argv: readonly [string, ...string[]], patt
     const match = pattern.exec(stdout)?.[1];
     return match === undefined ? unknown(`${argv.join(" ")} gave no version (exit ${code})`) : found(match);
   } catch (error) {
-    return error instanceof ProgramMissing ? ABSENT : unknown(error instanceof Error ? error.message : String(error));
+    return error instanceof ProgramMissing ? ABSENT : unknown(messageOf(error));
   }
 }
 

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { JijiError } from "../model/errors.ts";
+import { JijiError, messageOf } from "../model/errors.ts";
 import type { Failure } from "../model/node/failure.ts";
 import { SUBCOMMANDS, type Subcommand } from "../model/node/subcommands.ts";
 import type { Host } from "../system/host.ts";
@@ -73,7 +73,7 @@ export async function runNode<Name extends Subcommand>(
 
 /** The line that tells the other side of an error. */
 export function failureOf(error: unknown): Failure {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const hint = error instanceof JijiError ? error.hint : undefined;
   return { type: "failed", message, ...(hint === undefined ? {} : { hint }) };
 }

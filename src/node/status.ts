@@ -1,3 +1,4 @@
+import { messageOf } from "../model/errors.ts";
 import { canFilterFrames, observeTables } from "../apply/firewall-live.ts";
 import { observeTunnel } from "../apply/wireguard-tunnel.ts";
 import { loadIdentity } from "../apply/kinds/identity.ts";
@@ -154,7 +155,7 @@ async function readStore(host: Host, spec: NodeSpec): Promise<NodeStatus["store"
     const sizeBytes = file.state === "found" ? file.value.sizeBytes : null;
     return found({ kind: spec.store.kind, rows: Number(rows[0]?.[0] ?? 0), sizeBytes });
   } catch (error) {
-    return unknown(error instanceof Error ? error.message : String(error));
+    return unknown(messageOf(error));
   } finally {
     client?.close();
   }

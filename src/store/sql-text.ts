@@ -1,3 +1,5 @@
+import { messageOf } from "../model/errors.ts";
+
 /**
  * The words of a SQL text, cut as SQLite's tokenizer cuts them. It serves only to tell one statement from several, a
  * reading one from others, and where a SELECT's parts begin; what a statement means is left to SQLite.
@@ -46,12 +48,7 @@ export class SqlRefused extends Error {
 
 /** What SQLite has thrown, as a refusal; a refusal as it is. */
 export function refusedBy(error: unknown, early = true): SqlRefused {
-  return error instanceof SqlRefused ? error : new SqlRefused(wordsOf(error), early);
-}
-
-/** What an error of SQLite says, for people. */
-export function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof SqlRefused ? error : new SqlRefused(messageOf(error), early);
 }
 
 /**

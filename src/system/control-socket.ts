@@ -2,6 +2,7 @@ import { chmod, mkdir, rm } from "node:fs/promises";
 import { createConnection, createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
 import type { z } from "zod";
+import { messageOf } from "../model/errors.ts";
 import { splitLines } from "./line-split.ts";
 
 const MAX_REQUEST_BYTES = 64 * 1024;
@@ -80,7 +81,7 @@ async function answerTo<Request, Answer>(
   try {
     return await options.answer(request.data);
   } catch (error) {
-    return options.refuse((error instanceof Error ? error.message : String(error)).slice(0, 1000));
+    return options.refuse(messageOf(error).slice(0, 1000));
   }
 }
 

@@ -1,3 +1,4 @@
+import { messageOf } from "../model/errors.ts";
 import { DatagramBatch } from "./datagram-batch.ts";
 import { bindDatagram, boundAddress, closeDescriptor, DatagramSender, MSG_WAITFORONE, waitAtMost } from "./libc.ts";
 
@@ -25,7 +26,7 @@ export function checkDatagramCalls(): string | undefined {
     waitAtMost(sender, 1000);
     return compare(receiver, sender);
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   } finally {
     for (const descriptor of [receiver, sender]) if (descriptor !== undefined) closeDescriptor(descriptor);
   }

@@ -15,7 +15,7 @@ import {
   type FileHandle,
 } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { JijiError } from "../model/errors.ts";
+import { JijiError, messageOf } from "../model/errors.ts";
 import { ABSENT, found, unknown, type Reading } from "../model/reading.ts";
 import { waitForLock } from "./flock.ts";
 import type { FileOwner, Files, FileStat } from "./host.ts";
@@ -64,7 +64,7 @@ async function reading<T>(path: string, look: () => Promise<T>): Promise<Reading
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") return ABSENT;
-    return unknown(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    return unknown(`${path}: ${messageOf(error)}`);
   }
 }
 

@@ -1,3 +1,4 @@
+import { messageOf } from "../../model/errors.ts";
 import type { Engine, EngineContainer, EngineEvent } from "../../engine/engine.ts";
 import type { Clock, Log } from "../../system/host.ts";
 import { Backoff, Wake } from "../wake.ts";
@@ -101,7 +102,7 @@ export class EngineWatch {
           this.#take(event);
         }
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
+        const why = messageOf(error);
         if (!isBroken) log.warn(`${engine.kind}: events broke off (${why}); rows stay as they are`);
         isBroken = true;
       }

@@ -1,3 +1,4 @@
+import { messageOf } from "../../model/errors.ts";
 import type { ServerId } from "../../model/keys.ts";
 import { nextRev } from "../../model/revision.ts";
 import type { StoreClient } from "../../store/store.ts";
@@ -135,7 +136,7 @@ export class RowWriter {
         if (signal.aborted) return;
         this.#isReadBackWanted = true;
         this.#settle(false);
-        const why = error instanceof Error ? error.message : String(error);
+        const why = messageOf(error);
         if (!this.#isStoreAway) log.warn(`store: ${why}; trying again`);
         this.#isStoreAway = true;
         await clock.sleep(backoff.nextMs(), signal).catch(() => undefined);

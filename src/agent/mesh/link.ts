@@ -1,3 +1,4 @@
+import { messageOf } from "../../model/errors.ts";
 import { serverAddress, type ClusterCidr, type SubnetNumber } from "../../model/cluster.ts";
 import { PORTS } from "../../model/ports.ts";
 import type { Member } from "../../model/server-record.ts";
@@ -105,7 +106,7 @@ export class AgentLink {
         if (hasComplained) log.info(`link: listening on ${address}:${PORTS.agent}`);
         return;
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
+        const why = messageOf(error);
         if (!hasComplained) log.info(`link: ${address}:${PORTS.agent} is not there yet (${why}); trying again`);
         hasComplained = true;
       }

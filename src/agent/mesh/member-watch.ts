@@ -1,4 +1,5 @@
 import type { KeyObject } from "node:crypto";
+import { messageOf } from "../../model/errors.ts";
 import { changeMembers, loadMembers } from "../../apply/members-file.ts";
 import type { ClusterCidr } from "../../model/cluster.ts";
 import type { Identity } from "../../model/identity.ts";
@@ -133,7 +134,7 @@ export class MemberWatch {
         const isCalm = !(await this.#wake.sleep(clock, lookMs, this.#stop.signal));
         if (isCalm && this.#stored?.hasRoom === true) this.#unsubscribe?.();
       } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
+        const why = messageOf(error);
         if (this.#stop.signal.aborted) return;
         if (this.#complaint !== why) log.warn(`members: ${why}; trying again`);
         this.#complaint = why;

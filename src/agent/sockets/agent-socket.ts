@@ -24,17 +24,24 @@ const MAX_READERS = 64;
  * first state is known.
  */
 export async function startAgentSocket(options: AgentSocketOptions): Promise<AgentSocket> {
-  const { path, files, group } = options;
-  await files.makeFolder(dirname(path), { mode: 0o750, group });
-  await files.remove(path);
   const server = createServer();
   const agentSocket = new AgentSocket(server, options.tickMs ?? TICK_MS);
+  await listenForGroup(server, options);
+  return agentSocket;
+}
+
+/** Listens on the socket, whose folder is made. Only root and the group may connect. */
+export async function listenForGroup(
+  server: Server,
+  { path, files, group }: Pick<AgentSocketOptions, "path" | "files" | "group">,
+): Promise<void> {
+  await files.makeFolder(dirname(path), { mode: 0o750, group });
+  await files.remove(path);
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(path, resolve);
+    server.listen({ path }, resolve);
   });
   await files.setOwner(path, { mode: 0o660, group });
-  return agentSocket;
 }
 
 export class AgentSocket {

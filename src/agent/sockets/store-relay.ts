@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { dirname } from "node:path";
+import { messageOf } from "../../model/errors.ts";
 import { parseJson } from "../../model/json.ts";
 import type { Secret } from "../../model/secret.ts";
 import { sendRequest, type StoreAnswer } from "../../store/http-request.ts";
@@ -9,6 +9,7 @@ import { noticeStall, type RowDigest } from "../../store/stall.ts";
 import { storeAddress, type StoreUrl } from "../../store/store-url.ts";
 import type { Clock, Files, Log } from "../../system/host.ts";
 import { splitLines } from "../../system/line-split.ts";
+import { listenForGroup } from "./agent-socket.ts";
 import { digestAnswer, RelayedRows } from "./relayed-rows.ts";
 
 export interface StoreRelayOptions {
@@ -47,20 +48,13 @@ const ALLOWED: ReadonlySet<string> = new Set(Object.values(SUBSCRIPTIONS));
  * Rejects when the socket cannot be made; the store may be away.
  */
 export async function startStoreRelay(options: StoreRelayOptions): Promise<StoreRelay> {
-  const { path, files, group } = options;
-  await files.makeFolder(dirname(path), { mode: 0o750, group });
-  await files.remove(path);
   const relay = new Relay(options);
   const server = createServer((request, response) => {
     void relay.answer(request, response);
   });
   server.timeout = 0;
   server.on("connection", (socket) => relay.connected(socket));
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen({ path }, resolve);
-  });
-  await files.setOwner(path, { mode: 0o660, group });
+  await listenForGroup(server, options);
   return { close: () => relay.close(server) };
 }
 
@@ -88,7 +82,7 @@ class Relay {
     } catch (error) {
       // The store is away, or the client is. Before the head the client is told; after it the stream just ends.
       if (response.headersSent) response.end();
-      else refuse(response, 502, error instanceof Error ? error.message : String(error));
+      else refuse(response, 502, messageOf(error));
     }
   }
 

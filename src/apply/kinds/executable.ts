@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { JijiError } from "../../model/errors.ts";
+import { JijiError, messageOf } from "../../model/errors.ts";
 import { PATHS, stagedFile } from "../../model/paths.ts";
 import { ABSENT, found, unknown, type Reading } from "../../model/reading.ts";
 import {
@@ -45,7 +45,7 @@ async function versionOf(host: Host, path: string): Promise<Reading<string>> {
     const version = /(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1];
     return code === 0 && version !== undefined ? found(version) : unknown(`${path} --version: exit ${code}`);
   } catch (error) {
-    return unknown(`${path} --version: ${error instanceof Error ? error.message : String(error)}`);
+    return unknown(`${path} --version: ${messageOf(error)}`);
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { z } from "zod";
 import { ARCHITECTURES, parseArch, type Arch } from "../../model/architecture.ts";
-import { JijiError } from "../../model/errors.ts";
+import { JijiError, messageOf } from "../../model/errors.ts";
 import { parseSha256, sha256Of, type Sha256 } from "../../model/keys.ts";
 import { readLocalFile, writeLocalFile } from "../../system/local-files.ts";
 import { readTarEntry } from "./tar-entry.ts";
@@ -201,7 +201,7 @@ async function get(request: CorrosionRequest, url: string): Promise<Response> {
     if (response.ok) return response;
     why = `${response.status} ${response.statusText}`.trim();
   } catch (error) {
-    why = error instanceof Error ? error.message : String(error);
+    why = messageOf(error);
   }
   throw new JijiError("connection", `Corrosion could not be downloaded from ${url}: ${why}`, {
     hint: "try again, or give a file of your own with --corrosion-binary PATH",

@@ -1,3 +1,4 @@
+import { messageOf } from "../../model/errors.ts";
 import type { AgentLine, AgentStateLine } from "../../model/agent-protocol.ts";
 import type { DnsSettings } from "../../model/dns-settings.ts";
 import { parseServerId } from "../../model/keys.ts";
@@ -44,7 +45,8 @@ export class MeshState {
   #inStepMs: number | undefined;
   #resyncs = 0;
   #source: "store" | "saved" | "none" = "none";
-  #unreadable = 0;
+  /** records that could not be read since the start */
+  unreadable = 0;
   #isUnsaved = false;
   #savedMs = Number.NEGATIVE_INFINITY;
   #saving: Promise<void> | undefined;
@@ -65,19 +67,11 @@ export class MeshState {
     return this.#networks;
   }
 
-  get store(): {
-    readonly connected: boolean;
-    readonly ageSeconds: number | null;
-    readonly why: string;
-    readonly resyncs: number;
-  } {
+  get store(): { connected: boolean; ageSeconds: number | null; why: string; resyncs: number } {
     const nowMs = this.#options.clock.monotonicMs();
-    const age = this.#isConnected
-      ? 0
-      : this.#inStepMs === undefined
-        ? null
-        : Math.round((nowMs - this.#inStepMs) / 1000);
-    return { connected: this.#isConnected, ageSeconds: age, why: this.#whyNot, resyncs: this.#resyncs };
+    const inStepMs = this.#isConnected ? nowMs : this.#inStepMs;
+    const ageSeconds = inStepMs === undefined ? null : Math.round((nowMs - inStepMs) / 1000);
+    return { connected: this.#isConnected, ageSeconds, why: this.#whyNot, resyncs: this.#resyncs };
   }
 
   /** What the agent said last; null when none is configured. */
@@ -87,14 +81,9 @@ export class MeshState {
     return { silent: this.#isAgentSilent, ready, unreachable };
   }
 
-  /** Records that could not be read since the start. */
-  get unreadable(): number {
-    return this.#unreadable;
-  }
-
   /** A row of the store cannot be read, and is left out. */
   rowUnreadable(serverId: string, n: number): void {
-    this.#unreadable++;
+    this.unreadable++;
     this.#options.log.warn("row", `row ${n} of ${showText(serverId)} cannot be read and is left out`);
   }
 
@@ -201,7 +190,7 @@ export class MeshState {
       });
     } catch (error) {
       this.#isUnsaved = true;
-      log.warn("save", `the table could not be saved: ${error instanceof Error ? error.message : String(error)}`);
+      log.warn("save", `the table could not be saved: ${messageOf(error)}`);
     }
   }
 

@@ -1,3 +1,4 @@
+import { messageOf } from "../../model/errors.ts";
 import { SUBSCRIPTIONS } from "../../store/queries.ts";
 import { noticeStall, RowDigest } from "../../store/stall.ts";
 import {
@@ -37,7 +38,7 @@ export interface StoreFeedOptions<Place> {
 /** The first and the longest wait before it subscribes again. */
 const RETRY_MS = [100, 5_000] as const;
 
-/** A subscription that was whole for this long is followed by the next one at once. */
+/** After a subscription that was whole for this long, the next one waits no longer than at first. */
 const GOOD_MS = 5_000;
 
 /**
@@ -79,11 +80,11 @@ class StoreFeed<Place> {
       try {
         await this.#follow();
       } catch (error) {
-        why = error instanceof Error ? error.message : String(error);
+        why = messageOf(error);
       }
       if (signal.aborted) return;
       onConnected(false, why);
-      // A subscription that lasted is followed at once. Those that keep ending early must not cost a snapshot each time.
+      // Subscriptions that keep ending early must not cost a snapshot each time.
       if (this.#told.isWhole && clock.monotonicMs() - startMs >= GOOD_MS) waitMs = RETRY_MS[0];
       // Half of the wait is random: many servers must not come back at the same moment.
       await clock.sleep(waitMs / 2 + (Math.random() * waitMs) / 2, signal).catch(() => undefined);

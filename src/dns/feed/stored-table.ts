@@ -24,7 +24,8 @@ export interface StoredTableOptions {
 const nothing = (): void => undefined;
 
 /**
- * The table, with its zone, that a jiji-dns would have right after it started with this store, without news. Throws a {@link StoreError} when the store does not give its rows whole.
+ * The table, with its zone, that a jiji-dns would have right after it started with this store, without news. Throws a
+ * {@link StoreError} when the store does not give its rows whole.
  */
 export async function loadStoredTable(options: StoredTableOptions): Promise<ZoneTable> {
   const { store, clock, cluster, self, agent, ttlSeconds } = options;

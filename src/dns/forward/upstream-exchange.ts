@@ -1,5 +1,6 @@
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../model/errors.ts";
 import { splitHostPort, type Endpoint } from "../../model/address.ts";
 import { exchangeTcp } from "../../system/dns-client.ts";
 import {
@@ -180,7 +181,7 @@ export class UpstreamExchange {
       try {
         opened.socket.send(encodeUpstreamQuery(question, id, hasOpt));
       } catch (error) {
-        fail(error instanceof Error ? error.message : String(error));
+        fail(messageOf(error));
       }
     });
   }

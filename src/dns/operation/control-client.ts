@@ -1,4 +1,4 @@
-import { JijiError } from "../../model/errors.ts";
+import { JijiError, messageOf } from "../../model/errors.ts";
 import { askControlSocket } from "../../system/control-socket.ts";
 import { controlAnswerSchema, type ControlAnswer, type ControlRequest } from "./control-protocol.ts";
 
@@ -15,7 +15,7 @@ export async function askDns<Type extends ControlRequest["type"]>(
     if (answer.type === request.type) return answer as Extract<ControlAnswer, { type: Type }>;
     throw new Error(answer.type === "error" ? answer.message : "it answered something else");
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     const hint = "systemctl status jiji-dns";
     throw new JijiError("remote", `jiji-dns could not be asked at ${socketPath}: ${why}`, { hint, cause });
   }

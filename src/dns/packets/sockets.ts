@@ -1,9 +1,9 @@
 import { ipv4ToNumber, parseIpv4 } from "../../model/address.ts";
 import type { DnsSettings } from "../../model/dns-settings.ts";
-import { JijiError } from "../../model/errors.ts";
+import { JijiError, messageOf } from "../../model/errors.ts";
 import { datagramProblem } from "../../system/datagram-check.ts";
+import { boundAddress, kindOfDescriptor } from "../../system/libc.ts";
 import { startMainThreadLoop } from "./main-thread-loop.ts";
-import { inheritedSockets } from "./inherited-sockets.ts";
 import type { PacketLoop, PacketLoopOptions, Client } from "./packet-loop.ts";
 import type { ProblemLog } from "../telemetry/problem-log.ts";
 import { startTcpService, type TcpService } from "./tcp-service.ts";
@@ -38,7 +38,7 @@ export async function openSockets(listen: DnsSettings["listen"], options: Socket
   } catch (error) {
     await sockets.close();
     if (error instanceof JijiError) throw error;
-    throw new JijiError("conflict", `cannot listen: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new JijiError("conflict", `cannot listen: ${messageOf(error)}`, {
       hint: "see what holds the address with ss -lunpt, or choose another with --listen",
       cause: error,
     });
@@ -129,4 +129,36 @@ export class OpenSockets {
     this.services.push(await startTcpService({ socket, mayAsk, answer: answerTcp }));
     this.listening.push({ ...place, protocol: "tcp" });
   }
+}
+
+/** A socket that systemd has opened for this process. */
+interface InheritedSocket {
+  readonly descriptor: number;
+  readonly kind: "datagram" | "stream";
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The first one, SD_LISTEN_FDS_START (sd_listen_fds(3)). */
+const FIRST_DESCRIPTOR = 3;
+
+/** More than systemd would ever hand over. */
+const MAX_DESCRIPTORS = 64;
+
+/**
+ * The bound IPv4 sockets that were handed over by LISTEN_PID and LISTEN_FDS; empty when none were, or when they are for
+ * another process. Throws when one of them is anything else.
+ */
+function inheritedSockets(
+  environment: Readonly<Record<string, string | undefined>>,
+  pid: number,
+): readonly InheritedSocket[] {
+  const count = Number(environment["LISTEN_FDS"] ?? 0);
+  if (environment["LISTEN_PID"] !== String(pid) || !Number.isInteger(count) || count < 0) return [];
+  return Array.from({ length: Math.min(count, MAX_DESCRIPTORS) }, (_, index) => {
+    const descriptor = FIRST_DESCRIPTOR + index;
+    const kind = kindOfDescriptor(descriptor);
+    if (kind === "other") throw new Error(`inherited descriptor ${descriptor} is no bound socket`);
+    return { descriptor, kind, ...boundAddress(descriptor) };
+  });
 }

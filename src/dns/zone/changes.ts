@@ -9,31 +9,27 @@ export class Changes {
   readonly addresses = new Set<number>();
   /** whether the servers' own names are among them */
   servers = false;
-  #everything = false;
-
   /** Too much has changed to list: every name has to be looked at. */
-  get everything(): boolean {
-    return this.#everything;
-  }
+  everything = false;
 
   get isEmpty(): boolean {
-    return !this.servers && !this.#everything && this.labels.size === 0 && this.addresses.size === 0;
+    return !this.servers && !this.everything && this.labels.size === 0 && this.addresses.size === 0;
   }
 
   all(): void {
-    this.#everything = true;
+    this.everything = true;
     this.labels.clear();
     this.addresses.clear();
   }
 
   label(label: string): void {
-    if (this.#everything) return;
+    if (this.everything) return;
     this.labels.add(label);
     if (this.labels.size > MAX_TOUCHED) this.all();
   }
 
   address(distance: number): void {
-    if (this.#everything) return;
+    if (this.everything) return;
     this.addresses.add(distance);
     if (this.addresses.size > MAX_TOUCHED) this.all();
   }

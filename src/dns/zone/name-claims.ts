@@ -26,26 +26,18 @@ export class NameClaims {
   /** rows of one claim, chained: a chain for services, one for instances */
   #nextOfService = new Int32Array(64);
   #nextOfInstance = new Int32Array(64);
-  #labels = 0;
-  #claims = 0;
+  /** how many different labels there are */
+  labelCount = 0;
+  /** how many claims there are; more than labels where a label has several */
+  claimCount = 0;
 
   constructor(rows: ContainerRows) {
     this.#rows = rows;
   }
 
-  /** How many different labels there are. */
-  get labelCount(): number {
-    return this.#labels;
-  }
-
   /** All claims' numbers are below this. */
   get end(): number {
     return this.#numbers.end;
-  }
-
-  /** How many claims there are; more than labels where a label has several. */
-  get claimCount(): number {
-    return this.#claims;
   }
 
   /** All claims that win their label. The set may change during the walk; new claims may be left out. */
@@ -191,8 +183,8 @@ export class NameClaims {
     // A row releases its texts when it is removed, and the last row of a claim may go before the claim does.
     for (const text of [project, service, instance]) if (text !== NO_TEXT) texts.hold(texts.text(text));
     const hash = this.#labelHash(claim);
-    this.#claims++;
-    if (!this.#hasLabelOf(claim, hash)) this.#labels++;
+    this.claimCount++;
+    if (!this.#hasLabelOf(claim, hash)) this.labelCount++;
     this.#byParts.add(claim, hashParts(project, service, instance));
     this.#byLabel.add(claim, hash);
     return claim;
@@ -203,8 +195,8 @@ export class NameClaims {
     const hash = this.#byLabel.hashOf(claim);
     this.#byParts.remove(claim);
     this.#byLabel.remove(claim);
-    this.#claims--;
-    if (!this.#hasLabelOf(claim, hash)) this.#labels--;
+    this.claimCount--;
+    if (!this.#hasLabelOf(claim, hash)) this.labelCount--;
     for (const text of [this.#project[claim], this.#service[claim], this.#instance[claim]]) {
       if (text !== undefined && text !== NO_TEXT) texts.release(text);
     }

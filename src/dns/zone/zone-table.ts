@@ -55,7 +55,8 @@ export class ZoneTable {
   #building: Promise<void> | undefined;
   /** what changed while a new table was being written */
   #missed: Changes | undefined;
-  #tables = 0;
+  /** how many tables were written so far */
+  tables = 0;
 
   constructor(options: ZoneTableOptions) {
     this.#options = options;
@@ -85,11 +86,6 @@ export class ZoneTable {
       await this.#building;
       this.flush();
     } while (this.#building !== undefined || this.zone.turning !== undefined);
-  }
-
-  /** How many tables were written so far. */
-  get tables(): number {
-    return this.#tables;
   }
 
   /** Octets of records in the table. */
@@ -135,7 +131,7 @@ export class ZoneTable {
       this.#serial = Math.max(this.#serial + 1, Math.floor(this.#options.nowMs() / 1000));
       table.writer.setSerial(this.#serial);
       this.#table = table;
-      this.#tables++;
+      this.tables++;
       onTable(table.writer.buffer);
       return;
     }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { messageOf } from "../../model/errors.ts";
 import type { Clock } from "../../system/host.ts";
 import type { EmbeddedDatabase } from "./embedded-database.ts";
 import type { EmbeddedSubscriptions } from "./embedded-subscriptions.ts";
@@ -181,7 +182,7 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   try {
     return parseExactJson(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = messageOf(error);
     throw malformed(400, `Failed to parse the request body as JSON: ${why}`);
   }
 }

@@ -1,5 +1,6 @@
 import { Database, type SQLQueryBindings } from "bun:sqlite";
-import { isKeyword, parseOneStatement, refusedBy, SqlRefused, wordsOf } from "../sql-text.ts";
+import { messageOf } from "../../model/errors.ts";
+import { isKeyword, parseOneStatement, refusedBy, SqlRefused } from "../sql-text.ts";
 import { bindParameters, explain, isLooking, isPragma, requireReading } from "./statement-program.ts";
 import type { BoundValue, DecodedStatement } from "../wire.ts";
 
@@ -33,7 +34,7 @@ export class StoreFile {
     try {
       this.database = new Database(path, { readonly: true, safeIntegers: true });
     } catch (cause) {
-      throw new StoreFileAway(wordsOf(cause), { cause });
+      throw new StoreFileAway(messageOf(cause), { cause });
     }
     try {
       for (const setting of ["query_only = 1", "temp_store = MEMORY", "trusted_schema = 0", "busy_timeout = 5000"]) {
@@ -43,7 +44,7 @@ export class StoreFile {
       this.database.query("SELECT count(*) FROM sqlite_schema").values();
     } catch (cause) {
       this.database.close();
-      throw new StoreFileAway(wordsOf(cause), { cause });
+      throw new StoreFileAway(messageOf(cause), { cause });
     }
   }
 
