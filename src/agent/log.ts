@@ -3,7 +3,7 @@ import type { Log } from "../system/host.ts";
 
 const MAX_LINE_CHARS = 500;
 
-/** Makes one harmless line of a text that others may have written: what a terminal would act on is escaped, and it is cut. */
+/** Makes one harmless line of a text that others may have written: escapes what a terminal would act on, and cuts it. */
 export function escapeForLog(text: string): string {
   return showText(text.length > MAX_LINE_CHARS ? `${text.slice(0, MAX_LINE_CHARS)}…` : text);
 }

@@ -227,7 +227,7 @@ class RunningAgent {
 
   #publish(): void {
     const { view } = this.#engine;
-    // before the first whole list nothing is known, and least of all that something is gone
+    // Before the first whole list nothing is known, so nothing may count as gone.
     if (view.fullReads > 0) this.#writer.publish(this.#publisher.publications(view));
   }
 

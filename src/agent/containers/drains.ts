@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { EngineContainer } from "../../engine/engine.ts";
 import { parseJson } from "../../model/json.ts";
 
-/** A signal that ends most programs but is also used to ask for other things hides a container no longer than this. */
+/** A stop signal hides a container no longer than this: some programs take the same signal for something else. */
 const LONGEST_STOP_MS = 600_000;
 
 interface Drain {
@@ -15,8 +15,8 @@ interface Drain {
 const fileSchema = z.record(z.string(), z.string());
 
 /**
- * Containers that are about to stop, and so are not answered any more although they run: by command, or since the engine
- * has sent them their stop signal. A start of the container ends it.
+ * Containers that still run but are not answered any more, because they are about to stop: an operator has said so, or the
+ * engine has sent them their stop signal. The next start of a container ends its drain.
  */
 export class Drains {
   readonly #drains = new Map<string, Drain>();

@@ -43,12 +43,12 @@ export interface MemberWatchOptions {
 }
 
 /**
- * Rows of the store that are looked at: eight times what a cluster has numbers for. Any member can write more of them, and each
- * costs memory and a signature's check on every server.
+ * Rows of the store that are looked at: eight times what a cluster has numbers for. Any member can write more, and each
+ * costs every server memory and the check of a signature.
  */
 const MAX_ROWS = 2_048;
 
-/** Refusals that are named at once, and within a minute after that; of more there is only the number. */
+/** Refusals that the log names at once, and again in each minute. Of further ones it says only how many. */
 const MAX_REFUSALS = 20;
 
 /**
@@ -217,8 +217,8 @@ export class MemberWatch {
   }
 
   /**
-   * The file with this server's own record newer than its row in the store. A row that this server has signed and that is newer
-   * was written before members.json was put back to an older state: others hold to the larger rev.
+   * The file with this server's own record newer than its row in the store. When the row is newer, members.json was put back
+   * to an older state after the row was written; the others keep to the larger rev.
    */
   #outdoing(file: MembersFile, stored: SignedServerRecord | undefined): MembersFile {
     const { identity, privateKey, clock } = this.#options;

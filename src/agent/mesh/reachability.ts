@@ -42,7 +42,8 @@ export interface PeerReport {
  * Each pair has one exchange per half second (per second in a large mesh), started by the lower number. After a missed one
  * both sides ask again and again. A longer silence means unreachable, an answer means reachable. A refused port (the server
  * lives, its agent does not) keeps a reachable server reachable but restores none. A server that was lost twice within a
- * minute waits before it counts again. One whose agent has not looked at its engine since it booted never counts. Nothing here ever removes a member or writes a row.
+ * minute waits before it counts again. One whose agent has not looked at its engine since it booted never counts. Nothing
+ * here ever removes a member or writes a row.
  */
 export class Reachability {
   readonly #selfSubnet: number;

@@ -8,7 +8,7 @@ export interface AgentSocketOptions {
   readonly files: Files;
   /** the group that may connect */
   readonly group: string;
-  /** the longest time without a line: a longer silence means that the agent is gone */
+  /** a line is sent at least this often: a longer silence means that the agent is gone */
   readonly tickMs?: number;
 }
 

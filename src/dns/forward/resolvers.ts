@@ -21,7 +21,7 @@ const DNS_PORT = 53;
 /** The files are looked at again this often while questions are forwarded. */
 const LOOK_MS = 2_000;
 
-/** systemd-resolved's own listeners (systemd-resolved.service(8)); it may well ask this server. */
+/** systemd-resolved's own listeners (systemd-resolved.service(8)). It may ask this server, so this server must not ask it. */
 const STUBS: ReadonlySet<string> = new Set(["127.0.0.53", "127.0.0.54"]);
 
 /** Which resolvers to ask: those of the settings, or the system's, looked up again when their files change. */

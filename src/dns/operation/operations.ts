@@ -22,7 +22,7 @@ export interface OperationsOptions {
 /** From a whole snapshot to the garbage collection after it; usually the table has been saved by then. */
 const TIDY_MS = 4_000;
 
-/** Code is compiled when it has run for a while, long after the start, and what compiles it is a large part of the program. */
+/** The compiler is a large part of the program. It works on code that has run for a while, so long after the start. */
 const RELEASE_MS = 15_000;
 
 /** What looks after a running jiji-dns: its control socket, its metrics, its memory and the priority of its threads. */

@@ -36,7 +36,7 @@ const HOPELESS_AFTER_MS = 100;
 const LONG_MS = 1;
 const QUESTIONS_PER_MS = 5;
 
-/** Questions that may wait for a snapshot to replace the last one; further ones are dropped. */
+/** Questions that may wait while a snapshot replaces the last one; further ones are dropped. */
 const MAX_WAITING = 1_024;
 
 /**

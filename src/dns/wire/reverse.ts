@@ -44,8 +44,8 @@ export function isReverseName(question: Question): boolean {
 }
 
 /**
- * Whether a name that {@link isReverseName} is the cluster's; if so, `place` says where. The cluster's zones are the networks of
- * whole octets that it consists of, so every name is either ours or wholly somebody else's.
+ * Whether a name that has passed {@link isReverseName} is the cluster's; if so, `place` says where. The cluster's zones are
+ * the networks of whole octets that it consists of, so every name is either ours or wholly somebody else's.
  */
 export function placeOfReverse(question: Question, cluster: ClusterRange, place: ReversePlace): boolean {
   const { name, nameBytes } = question;

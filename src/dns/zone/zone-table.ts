@@ -111,7 +111,7 @@ export class ZoneTable {
     if ((!isWritten || table.writer.isNearlyFull) && this.#building === undefined) void this.rebuild();
   }
 
-  /** Writes a new table from the whole zone and replaces the last one. Further calls meanwhile cause one more. */
+  /** Writes a new table from the whole zone, which replaces the last one. A call meanwhile has another one follow. */
   async rebuild(): Promise<void> {
     while (this.#building !== undefined) await this.#building;
     this.#building = this.#build().finally(() => (this.#building = undefined));

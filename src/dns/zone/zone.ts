@@ -54,7 +54,7 @@ const NEWS_MS = 30_000;
 /** Rows handled between two pauses; takes about a millisecond. */
 const SLICE_ROWS = 500;
 
-/** An owner has 253 addresses, and a row without one may wait beside each. The limit keeps a broken store from filling the memory. */
+/** Keeps a broken store from filling the memory. An owner has 253 addresses, and a row without one may wait beside each. */
 const MAX_ROWS_OF_OWNER = 2_048;
 
 /**
@@ -204,7 +204,7 @@ export class Zone {
     const nowMs = this.#nowMs();
     if (stored !== undefined && this.rows.rev(stored) >= facts.rev) return;
     if (before !== undefined && this.rows.rev(before.row) >= facts.rev) return;
-    // so that nobody can outbid the store for ever
+    // Else somebody could outbid the store for ever.
     if (!isUsableRev(facts.rev, nowMs)) return;
     if (before === undefined && owner.news.size >= MAX_ROWS_OF_OWNER) return;
     const row = this.rows.add(owner.index, n, facts);
