@@ -7,6 +7,7 @@ import type { CliContext } from "../../src/cli/context.ts";
 import { runCli, type AddCommands } from "../../src/cli/program.ts";
 import { VERSION } from "../../src/model/version.ts";
 import { systemClock } from "../../src/system/clock.ts";
+import type { Clock } from "../../src/system/host.ts";
 import { fakeCorrosion, fakeExecutable, fakeRelease, FakeServer, FakeSsh } from "../fake-servers.ts";
 
 /** A whole command line in this process: files in a folder of its own, servers in memory. */
@@ -19,6 +20,8 @@ export interface CommandWorld {
   run(...argv: string[]): Promise<CommandResult>;
   /** what the person answers; undefined: there is no terminal */
   answer: boolean | undefined;
+  /** a test that would wait gives another */
+  clock: Clock;
   readonly interrupt: AbortController;
   readonly questions: string[];
   lookup: (host: string) => Promise<readonly string[]>;
@@ -51,6 +54,7 @@ export function commandWorld(...names: string[]): CommandWorld {
     write,
     run: (...argv) => run(world, argv),
     answer: undefined,
+    clock: systemClock,
     interrupt: new AbortController(),
     questions: [],
     lookup: async (host) => [`198.51.100.${11 + Object.keys(servers).indexOf(host)}`],
@@ -94,7 +98,7 @@ async function run(world: CommandWorld, argv: readonly string[]): Promise<Comman
     },
     openSsh: () => new FakeSsh(Object.values(world.servers)),
     lookup: (host) => world.lookup(host),
-    clock: systemClock,
+    clock: world.clock,
     self: "ann@laptop",
     releaseFolder: join(world.folder, "server"),
     cacheFolder: join(world.folder, "cache"),

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { finding } from "../../src/model/finding.ts";
 import { ABSENT, found, unknown } from "../../src/model/reading.ts";
 import { ConnectError } from "../../src/system/connection.ts";
+import { FakeHost } from "../fake-host.ts";
 import { commandWorld, deployFile, type CommandResult, type CommandWorld } from "./command-world.ts";
 
 let world: CommandWorld;
@@ -154,6 +155,7 @@ describe("when not all is well", () => {
 
   test("what does not work in the end is a finding of its own, each with its cure: exit 4", async () => {
     start("web1", "home");
+    world.clock = new FakeHost().clock;
     world.servers["web1"]!.status = { wireguard: found({ peers: [] }), dns: unknown("refused") };
     const result = await setup("--yes", "--json");
     expect(result.code).toBe(4);

@@ -196,7 +196,8 @@ test("containers on a server's own network count as the server, and status names
   await world.must("web1", "docker", ...hosted);
   await world.must("home", "podman", ...hosted);
   const status = expectSuccess(await world.jiji(["network", "status"]), "status");
-  for (const name of NAMES) expect(status.stdout).toMatch(new RegExp(`note: ${name}: .*: hosted`));
+  for (const name of NAMES)
+    expect(status.stdout).toMatch(new RegExp(`^${name}  on this server.s own network.*: hosted$`, "m"));
   await world.must("web1", "docker", "rm", "-f", "hosted");
   await world.must("home", "podman", "rm", "-f", "hosted");
 }, 60_000);
