@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildExecutable } from "../../tools/build.ts";
 import { VERSION } from "../../src/model/version.ts";
+import { MARKER } from "../../src/system/answer-marker.ts";
 import { BOOTSTRAP_SCRIPTS } from "../../src/system/bootstrap-script.ts";
 
 /**
@@ -64,7 +65,8 @@ test("the line that starts it on a server also takes away the variable that woul
   const line = BOOTSTRAP_SCRIPTS.run.replaceAll("/opt/jiji", join(folder, "jiji"));
   const env = { BUN_BE_BUN: "1", BUN_OPTIONS: "--preload=./evil.ts", NODE_OPTIONS: "--require=./evil.ts" };
   const result = await start(["/bin/sh", "-c", line], { env, input: "installed observe\nno request\n" });
-  expect(JSON.parse(result.stdout)).toMatchObject({ type: "failed", message: "the request is not JSON" });
+  const [, answer = ""] = result.stdout.split(`\n${MARKER}\n`);
+  expect(JSON.parse(answer)).toMatchObject({ type: "failed", message: "the request is not JSON" });
   expect(result.code).toBe(1);
   expect(trap()).toBe(false);
 });
