@@ -29,7 +29,7 @@ export const addDnsCommands: AddCommands = (program, run, context) => {
     .action((options: DnsServeOptions) => {
       run(async () => untilStopped(await startDnsService(options)));
     });
-  // What the file says would win silently.
+  // Otherwise the file would silently win over the options.
   settings.conflicts(serve.options.filter((option) => option !== settings).map((option) => option.attributeName()));
   addTrace(dns, run, context);
 };

@@ -52,7 +52,7 @@ export async function startDnsService(options: DnsServeOptions): Promise<DnsServ
     ...(process.platform === "linux" && { releaseMemory: releaseStartPages, threads: OWN_THREADS }),
   });
   process.on("SIGHUP", () => {
-    // A file that cannot be read must not end a server that answers.
+    // A file that cannot be read must not end a running server.
     void Promise.resolve()
       .then(() => server.reload(read()))
       .catch((error: unknown) => log(`settings were not taken over: ${String(error)}`));

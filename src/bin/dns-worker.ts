@@ -1,4 +1,4 @@
-// Runs on the packet thread of jiji-dns, of which it is the entry point: so it is part of the compiled executable.
+// The entry point of jiji-dns' packet thread. It is a file of its own so that it becomes part of the compiled executable.
 import { runPacketThread } from "../dns/packets/packet-worker.ts";
 
 runPacketThread();

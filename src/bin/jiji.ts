@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { PATHS } from "../model/paths.ts";
 
-/** On a server the program is also known as jiji-dns; called so and without a word it serves what setup wrote there. */
+/** On a server jiji-dns is a link to this program. Called so without arguments, it serves as setup configured it. */
 function commandLine(): readonly string[] {
   const words = process.argv.slice(2);
   const isDns = basename(process.argv0) === basename(PATHS.dnsExecutable) && words.length === 0;
@@ -9,8 +9,8 @@ function commandLine(): readonly string[] {
 }
 
 /**
- * A command of a person loads every command, for help and suggestions. `jiji node` runs several times in each setup, on
- * every server, and `jiji dns serve` as setup arranged it runs for ever there, so they load their own parts only.
+ * A person's command loads every command, for help and suggestions. `jiji node` runs several times per server in each setup,
+ * and `jiji dns serve` runs all the time, so these two load only what they need.
  */
 async function run(words: readonly string[]): Promise<number> {
   const [group, subcommand = "", ...rest] = words;

@@ -17,12 +17,12 @@ export async function runNodeWords(subcommand: string): Promise<number | undefin
   });
 }
 
-/** Rejects when nobody reads any more. */
+/** Rejects when the reader is gone. */
 async function writeWhenRoom(text: string): Promise<void> {
   if (!process.stdout.write(text)) await once(process.stdout, "drain");
 }
 
-/** Only for a process that has nothing else to do: it stands still while the reader is busy. */
+/** Blocks while the reader is busy: only for a process that has nothing else to do. */
 function writeNow(text: string): void {
   let rest: Uint8Array = Buffer.from(text, "utf8");
   while (rest.length > 0) {

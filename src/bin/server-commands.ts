@@ -10,7 +10,7 @@ import { startStoreService, type StoreServeOptions } from "./store-service.ts";
 
 type Run = Parameters<AddCommands>[1];
 
-/** The commands of a server's own parts, which units, the CLI over SSH, and people who run a part by hand use. */
+/** Commands that run on a server: for its units, for the CLI over SSH, and for people who run a part by hand. */
 export const addServerCommands: AddCommands = (program, run, context) => {
   addAgentCommands(program, run);
   addStoreCommands(program, run);

@@ -1,8 +1,8 @@
-/** What closing may take before the process ends anyway; systemd would wait for 90 s and then kill it. */
+/** Closing may take this long, then the process ends anyway. systemd would wait 90 s before it kills it. */
 const CLOSING_MS = 5_000;
 
 /**
- * Runs a service until SIGTERM or SIGINT, closes it once and ends the process with 0, whatever it left open. A second
+ * Runs a service until SIGTERM or SIGINT, closes it once and ends the process with 0, whatever is still open. A second
  * signal ends it at once.
  */
 export async function untilStopped(service: { close(): Promise<void> | void }): Promise<never> {
@@ -16,7 +16,7 @@ export async function untilStopped(service: { close(): Promise<void> | void }): 
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
   });
-  // A stream that its other end does not let go of must not hold up a restart.
+  // A stream that the other end keeps open must not delay a restart.
   await Promise.race([service.close(), Bun.sleep(CLOSING_MS)]);
   process.exit(0);
 }

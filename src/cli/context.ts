@@ -3,10 +3,10 @@ import type { Ssh } from "../system/connection.ts";
 import type { SshSettings } from "../system/ssh-config-text.ts";
 import type { CorrosionSource } from "./corrosion/release.ts";
 
-/** Somewhere that text goes to. */
+/** Where text is written to. */
 export interface TextSink {
   write(text: string): void;
-  /** Resolves when there is room for more; with false when nobody reads any more. Absent: there is always room. */
+  /** Resolves when there is room for more, with false when the reader is gone. Absent: there is always room. */
   room?(): Promise<boolean>;
   readonly isTerminal: boolean;
   /** width in characters; undefined when it is no terminal */
@@ -14,8 +14,8 @@ export interface TextSink {
 }
 
 /**
- * All that a command meets of the operator's machine. The real one is built by the entry point; tests give another, so
- * that whole commands run in one process.
+ * Everything that a command uses of the operator's machine. The entry point builds the real one. Tests give another, so
+ * whole commands run in one process.
  */
 export interface CliContext {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -32,7 +32,7 @@ export interface CliContext {
   /** Numeric addresses of a host name, as the system looks it up. Rejects with an error that has `code`. */
   lookup(host: string): Promise<readonly string[]>;
   readonly clock: Clock;
-  /** who this is, for others that wait: user@host */
+  /** user@host, shown to others that wait for a lock */
   readonly self: string;
   /** folder with release.json and the executables for servers */
   readonly releaseFolder: string;

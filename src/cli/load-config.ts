@@ -87,14 +87,14 @@ function locate(context: CliContext, { file, environment }: ConfigChoice): strin
 }
 
 /**
- * A file that was merely found decides which programs and keys are used; one that somebody else can write (in /tmp, on a
- * shared disk) must be asked for by name.
+ * Refuses a file that was found by searching and that others can write (in /tmp, on a shared disk): it decides which
+ * programs and keys are used. The operator may name it.
  */
 function refuseForeign(path: string, context: CliContext): void {
   const uid = process.getuid?.();
   if (uid === undefined) return;
   const trusted = new Set([uid, 0, ...(uid === 0 ? [Number(context.env["SUDO_UID"] ?? 0)] : [])]);
-  // a group of one's own (as several distributions give each user) has no other members
+  // several distributions give each user a group without other members
   const ownGroups = new Set([process.getgid?.(), 0, ...(uid === 0 ? [Number(context.env["SUDO_GID"] ?? 0)] : [])]);
   for (const place of [path, dirname(path)]) {
     const owner = localOwner(place);
@@ -118,7 +118,7 @@ export function expandHome(path: string, home: string): string {
   return path === "~" ? home : path.startsWith("~/") ? join(home, path.slice(2)) : path;
 }
 
-/** How ssh is to be called for this file. Relative paths are taken from the folder in which `.jiji` stands. */
+/** How this file wants ssh to be called. Relative paths start at the folder that holds `.jiji`. */
 export function sshSettings(loaded: LoadedConfig, context: CliContext): SshSettings {
   const { ssh } = loaded.config;
   const folder = dirname(loaded.path);

@@ -8,8 +8,8 @@ export type Colors = ReturnType<typeof createColors>;
 export type Verbosity = "quiet" | "normal" | "verbose";
 
 /**
- * What a command says: data on standard output, progress and errors on standard error. Colours go to terminals only, and
- * not even there when NO_COLOR is set (https://no-color.org).
+ * What a command prints: data on standard output, progress and errors on standard error. Only terminals get colours, and
+ * none when NO_COLOR is set (https://no-color.org).
  */
 export class Output {
   readonly verbosity: Verbosity;
@@ -35,12 +35,12 @@ export class Output {
     this.columns = sinks.stdout.columns ?? 120;
   }
 
-  /** What the command is for: a table, JSON. */
+  /** The command's result: a table, JSON. */
   data(text: string): void {
     this.#stdout.write(`${text}\n`);
   }
 
-  /** The same for data without bounds: resolves when there is room for more, with false when nobody reads any more. */
+  /** The same for unbounded data. Resolves when there is room for more, with false when the reader is gone. */
   async stream(text: string): Promise<boolean> {
     this.data(text);
     return (await this.#stdout.room?.()) ?? true;
@@ -56,7 +56,7 @@ export class Output {
     this.data(JSON.stringify({ ok: exitCode === EXIT.ok, exitCode, ...result }, null, 2));
   }
 
-  /** What is going on, for people who wait. */
+  /** Progress, for people who wait. */
   progress(text: string): void {
     if (this.verbosity !== "quiet") this.#stderr.write(`${text}\n`);
   }
@@ -66,7 +66,7 @@ export class Output {
     this.progress(`  ${this.#errorColors.cyan(name)}  ${text}`);
   }
 
-  /** What is only said when asked for, with the time since the command began. */
+  /** Details, printed in verbose mode only, with the time since the command began. */
   detail(text: string): void {
     if (this.verbosity !== "verbose") return;
     const seconds = ((performance.now() - this.#startedMs) / 1000).toFixed(1);

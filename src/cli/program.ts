@@ -29,7 +29,7 @@ export async function runCli(
     return (await work?.()) ?? EXIT.ok;
   } catch (error) {
     const failure = describeFailure(error, context);
-    // One JSON value in any case, for whoever reads it; not behind the rows of a query that failed half-way.
+    // With --json there is always one JSON value, unless a query already printed rows before it failed.
     if (failure.code !== EXIT.ok && argv.includes("--json") && !state.hasData) {
       new Output(context, context.env, "normal").json(failure.code, { error: failure.said });
     }
@@ -37,7 +37,7 @@ export async function runCli(
   }
 }
 
-/** The same with a standard output that says when something is written to it. */
+/** The same context, with a standard output that reports each write. */
 function withWatchedData(context: CliContext, onData: () => void): CliContext {
   const { stdout } = context;
   const write = (text: string): void => {
@@ -59,7 +59,7 @@ interface Failure {
 function describeFailure(error: unknown, context: CliContext): Failure {
   const output = new Output(context, context.env, "normal");
   if (error instanceof CommanderError) {
-    // Help and version were asked for and have been shown; everything else was said by commander itself.
+    // commander has already printed help, version or its own error.
     const code = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     const [message = "", hint = null] = withHint(error.message)
       .replace(/^error: |\n$/g, "")

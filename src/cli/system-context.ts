@@ -14,7 +14,7 @@ import { EXIT } from "./exit-codes.ts";
 /** What an interrupted command may take to end in order. */
 const LONGEST_END_MS = 8_000;
 
-/** The operator's machine as it is. Ctrl-C once ends in order; twice ends at once. */
+/** The operator's real machine. The first Ctrl-C ends the command in order, the second at once. */
 export function systemContext(): CliContext {
   const { env } = process;
   const home = env["HOME"] ?? homedir();
@@ -57,19 +57,19 @@ export function systemContext(): CliContext {
 
 function userName(): string {
   const named = process.env["USER"] ?? process.env["LOGNAME"] ?? userInfo().username;
-  // Where no variable says it the runtime knows no name either.
+  // Without these variables the runtime does not know the name either.
   if (named !== "" && named !== "unknown") return named;
   const uid = process.getuid?.();
   return uid === 0 ? "root" : `uid ${uid ?? "?"}`;
 }
 
 function sinkOf(stream: NodeJS.WriteStream, descriptor: 1 | 2): TextSink {
-  // A reader that has seen enough (`| head`) ends the output, not the command.
+  // A reader may stop early (`| head`). That ends the output, not the command.
   const gone = new AbortController();
   const end = (): void => gone.abort();
-  // The runtime's `writableNeedDrain` never says so.
+  // The runtime never sets `writableNeedDrain`.
   let isFull = false;
-  // The stream's own `isTTY` is undefined, not false, where it is none; that would leave the choice to other defaults.
+  // The stream's own `isTTY` is undefined for a pipe, and undefined would let other defaults decide.
   const isTerminal = isatty(descriptor);
   stream.on("error", end).on("close", end);
   stream.on("drain", () => (isFull = false));

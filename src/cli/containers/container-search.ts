@@ -37,9 +37,8 @@ export interface Search {
 const PATIENCE_MS = 10_000;
 
 /**
- * Finds the container that a text means on all servers, by what their engines and stores know, then asks every server for
- * what it knows of exactly that one. Throws a JijiError when none fits, several fit equally well (which `json` lists), or
- * nobody answers.
+ * Looks for the container in the engines and stores of all servers, then asks every server what it knows of that one.
+ * Throws a JijiError when none matches, several match equally well (`json` lists them), or no server answers.
  */
 export async function findContainer(
   context: CliContext,
@@ -101,7 +100,7 @@ function notFound(text: string, outcomes: readonly Outcome<InspectAnswer>[]): Ji
 
 type RankedCandidate = Candidate & { readonly rank: number; readonly isInEngine: boolean };
 
-/** The containers that fit best, each once, whoever knows of them. */
+/** The containers that match best, each once. */
 export function bestCandidates(answers: readonly InspectAnswer[]): {
   readonly candidates: readonly Candidate[];
   readonly isCut: boolean;
@@ -137,11 +136,11 @@ export function bestCandidates(answers: readonly InspectAnswer[]): {
       add({ rank, isInEngine, containerId, serverId, server, name, service: `${project}-${service}`, address, state });
     }
   }
-  // What somebody who is no member says counts where nobody else says anything.
+  // Rows of a server that is no member count only when no member has a match.
   const members = [...found.values()].filter(({ server }) => server !== null);
   const all = members.length > 0 ? members : [...found.values()];
   const best = Math.min(...all.map(({ rank }) => rank));
-  // A row that gives another server's container for its own must not make that one ambiguous.
+  // A server may claim another server's container in its rows. That must not make the search ambiguous.
   const inEngines = new Set(all.flatMap(({ isInEngine, containerId }) => (isInEngine ? [containerId] : [])));
   const candidates = all
     .filter(({ rank, isInEngine, containerId }) => rank === best && (isInEngine || !inEngines.has(containerId)))

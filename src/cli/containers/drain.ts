@@ -18,9 +18,9 @@ export interface DrainOptions extends MeshOptions {
   readonly undo: boolean;
 }
 
-/** A change reaches everybody within a second; a server that is slower than this needs looking at. */
+/** A change reaches every server within a second. A slower server has a problem. */
 const HIDDEN_MS = 10_000;
-/** For one whose answer is a moment behind its own limit. */
+/** Longer than the limit that each server is given, so that its answer still arrives. */
 const PATIENCE_MS = HIDDEN_MS + 5_000;
 
 /** One server's answers after the drain. */
@@ -46,7 +46,7 @@ export async function networkDrain(context: CliContext, output: Output, options:
   });
 }
 
-/** The server whose agent can do it, and the container there. Throws a JijiError when there is none, or nothing to hide. */
+/** The server whose agent can hide it, and the container there. Throws a JijiError when there is none, or no name to hide. */
 function ownerOf(
   asked: readonly AskedServer[],
   { chosen, outcomes }: Search,
@@ -71,7 +71,7 @@ function ownerOf(
   });
 }
 
-/** A container that does not run is in no answer: there is nothing to do, and nothing went wrong. */
+/** A container that does not run is in no answer, so there is nothing to do. */
 function saidAlready(
   output: Output,
   { json, undo }: DrainOptions,
@@ -132,7 +132,7 @@ async function drain(parts: Drain): Promise<ExitCode> {
   return code;
 }
 
-/** The names under which it may be answered. */
+/** The names whose answers may contain it. */
 function namesOf({ published }: EngineSide): string[] {
   if (published === null) return [];
   const { project, service, instance } = published;
@@ -141,7 +141,7 @@ function namesOf({ published }: EngineSide): string[] {
   return labels.filter((each) => each.length <= 63).map((each) => `${each}.${SERVICE_DOMAIN}`);
 }
 
-/** What is waited for; after an undo only what will come: an unhealthy container stays out of the answers. */
+/** What every server waits for. After an undo an unhealthy container stays out of the answers, so nothing is awaited. */
 function untilOf({ engine, options }: Drain): { address: string; is: "absent" | "present"; timeoutMs: number } | null {
   const { published, address } = engine;
   if (address === null) return null;

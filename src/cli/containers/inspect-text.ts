@@ -2,7 +2,7 @@ import type { Fact, Inspection, ServerView, View } from "./inspection.ts";
 import type { Colors } from "../output.ts";
 import { DIFFERS, renderTable } from "../table.ts";
 
-/** A container from all sides, for people. Texts of servers in it are escaped already. */
+/** The comparison as text for people. Texts from servers are already escaped. */
 export function renderInspection(inspection: Inspection, colors: Colors): string {
   const { container, engineKind, facts, names, servers, remarks } = inspection;
   const owner = container.server ?? `${container.serverId}, which is no member`;

@@ -4,7 +4,7 @@ import type { Reading } from "../../model/reading.ts";
 import { answersOf, failuresOf } from "../servers/asked-servers.ts";
 import type { Candidate, Search } from "./container-search.ts";
 
-/** One property of the container, as three parts know it; null: that part does not say it. */
+/** One property of the container, as three sources give it; null: that source does not have it. */
 export interface Fact {
   readonly what: string;
   readonly engine: string | null;
@@ -29,20 +29,20 @@ export interface View {
 /** A container from all sides. */
 export interface Inspection {
   readonly container: Candidate;
-  /** whose store and jiji-dns the facts are from: the owner's, or another's when that does not say */
+  /** whose store and jiji-dns the facts come from: the owner's, else another server's */
   readonly storeOn: string | null;
   readonly dnsOn: string | null;
   readonly engineKind: string | null;
   readonly facts: readonly Fact[];
   readonly names: TracedRow["names"];
   readonly servers: readonly ServerView[];
-  /** what people should know besides */
+  /** what else people should know */
   readonly remarks: readonly string[];
   /** how many facts and views are not as they should be */
   readonly differences: number;
 }
 
-/** Puts together what the servers said. Pure. */
+/** Compares what the servers answered. Pure. */
 export function compareSides({ chosen, outcomes }: Search): Inspection {
   const answers = answersOf(outcomes);
   const owner = [...answers.values()].find(({ server }) => server.id === chosen.serverId);
@@ -99,7 +99,7 @@ interface Sides {
   readonly engine: EngineSide | undefined;
   readonly row: RowSide | undefined;
   readonly dns: TracedRow | undefined;
-  /** how the look into the owner's engine ended; undefined: it was not looked into */
+  /** the state of the owner's engine reading; undefined: the owner did not answer */
   readonly kind: Reading<unknown>["state"] | undefined;
 }
 
@@ -168,7 +168,7 @@ function engineWords({ state, health }: EngineSide): string {
   return health === "none" ? state : `${state}, ${health}`;
 }
 
-/** Whether the row says what follows from the engine; a check or a drain decides where the engine cannot. */
+/** Whether the row agrees with the engine. A check or a drain may overrule the engine. */
 function isStateRight(engine: EngineSide | undefined, row: RowSide | undefined): boolean {
   if (engine === undefined) return true;
   if (engine.published === null || row === undefined) return (engine.published === null) === (row === undefined);
@@ -176,7 +176,7 @@ function isStateRight(engine: EngineSide | undefined, row: RowSide | undefined):
   return row.state === "draining" || engine.hasCheck || row.state === engine.published.state;
 }
 
-/** What a server's view is compared with: the owner's row as it is known. */
+/** What a server's view is compared with: the owner's row. */
 interface Expected {
   readonly chosen: Candidate;
   readonly row: RowSide | undefined;
@@ -208,7 +208,7 @@ function dnsView(answer: InspectAnswer, { chosen, row, owner }: Expected): View 
   }
   const [known] = rows;
   if (known === undefined) return { text: "does not know it", differs: row !== undefined };
-  // Two servers that cannot be reached from outside have no path to each other, and never will.
+  // Two servers behind NAT never have a path to each other.
   if (isExpected && answer.server.isNat && owner?.server.isNat === true && answer !== owner) {
     return { text: "leaves it out: both servers are behind NAT, so there is no path", differs: false };
   }
@@ -254,7 +254,7 @@ function remarksOf(
   return remarks;
 }
 
-/** Rows in which other servers give the container for theirs. */
+/** Other servers whose rows claim the container. */
 function claimsOf(
   answers: ReadonlyMap<string, InspectAnswer>,
   { containerId, serverId }: Candidate,

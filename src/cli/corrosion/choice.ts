@@ -25,12 +25,12 @@ export interface CorrosionFile {
   readonly readPacked: (() => Uint8Array) | undefined;
 }
 
-/** A file that the operator gave is called after its content, since nobody else has a name for it. */
+/** A file of the operator's own has no version, so it is named after its content. */
 const OWN = "own-";
 
 /**
- * What `--corrosion-binary` says (paths, or the word `official`); without it the servers keep a file that the operator gave
- * earlier; else it is the pinned official release.
+ * What `--corrosion-binary` says: paths, or the word `official`. Without the option the servers keep the operator's earlier
+ * file if they have one; otherwise it is the pinned official release.
  */
 export async function chooseCorrosion(request: {
   readonly context: CliContext;
@@ -90,7 +90,7 @@ function fileOf(path: string, content: Uint8Array, sha256: Sha256, arch: Arch): 
   };
 }
 
-/** The file of their own that all members have, when they have one and the same. */
+/** The operator's own file, when all members have the same one. */
 function keptFiles(specs: readonly { readonly arch: Arch; readonly spec: NodeSpec }[]): CorrosionChoice | undefined {
   const releases = specs.flatMap(({ arch, spec }) =>
     spec.release.corrosion === undefined ? [] : [{ arch, ...spec.release.corrosion }],

@@ -3,7 +3,7 @@ import type { Arch } from "../../model/architecture.ts";
 /** e_machine of the ELF header, as the ELF specification numbers processors. */
 const MACHINES: Readonly<Record<number, Arch>> = { 62: "x64", 183: "arm64" };
 
-/** What an executable for Linux says of itself. */
+/** What a Linux executable's headers say. */
 export interface ElfFacts {
   /** undefined for a processor that jiji does not serve */
   readonly arch: Arch | undefined;
@@ -19,8 +19,8 @@ export function parseElf(content: Uint8Array): ElfFacts | undefined {
 }
 
 /**
- * The names of needed symbol versions (`GLIBC_2.34`) stand as text in the table of dynamic strings, which lies near the
- * beginning or the end of every executable; so the whole content is searched, which needs no knowledge of sections.
+ * The names of needed symbol versions (`GLIBC_2.34`) stand as text in the table of dynamic strings. Searching the whole
+ * content finds them without any knowledge of sections.
  */
 function newestGlibc(bytes: Buffer): string {
   let newest = 0;

@@ -110,7 +110,7 @@ export async function loadCorrosionRelease(
   return { path: executablePath, content, sha256 };
 }
 
-/** The pinned release for this machine, for those who only want the file; returns its path. */
+/** Downloads the pinned release for this machine and returns its path. */
 export async function fetchCorrosionRelease(options: { readonly say: (line: string) => void }): Promise<string> {
   const cacheFolder = process.env["JIJI_CACHE"] ?? join(homedir(), ".cache", "jiji");
   const { path } = await loadCorrosionRelease({
@@ -189,7 +189,7 @@ async function download(request: CorrosionRequest): Promise<Uint8Array> {
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** Long enough for 20 MB over a slow line; a server that stalls must not hold the command for ever. */
+/** Long enough for 20 MB over a slow line. A server that stalls must not block the command for ever. */
 const DOWNLOAD_TIMEOUT_MS = 300_000;
 
 async function get(request: CorrosionRequest, url: string): Promise<Response> {

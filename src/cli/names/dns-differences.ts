@@ -3,19 +3,19 @@ export interface NameView {
   /** false: it knows no such name */
   readonly isKnown: boolean;
   readonly addresses: readonly string[];
-  /** what it knows and leaves out, with the reason; not every source says it */
+  /** addresses that it knows and leaves out, with the reason; not every source gives them */
   readonly leftOut: readonly { readonly address: string; readonly why: string }[];
 }
 
-/** One name on which servers do not agree: equal views are put together. */
+/** One name on which servers disagree. Equal views are joined. */
 export interface Difference {
   readonly name: string;
   readonly views: readonly ({ readonly servers: readonly string[] } & NameView)[];
-  /** it is nothing but what servers without a path to each other have to leave out */
+  /** the servers differ only because those behind NAT leave each other's containers out */
   readonly isByConfiguration: boolean;
 }
 
-/** Servers that cannot be reached from outside: those have no path to each other. */
+/** Servers behind NAT: they have no path to each other. */
 export interface NatServers {
   /** a server's name in the file → its name in the mesh */
   readonly names: ReadonlyMap<string, string>;
@@ -26,8 +26,8 @@ export interface NatServers {
 const UNKNOWN_NAME: NameView = { isKnown: false, addresses: [], leftOut: [] };
 
 /**
- * The names whose addresses are not the same on all servers, in order. The order of addresses counts for nothing, and
- * neither does why one of them is left out.
+ * The names whose addresses differ between servers, in order. Neither the order of addresses nor the reason why one is left
+ * out counts.
  */
 export function diffNames(
   views: ReadonlyMap<string, ReadonlyMap<string, NameView>>,
@@ -52,7 +52,7 @@ export function diffNames(
   return differences;
 }
 
-/** Whether the views are equal once each server behind NAT is granted what the others behind NAT have. */
+/** Whether the views are equal when each server behind NAT is given the addresses of the others behind NAT. */
 function isByConfiguration(views: Difference["views"], { names, owners }: NatServers): boolean {
   const natNames = new Set(names.values());
   const all = views.flatMap(({ addresses }) => addresses);

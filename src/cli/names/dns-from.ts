@@ -15,8 +15,8 @@ const PATIENCE_MS = 3_000;
 const PATIENCE_MS_PER_NAME = 1;
 
 /**
- * Has the server ask its own jiji-dns over the wire, for each name that contains `name` and for the name itself, and has
- * all others do the same, to see where they disagree. Throws a JijiError when that server cannot ask.
+ * Makes the server ask its own jiji-dns over the wire, for each name that contains `name` and for the name itself. All
+ * others do the same, which shows where they disagree. Throws a JijiError when that server cannot ask.
  */
 export async function answeredFrom(
   context: CliContext,
@@ -53,7 +53,7 @@ export async function answeredFrom(
   };
 }
 
-/** What the server itself publishes; when it does not say, what another one does. */
+/** The listing of the server itself; when it fails, those of all servers. */
 async function listingsOf(
   context: CliContext,
   servers: readonly AskedServer[],
@@ -65,7 +65,7 @@ async function listingsOf(
   return own.every((outcome) => outcome.state === "failed") ? [...own, ...(await ask(servers))] : own;
 }
 
-/** A name that was given is asked for although nobody publishes it: that answer is worth seeing, too. */
+/** The given name itself is asked for even when no server publishes it: that answer is worth seeing, too. */
 function exactName(name: string | undefined): readonly string[] {
   if (name === undefined) return [];
   const isName = name.length <= 240 && name.split(".").every((label) => /^[a-z0-9_-]{1,63}$/.test(label));
@@ -79,7 +79,7 @@ function resolutionOf(asked: readonly Outcome<Resolution>[], from: string): Reso
   throw new JijiError(kind, message, { server: from, hint });
 }
 
-/** The names that still differ when they are asked for again, after the time that a change takes. */
+/** The names that still differ after the time that a change takes. */
 async function lasting(
   context: CliContext,
   servers: readonly AskedServer[],

@@ -2,7 +2,7 @@ import type { DnsListing } from "../../model/node/dns.ts";
 import type { AskedServer } from "../servers/asked-servers.ts";
 import type { Difference, NatServers } from "./dns-differences.ts";
 
-/** A difference shorter than this is a change on its way. */
+/** A difference that lasts shorter than this is a change under way. */
 export const SECOND_LOOK_MS = 1_000;
 
 /** What the command found, whichever way it asked. */
@@ -18,7 +18,7 @@ export interface DnsReport {
   readonly unasked: readonly { readonly server: string; readonly why: string }[];
 }
 
-/** Which of the servers are behind NAT, and whose the addresses of these lists are. */
+/** Which servers are behind NAT, and which server owns each address of these lists. */
 export async function natServers(servers: readonly AskedServer[], listings: Iterable<DnsListing>): Promise<NatServers> {
   const names = new Map<string, string>();
   for (const server of servers) {

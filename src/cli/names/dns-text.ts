@@ -4,7 +4,7 @@ import type { Difference } from "./dns-differences.ts";
 import type { Colors } from "../output.ts";
 import { DIFFERS, renderTable } from "../table.ts";
 
-/** The names as one server knows them. `agreeing`: all servers that answer so, that one included. */
+/** The names as one server knows them. `agreeing`: all servers with the same names, including that one. */
 export function renderListing(listing: DnsListing, agreeing: readonly string[], colors: Colors): string {
   const rows = listing.names.flatMap((name) => nameRows(name, listing.ttlSeconds, colors));
   const asked = agreeing.length > 1 ? agreeing.join(", ") : listing.server;
@@ -102,7 +102,7 @@ function differs(text: string, colors: Colors): string {
   return colors.red(`${text} ${DIFFERS}`);
 }
 
-/** Where servers do not agree; what follows from how the mesh is set up is told apart. */
+/** Where servers disagree. Differences that follow from the configuration stand apart. */
 export function renderDifferences(differences: readonly Difference[], colors: Colors): string {
   const real = differences.filter(({ isByConfiguration }) => !isByConfiguration);
   const configured = differences.filter(({ isByConfiguration }) => isByConfiguration);

@@ -29,8 +29,8 @@ export interface DnsOptions extends MeshOptions {
 }
 
 /**
- * `jiji network dns`: every name, as the first server that answers knows it, and where others know it otherwise. With
- * `--from` that server's jiji-dns is asked for real. Exit 5 when servers disagree, 1 when no name fits.
+ * `jiji network dns`: every name as the first server that answers knows it, and where other servers differ. With `--from`,
+ * that server's jiji-dns is asked over the wire. Exit 5 when servers disagree, 1 when no name matches.
  */
 export async function networkDns(context: CliContext, output: Output, options: DnsOptions): Promise<ExitCode> {
   return withMesh(context, options, async (mesh) => {
@@ -90,7 +90,7 @@ async function listed(
   };
 }
 
-/** The list of the first of the servers that still gives one. */
+/** The whole list, from the first server that gives it. */
 async function fullListing(
   context: CliContext,
   servers: readonly AskedServer[],
@@ -104,7 +104,7 @@ async function fullListing(
   throw new Error("no server to ask");
 }
 
-/** What still differs after a change has had the time to reach everybody. */
+/** What still differs after the time that a change takes to reach every server. */
 async function lookAgain(
   context: CliContext,
   answered: readonly AskedServer[],
@@ -115,7 +115,7 @@ async function lookAgain(
   await context.clock.sleep(SECOND_LOOK_MS, context.interrupted);
   const again = answered.filter((server) => server.name === primary.server || apart.includes(server));
   const listings = answersOf(await askAll(context, again, (client) => askListing(client, { filter })));
-  // Those that agreed with the first one go on standing beside it.
+  // Servers that agreed with the first one still count as equal to it.
   const alike = answered.filter((server) => !again.includes(server));
   const listing = listings.get(primary.server) ?? primary.listing;
   const views = new Map([...listings].map(([server, { names }]) => [server, viewsOf(names)]));
@@ -135,7 +135,7 @@ function viewsOf(names: DnsListing["names"]): ReadonlyMap<string, NameView> {
   );
 }
 
-/** All names, for finding the one that was meant; none when nobody says. */
+/** All names, to suggest one; empty when no server answers. */
 async function knownNames(context: CliContext, servers: readonly AskedServer[]): Promise<readonly string[]> {
   const [outcome] = await askAll(context, servers.slice(0, 1), (client) => askListing(client, { filter: null }));
   if (outcome?.state !== "answered") return [];

@@ -36,7 +36,7 @@ export async function networkDbQuery(context: CliContext, output: Output, option
   });
 }
 
-/** What can be seen to be wrong before anybody is asked. */
+/** Refuses options that contradict each other, before any server is asked. */
 function checkOptions(context: CliContext, options: QueryOptions): void {
   const parsed = parseQuery(options.sql, options.params);
   if (!parsed.ok) throw new JijiError("usage", parsed.why, { hint: parsed.hint });
@@ -66,7 +66,7 @@ async function printRows(
 ): Promise<ExitCode> {
   const format = formatOf(options, output, server);
   let count = 0;
-  // A reader that has seen enough (`| head`) is no failure.
+  // A reader may stop early (`| head`). That is no failure.
   const print = async (text: string | undefined): Promise<boolean> =>
     text === undefined || text === "" || (await output.stream(text));
   try {

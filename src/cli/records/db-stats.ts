@@ -22,15 +22,15 @@ import { renderStats, statsJson, type StatsReport } from "./stats-text.ts";
 
 type Figures = Extract<QueryEvent, { type: "figures" }>;
 
-/** A change is on its way to every server for less than this, or something is wrong. */
+/** A change reaches every server in less than this, or something is wrong. */
 const SECOND_LOOK_MS = 3000;
 
 /** Counting a full mesh's rows takes a second on a slow server. */
 const PATIENCE_MS = 15_000;
 
 /**
- * `jiji network db stats`: what each server's store holds and how far it has got. Exit 5 when stores differ for longer than
- * a change takes, or lack versions; 4 when some servers could not be asked.
+ * `jiji network db stats`: what each server's store holds and how far its replication is. Exit 5 when stores differ for
+ * longer than a change takes, or lack versions; 4 when some servers could not be asked.
  */
 export async function networkDbStats(context: CliContext, output: Output, options: MeshOptions): Promise<ExitCode> {
   return withMesh(context, options, async (mesh) => {

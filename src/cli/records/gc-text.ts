@@ -3,22 +3,22 @@ import type { Garbage, GcView, StaleRow } from "../../plan/garbage.ts";
 import type { Colors } from "../output.ts";
 import { renderTable } from "../table.ts";
 
-/** A server, and why it was not asked or did not do it. */
+/** A server, and why it was not asked or did not act. */
 export interface Unasked {
   readonly server: string;
   readonly why: string;
 }
 
-/** What `--force` came to. */
+/** What `--force` did. */
 export interface GcOutcome {
   readonly servers: { readonly server: string; readonly done: GcDone }[];
   readonly failed: Unasked[];
 }
 
-/** Rows that are listed one by one; a removed server may have had 253. */
+/** The most rows that are listed one by one; a removed server may have had 253. */
 const LISTED = 100;
 
-/** What is stale and why, what looks odd and stays, and which numbers are still taken. */
+/** The stale rows and why they are stale, the rows that stay, and the numbers that are still taken. */
 export function renderGarbage(garbage: Garbage, views: readonly GcView[], colors: Colors): string {
   const parts: string[] = [];
   if (garbage.stale.length > 0) parts.push(staleTable(garbage.stale));

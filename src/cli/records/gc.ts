@@ -22,7 +22,7 @@ export interface GcOptions extends MeshOptions {
   readonly yes: boolean;
 }
 
-/** Reading a full mesh's rows, or having an agent compare them, takes a slow server some seconds. */
+/** A slow server takes some seconds to read or compare the rows of a full mesh. */
 const PATIENCE_MS = 20_000;
 
 interface Work {
@@ -69,7 +69,7 @@ async function observe(client: NodeClient, server: string): Promise<GcView> {
   return { server, seen, rows };
 }
 
-/** Whether anything is to be done at all. */
+/** Whether there is anything to do. */
 function hasWork({ stale, removed }: Garbage): boolean {
   return stale.length > 0 || removed.some(({ openOn }) => openOn.length > 0);
 }
@@ -85,11 +85,11 @@ async function collect(
     throw new JijiError("cancelled", "nothing was deleted");
   }
   const done: GcOutcome = { servers: [], failed: [] };
-  // Operators' removals first: what anybody has written into the store must not push them out of the request.
+  // Removals by operators come first: rows that anyone can write must not push them out of the request.
   const isOnlyStored = ({ name }: Garbage["removed"][number]): number => (name === "" ? 1 : 0);
   const removed = garbage.removed.toSorted((a, b) => isOnlyStored(a) - isOnlyStored(b)).slice(0, MAX_COLLECTED);
-  // The rows first, through the first store that takes it; each server frees the numbers after that only.
-  // Somebody's many rows may have kept a removed server's from being listed.
+  // The first store that accepts it deletes the rows; only then do servers free the numbers. Where the list was cut
+  // short, rows of a removed server may be missing from it.
   const areAllListed = garbage.removed.length === 0 || views.every(({ seen }) => seen.unlisted === 0);
   let hasDeleted = areAllListed && !garbage.stale.some(({ by }) => by === "delete");
   for (const { server, seen } of views) {
@@ -112,7 +112,7 @@ async function collect(
   return done;
 }
 
-/** Members whose own view nobody has brought: their agents are asked through another's to look after their rows. */
+/** Members that did not answer. Another member's agent asks theirs to check their rows. */
 function membersNotAsked({ removed }: Garbage, views: readonly GcView[]): string[] {
   const known = new Set<string | null>([...views.map(({ seen }) => seen.self), ...removed.map(({ id }) => id)]);
   const members = new Set<string>(views.flatMap(({ seen }) => seen.members.map(({ id }) => id)));
@@ -169,7 +169,7 @@ function finish(output: Output, options: GcOptions, report: Report): ExitCode {
   return code;
 }
 
-/** What was to be done and was not. */
+/** What should have been done and was not. */
 function problemsOf({ outcome }: Report): readonly Unasked[] {
   if (outcome === undefined) return [];
   const inside = outcome.servers.flatMap(({ server, done }) => [

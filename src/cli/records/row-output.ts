@@ -2,7 +2,7 @@ import type { QueryValue } from "../../model/node/query.ts";
 import { showJsonText, showText } from "../../model/shown-text.ts";
 import type { Colors } from "../output.ts";
 
-/** How rows are printed while they come; each call gives the text to print, without a newline at its end, or nothing. */
+/** Prints rows as they arrive. Each call gives the text to print, without a final newline, or nothing. */
 export interface RowFormat {
   head(columns: readonly string[]): string | undefined;
   rows(rows: readonly (readonly QueryValue[])[]): string | undefined;
@@ -17,15 +17,15 @@ export interface BrokenOff {
   readonly exitCode: number;
 }
 
-/** Rows that decide how wide the columns are; they are held back until so many have come. */
+/** The first rows decide the column widths: this many are held back before any is printed. */
 const MEASURED_ROWS = 100;
 
 /** A wider cell does not make its column wider. */
 const WIDEST = 60;
 
 /**
- * Columns under a head line. The first hundred rows decide the widths, so that the rest can be printed while it comes; a
- * wider cell then moves what follows it in its own line. NULL is dim, a BLOB is `x'…'`.
+ * Columns under a head line. The first hundred rows decide the widths, so the rest can be printed as it arrives. A wider
+ * cell shifts the rest of its line. NULL is dim, a BLOB is `x'…'`.
  */
 export function tableFormat(colors: Colors): RowFormat {
   let columns: readonly string[] = [];
@@ -83,8 +83,8 @@ function displayWidth(text: string): number {
 }
 
 /**
- * RFC 4180, with lines that end in \n. NULL is nothing, an empty text is `""`, a BLOB is hexadecimal. For a terminal, texts
- * are shown with their control characters escaped; elsewhere they are as they are.
+ * RFC 4180, with lines that end in \n. NULL is nothing, an empty text is `""`, a BLOB is hexadecimal. Control characters
+ * are escaped for a terminal only.
  */
 export function csvFormat(isTerminal: boolean): RowFormat {
   const text = (value: string): string => (isTerminal ? showText(value) : value);
@@ -104,7 +104,7 @@ export function csvFormat(isTerminal: boolean): RowFormat {
 
 /**
  * One JSON value, printed row by row: `{server, columns, rows: [[…], …], rowCount, ok, exitCode}`, and `error` when the
- * answer broke off, so that it is JSON in every case. Integers are exact, a BLOB is `{"hex": "…"}`.
+ * answer ended early, so it is valid JSON in every case. Integers are exact, a BLOB is `{"hex": "…"}`.
  */
 export function jsonFormat(server: string): RowFormat {
   let isFirst = true;

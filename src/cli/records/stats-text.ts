@@ -14,12 +14,12 @@ export interface StatsReport {
   readonly servers: readonly ServerFigures[];
   /** that last */
   readonly differences: readonly StoreDifference[];
-  /** members that keep no store, since another one holds it for all */
+  /** members without a store: another member holds the only one */
   readonly without: readonly string[];
   readonly unasked: readonly { readonly server: string; readonly why: string; readonly hint: string | undefined }[];
 }
 
-/** A line per server, a line per owner of rows, and what differs. `withTables`: a line for each table of each server, too. */
+/** A line per server, a line per owner of rows, and the differences. `withTables` adds a line per table of each server. */
 export function renderStats(report: StatsReport, colors: Colors, withTables: boolean): string {
   const parts = [
     renderTable(
@@ -57,7 +57,7 @@ function serverRow(server: ServerFigures, colors: Colors): string[] {
   ];
 }
 
-/** What the clocks of all tables take, and how much of the file that is. */
+/** The size of all clock tables, and their share of the file. */
 function clockShare({ figures }: ServerFigures): string {
   const clocks = figures.tables.flatMap(({ clock }) => (clock === null ? [] : [clock.bytes]));
   if (clocks.length === 0) return "-";
@@ -72,7 +72,7 @@ function membersOf({ figures }: ServerFigures): string {
   return states.length === 0 ? "0" : states.map(([state, count]) => `${count} ${state.toLowerCase()}`).join(", ");
 }
 
-/** Every owner once, with what its own server holds, or the first that was asked. */
+/** Every owner once, with the figures of its own server, else of the first server that answered. */
 function ownerRows({ servers, differences }: StatsReport, colors: Colors): string[][] {
   const names = namesOf(servers);
   const ids = new Set(servers.flatMap(({ figures }) => [...figures.owners, ...figures.servers].map(({ id }) => id)));

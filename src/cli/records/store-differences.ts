@@ -8,7 +8,7 @@ export interface StoreView {
   readonly figures: StoreFigures;
 }
 
-/** A server whose store holds other rows than the rest. */
+/** A server whose store holds different rows from the others. */
 export interface StoreDifference {
   readonly kind: "containers" | "server" | "removed servers";
   /** id of the server that the rows belong to; empty for removed servers */
@@ -16,7 +16,7 @@ export interface StoreDifference {
   readonly server: string;
   readonly rows: number;
   readonly digest: string;
-  /** whose rows they should equal: the owner's own, else what most have */
+  /** the rows they should equal: the owner's own, else those of most servers */
   readonly expected: { readonly server: string; readonly rows: number };
 }
 
@@ -27,7 +27,7 @@ interface Held {
 
 const NOTHING: Held = { rows: 0, digest: "" };
 
-/** Where stores differ at this moment; that may be no more than the time that a change takes on its way. */
+/** Where stores differ now. A change that is still under way looks the same. */
 export function diffStores(views: readonly StoreView[]): readonly StoreDifference[] {
   const removed = views.map(({ figures }) => new Map([["", figures.removed]]));
   return [
@@ -67,15 +67,15 @@ function diffOwned(
   });
 }
 
-/** Of what equally many have, the one with more rows: rows arrive before they are missed. */
+/** The copy that most servers have; on a tie the one with more rows, since a new row is more likely than a lost one. */
 function commonest<T extends Held>(copies: readonly T[]): T | undefined {
   const count = ({ digest }: T): number => copies.filter((other) => other.digest === digest).length;
   return copies.toSorted((a, b) => count(b) - count(a) || b.rows - a.rows)[0];
 }
 
 /**
- * The differences of a second look that are no change on its way: the server had the very same rows before, and they were
- * not what they should be then either.
+ * The differences that a second look finds again: the server had the same rows before, and they were wrong then too. A
+ * change that was under way does not appear here.
  */
 export function lastingDifferences(
   before: readonly StoreDifference[],
@@ -87,7 +87,7 @@ export function lastingDifferences(
   return now.filter((difference) => known.has(keyOf(difference)));
 }
 
-/** How many versions each server's store is behind what any of the others has of the same origin. */
+/** How many versions each server's store lacks that another server has. */
 export function versionsBehind(views: readonly StoreView[]): ReadonlyMap<string, number> {
   const newest = new Map<string, number>();
   for (const { figures } of views) {

@@ -16,7 +16,7 @@ type Written = Extract<QueryEvent, { type: "written" }>;
 export interface WriteOptions {
   readonly sql: string;
   readonly params: string | undefined;
-  /** processor time after which the rehearsal is broken off */
+  /** processor time after which the rehearsal is stopped */
   readonly seconds: number;
   readonly json: boolean;
   readonly dryRun: boolean;

@@ -9,9 +9,9 @@ export interface LockPlace {
 }
 
 /**
- * Takes the lock of every server, in order of subnet number, newcomers after members in order of name: so two operators
- * meet at the first server that both name, and one of them has none yet. The programs are started on all at once, only
- * the asking is in order. Throws a JijiError that names who holds a lock; then none is held.
+ * Takes the lock of every server, in order of subnet number, then newcomers in order of name. Two operators therefore meet
+ * at the first server that both name, and one of them holds no lock yet. The programs start on all servers at once; only
+ * the asking is in order. Throws a JijiError that names the holder of a lock; then none is held.
  */
 export async function lockAll(
   places: readonly LockPlace[],

@@ -4,8 +4,8 @@ import type { ReachedServer } from "../servers/fleet.ts";
 import type { ReleaseFiles } from "./release-files.ts";
 
 /**
- * What forbids even to upload: seen at the login, before anything is sent. Everything else is found by observing, with
- * jiji's own program.
+ * What makes a server unfit even for an upload: seen at the login, before anything is sent. jiji's own program finds the
+ * rest.
  */
 export function findUnfitAtLogin({ config, connection, arch }: ReachedServer, files: ReleaseFiles): Finding[] {
   const { probe } = connection;

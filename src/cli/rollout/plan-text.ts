@@ -25,8 +25,8 @@ const SIGNS: Readonly<Record<string, string>> = {
 };
 
 /**
- * The plan for people: each server with its steps; servers whose steps read the same stand together. Lines of detail (what
- * changes in a file) only when asked for.
+ * The plan for people: each server with its steps. Servers with the same steps stand together. `withDetails` adds what
+ * changes in each file.
  */
 export function renderPlan(plans: readonly ServerPlan[], colors: Colors, withDetails: boolean): string {
   const groups = new Map<string, ServerPlan[]>();

@@ -7,11 +7,11 @@ import { parseSha256, sha256Of } from "../../model/keys.ts";
 import { branded } from "../../model/schema.ts";
 import { readLocalFile } from "../../system/local-files.ts";
 
-/** The executables for servers, as they lie beside the CLI: never looked for anywhere else, never downloaded. */
+/** The executables for servers. They stand beside the CLI and are never searched elsewhere or downloaded. */
 export interface ReleaseFiles {
   readonly version: string;
   readonly byArch: Readonly<Record<Arch, ReleaseFile & { readonly sizeBytes: number }>>;
-  /** The packed executable; read and checked when it is asked for. */
+  /** Reads the packed executable and checks its hash. */
   readPacked(arch: Arch): Uint8Array;
 }
 

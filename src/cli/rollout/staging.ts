@@ -6,7 +6,7 @@ import { SCRIPT_EXIT } from "../../system/bootstrap-script.ts";
 import { MarkerMissing } from "../../system/answer-marker.ts";
 import { SessionEnded, type Connection, type Session } from "../../system/connection.ts";
 
-/** A file that a server is to have, packed with gzip. */
+/** A file for a server, packed with gzip. */
 export interface Upload {
   readonly sha256: Sha256;
   readonly sizeBytes: number;
@@ -16,8 +16,8 @@ export interface Upload {
 const CHUNK_BYTES = 128 * 1024;
 
 /**
- * Sends a file into the server's staging folder. The server compares it with the hash before it gets its place there.
- * Throws a JijiError; then nothing of it is left behind.
+ * Sends a file into the server's staging folder. The server checks the hash before it accepts the file. When it throws a
+ * JijiError, nothing of the file is left behind.
  */
 export async function stage(
   connection: Connection,
@@ -67,7 +67,7 @@ async function missingMarker(session: Session): Promise<MarkerMissing | undefine
   return undefined;
 }
 
-/** Removes uploads that were not used. Never throws: what stays there is used or replaced by the next run. */
+/** Removes uploads that were not used. Never throws: the next run uses or replaces what is left. */
 export async function unstage(connection: Connection, hashes: readonly Sha256[]): Promise<void> {
   try {
     const session = connection.start("unstage");
@@ -75,6 +75,6 @@ export async function unstage(connection: Connection, hashes: readonly Sha256[])
     session.end();
     await session.exited;
   } catch {
-    // The connection is gone, and so is the way to clean up.
+    // The connection is gone, so nothing can be cleaned up.
   }
 }

@@ -9,18 +9,18 @@ import type { Output } from "../output.ts";
 import type { ReleaseFiles } from "./release-files.ts";
 import { stage, unstage, type Upload } from "./staging.ts";
 
-/** A server that is going to be set up, with an architecture that is served. */
+/** A server whose architecture jiji supports. */
 export type FitServer = ReachedServer & { readonly arch: Arch };
 
 interface NeededFile {
   readonly what: "jiji" | "Corrosion";
   readonly sha256: Sha256;
-  /** undefined: the content is not at hand, only its hash */
+  /** undefined: only the hash is known, not the content */
   readonly sizeBytes: number | undefined;
   readonly readPacked: (() => Uint8Array) | undefined;
-  /** where it stands when it is installed */
+  /** where it is installed */
   readonly path: string;
-  /** what the server was given last */
+  /** the hash in the server's last spec */
   readonly givenSha256: Sha256 | undefined;
 }
 
@@ -54,13 +54,13 @@ export class Uploads {
     );
   }
 
-  /** Sends these files although they seemed to be there: what stands on the server is something else. */
+  /** Sends these files although they seemed to be there: the plan shows that the server has different content. */
   async stageAgain(server: FitServer, paths: ReadonlySet<string>): Promise<void> {
     const files = this.#needed(server).filter(({ path, sha256 }) => paths.has(path) && !this.#wasSent(server, sha256));
     await this.#stageAll([[server, files]]);
   }
 
-  /** Removes what was sent and has not become part of the server. Never throws. */
+  /** Removes what was sent and not installed. Never throws. */
   async takeBack(): Promise<void> {
     await Promise.all([...this.#sent].map(([server, hashes]) => unstage(server.connection, hashes)));
     this.#sent.clear();
@@ -142,8 +142,8 @@ export class Uploads {
 }
 
 /**
- * Whether the file need not be sent. What is installed was checked when it came; that it is still the same is part of the
- * server's own plan, which reads the whole file.
+ * Whether the file need not be sent. An installed file was checked when it was sent; the server's own plan reads it whole
+ * and finds later changes.
  */
 function isThere(server: FitServer, file: NeededFile): boolean {
   const { probe } = server.connection;

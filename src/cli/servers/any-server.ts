@@ -7,11 +7,11 @@ import type { Mesh } from "./mesh.ts";
 import { NodeClient } from "./node-client.ts";
 import { asJijiError } from "../output.ts";
 
-/** Why one server cannot answer; another one may. */
+/** Why one server cannot answer. Another one may. */
 export class NoAnswer {
   readonly why: string;
   readonly hint: string | undefined;
-  /** it is as it should be: only another one has what is asked for */
+  /** the server is healthy; another server holds what is asked for */
   readonly isElsewhere: boolean;
 
   constructor(why: string, hint: string | undefined, isElsewhere = false) {
@@ -28,9 +28,9 @@ interface Attempt {
 }
 
 /**
- * Asks the servers one after the other, in the order in which they can be logged in to, until one has an answer; all are
- * connected to at once, so that one that is away costs no time. What `ask` throws is final. Throws a {@link JijiError} with
- * every server's reason when none has an answer.
+ * Connects to all servers at once and asks them one after the other, in the order in which their logins succeed, until one
+ * has an answer. A server that is away costs no time. What `ask` throws is final. Throws a {@link JijiError} with every
+ * server's reason when none has an answer.
  */
 export async function askInTurn<T>(
   { context, ssh }: Mesh,

@@ -7,7 +7,7 @@ import type { Mesh } from "./mesh.ts";
 import { NodeClient } from "./node-client.ts";
 import { asJijiError } from "../output.ts";
 
-/** A server that a question is under way to; how it is reached is settled once, for all that follows. */
+/** A server that is being asked. It is connected to once, for all questions. */
 export interface AskedServer {
   readonly name: string;
   readonly client: Promise<NodeClient>;
@@ -30,7 +30,7 @@ export function connectAll(
   return servers.map(({ name, host, user, port }) => {
     const connecting = ssh.connect({ name, host, user, port }, context.interrupted);
     const client = connecting.then((connection) => new NodeClient(connection, name, "installed", context.interrupted));
-    // Whoever asks for it sees the failure; nobody has to.
+    // The failure shows when the client is used, and it need not be used.
     client.catch(() => undefined);
     const spec = connecting.then(
       ({ probe }) => parseNodeSpecFile(probe.spec),
@@ -40,12 +40,12 @@ export function connectAll(
   });
 }
 
-/** After the first answer the others get this long: a server that is away must not hold up what is known. */
+/** After the first answer the others get this long: a server that is away must not delay the command. */
 const PATIENCE_MS = 3_000;
 
 /**
- * Asks all of them at once. Resolves when all have answered or failed, or a while after the first answer; then who is
- * still silent has failed. In the order of the servers. Rejects only when the command is interrupted.
+ * Asks all servers at once. Resolves when all have answered or failed, or `patienceMs` after the first answer; a server that
+ * is still silent then has failed. Outcomes stand in the order of the servers. Rejects only when the command is interrupted.
  */
 export async function askAll<T>(
   context: CliContext,
@@ -76,7 +76,7 @@ export async function askAll<T>(
   return outcomes;
 }
 
-/** Loses against everything that is settled already. */
+/** Resolves after every promise that is already settled. */
 async function lastly<T>(value: T): Promise<T> {
   await new Promise<void>((resolve) => setImmediate(resolve));
   return value;
@@ -100,7 +100,7 @@ export function failuresOf<T>(outcomes: readonly Outcome<T>[]): readonly Extract
   return outcomes.filter((each) => each.state === "failed");
 }
 
-/** When nobody has answered: an error with everybody's reason. */
+/** The error for when no server has answered, with every server's reason. */
 export function nobodyAnswered(outcomes: readonly Outcome<unknown>[]): JijiError {
   const lines = failuresOf(outcomes).map(({ server, error }) => `${server}: ${error.message}`);
   return new JijiError("connection", `no server could be asked\n  ${lines.join("\n  ")}`, {

@@ -12,7 +12,7 @@ import { configErrors } from "../load-config.ts";
 import { asJijiError } from "../output.ts";
 import type { Mesh } from "./mesh.ts";
 
-/** The servers of a file, with what became of reaching each. */
+/** The servers of a file: those that could be reached, and the others. */
 export interface Fleet {
   readonly reached: readonly ReachedServer[];
   readonly unreached: readonly UnreachedServer[];
@@ -32,7 +32,7 @@ export interface ReachedServer {
 export interface UnreachedServer {
   readonly config: ServerConfig;
   readonly error: JijiError;
-  /** nobody answers there now: the others may go on without it. Otherwise something has to be put right first */
+  /** true: nothing answers there now, and the others may go on without it; false: the operator must correct something */
   readonly isAway: boolean;
 }
 
@@ -101,7 +101,7 @@ export function loginFindings(unreached: readonly UnreachedServer[]): Finding[] 
 
 interface Target {
   readonly config: ServerConfig;
-  /** an error: the look-up gave no answer now */
+  /** an error when the name could not be looked up now */
   readonly endpoints: readonly Endpoint[] | JijiError;
 }
 
@@ -191,7 +191,7 @@ async function lookUp(context: CliContext, host: string): Promise<readonly strin
   }
 }
 
-/** Loopback, unspecified and link-local addresses mean something else on every other machine. */
+/** Whether it is no loopback, unspecified or link-local address: those mean something else on every other machine. */
 function isReachableFromElsewhere(address: string): boolean {
   if (address.includes(":")) return address !== "::" && address !== "::1" && !/^fe[89ab]/.test(address);
   return !/^(127\.|0\.|169\.254\.)/.test(address);

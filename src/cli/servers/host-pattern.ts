@@ -5,7 +5,7 @@ import { showText } from "../../model/shown-text.ts";
 
 /**
  * Servers whose name (or host) one of the patterns matches: `*` any characters, `?` one, several with commas between.
- * Throws a usage error for a pattern that matches none, since a typing error must not mean "nothing to do".
+ * Throws a usage error for a pattern that matches none: a typing error must not mean "nothing to do".
  */
 export function selectServers(servers: readonly ServerConfig[], patterns: readonly string[]): readonly ServerConfig[] {
   if (patterns.length === 0) return servers;

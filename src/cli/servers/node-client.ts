@@ -141,7 +141,7 @@ export class NodeClient {
     const iterator = session.lines[Symbol.asyncIterator]();
     for (;;) {
       const value = await this.#nextValue(session, iterator, parseExactJson);
-      // A line that was cut off by the end of its sender is followed by the reason.
+      // The sender's end may have cut this line off; the reason follows.
       if (value !== undefined) yield this.#parse(session, SUBCOMMANDS.query.answer, value);
     }
   }

@@ -9,7 +9,7 @@ import type { SshSettings } from "../../system/ssh-config-text.ts";
 import type { CliContext } from "../context.ts";
 import { sshSettings, type LoadedConfig } from "../load-config.ts";
 
-/** Something that deploy.yml names and ssh would execute, or read programs to execute from. */
+/** Something in deploy.yml that ssh would execute, or a file that may name programs for ssh to execute. */
 interface NamedProgram {
   /** one line for people */
   readonly shown: string;
@@ -20,9 +20,9 @@ interface NamedProgram {
 const trustedSchema = z.object({ version: z.literal(1), hashes: z.array(z.string()) });
 
 /**
- * ssh as the file wants it. A proxy command, or an ssh configuration that lies outside the places that only the operator
- * (or root) writes, can execute programs: a cloned repository must not get them run by being there. Such a file is shown
- * and asked for at first use and remembered by its content; without a terminal it is refused unless `trustConfig`.
+ * Opens ssh as the file wants it. A proxy command, or an ssh configuration outside the places that only the operator or
+ * root writes, can execute programs, and a cloned repository must not run any unasked. The operator is asked at the first
+ * use, and the answer is kept for that content. Without a terminal it is refused unless `trustConfig`.
  */
 export async function openTrustedSsh(context: CliContext, loaded: LoadedConfig, trustConfig: boolean): Promise<Ssh> {
   const settings = sshSettings(loaded, context);

@@ -25,7 +25,7 @@ export interface Verdict {
 
 const RETRY_MS = 300;
 
-/** A lost first packet makes WireGuard try again after 5 s; units may need a moment as well. */
+/** WireGuard repeats a lost first packet after 5 s, and units may need a moment to start. */
 export const VERIFY_TIMEOUT_MS = 20_000;
 
 /**

@@ -1,19 +1,19 @@
 import type { StatusRow } from "./text.ts";
 
-/** Joins stay in sight for this long. */
+/** Joins are shown for this long. */
 const RECENT_MS = 7 * 24 * 3_600_000;
 
 interface Join {
   readonly name: string;
   readonly subnet: number;
   readonly isNamed: boolean;
-  /** the earliest that one of the servers that were asked has noted */
+  /** the earliest time that any of the asked servers has noted */
   readonly firstSeenMs: number | null;
 }
 
 /**
- * Who joined lately, and members that no entry of the file stands for: any member's root can admit a newcomer, so nobody
- * joins unseen. Only when all of the file's servers were asked is it sure that a member is none of them.
+ * Who joined lately, and members that are not in the file. Root on any member can admit a newcomer, so every join is shown.
+ * Members count as strangers only when all of the file's servers have answered.
  */
 export function joinNotes(rows: readonly StatusRow[], nowMs: number): string[] {
   const joins = joinsOf(rows);

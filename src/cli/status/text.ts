@@ -118,12 +118,12 @@ function stateWord(state: "absent" | "unknown"): string {
   return state === "absent" ? "missing" : "unknown";
 }
 
-/** With more servers than this a matrix is no picture any more. */
+/** With more servers than this the matrix is too large to read. */
 const LARGEST_PICTURE = 16;
 
 /**
- * Who reaches whom: the age of the latest handshake as each row's server sees it towards each column's. Undefined when there
- * are fewer than two servers to draw.
+ * Who reaches whom: the age of the latest handshake of each row's server with each column's. Undefined with fewer than two
+ * servers.
  */
 function renderTunnels(rows: readonly StatusRow[], colors: Colors): string | undefined {
   const drawn = rows.filter(({ status }) => status?.identity.state === "found");
